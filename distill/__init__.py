@@ -1,0 +1,17 @@
+"""Soft targets, and the students that learn from them."""
+
+from __future__ import annotations
+
+from distill.errors import SoftTargetError
+from distill.objective import SoftAndHardLabels
+from distill.soft_targets import SoftTargets, mix_teachers
+from distill.stage import students, train_students
+
+__all__ = [
+    "SoftAndHardLabels",
+    "SoftTargetError",
+    "SoftTargets",
+    "mix_teachers",
+    "students",
+    "train_students",
+]

@@ -1,0 +1,152 @@
+"""Soft targets beside the shards: a few probabilities a clip, keyed by its id.
+
+Skalic & Austin 2018 rewrote the whole data set (1.4 TB) to carry their teachers' scores. Here a
+clip's features stay where they are; its K likeliest labels, their probabilities and the summed
+probability of all others are kept in one file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy.special import expit
+
+from distill.errors import SoftTargetError
+from runs import Predictions, atomic_path
+
+SOFT_TARGETS_NAME = "soft-targets.safetensors"
+_CHUNK_CLIPS = 2048
+
+
+@dataclass(frozen=True)
+class SoftTargets:
+    """Teacher probabilities of N clips.
+
+    Attributes:
+        ids: (N,) bytes, ascending.
+        labels: (N, K) uint16 or uint32, likeliest first.
+        probabilities: (N, K) float32.
+        tail: (N,) float32, the summed probability of the labels that are not stored.
+        num_labels: V.
+    """
+
+    ids: npt.NDArray[np.bytes_]
+    labels: npt.NDArray[np.unsignedinteger]
+    probabilities: npt.NDArray[np.float32]
+    tail: npt.NDArray[np.float32]
+    num_labels: int
+
+    def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Where the clips of these ids stand.
+
+        Raises:
+            SoftTargetError: an id has no soft targets.
+        """
+        wanted = np.char.encode(np.asarray(ids), "utf-8")
+        rows = np.searchsorted(self.ids, wanted)
+        found = self.ids[np.minimum(rows, len(self.ids) - 1)] == wanted
+        if not found.all():
+            missing = wanted[~found][0].decode()
+            raise SoftTargetError(
+                f"clip {missing}: no soft targets; they were made from other shards, run "
+                "stage=distill again"
+            )
+        return rows
+
+    def save(self, path: Path) -> None:
+        """Writes one safetensors file, atomically."""
+        width = self.ids.dtype.itemsize
+        tensors = {
+            "ids": self.ids.view(np.uint8).reshape(len(self.ids), width),
+            "labels": self.labels,
+            "probabilities": self.probabilities,
+            "tail": self.tail,
+        }
+        with atomic_path(path) as beside:
+            save_file(tensors, beside, metadata={"num_labels": str(self.num_labels)})
+
+    @classmethod
+    def load(cls, path: Path, num_labels: int) -> SoftTargets:
+        """Reads a file of `save`.
+
+        Raises:
+            SoftTargetError: it is missing or damaged, or names a label that the data has not.
+        """
+        try:
+            tensors = load_file(path)
+            ids = np.ascontiguousarray(tensors["ids"])
+            targets = cls(
+                ids=ids.view(f"S{ids.shape[1]}")[:, 0],
+                labels=tensors["labels"],
+                probabilities=tensors["probabilities"],
+                tail=tensors["tail"],
+                num_labels=num_labels,
+            )
+        except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
+            raise SoftTargetError(f"{path}: no readable soft targets: {error}") from error
+        if targets.labels.size and int(targets.labels.max()) >= num_labels:
+            raise SoftTargetError(f"{path}: a label is out of range of {num_labels}")
+        return targets
+
+
+def mix_teachers(
+    teachers: Sequence[Predictions], weights: Sequence[float], kept: int
+) -> SoftTargets:
+    """The weighted mean of the teachers' probabilities, the `kept` likeliest labels of each clip.
+
+    A label that a teacher did not store shares evenly in that teacher's tail.
+
+    Args:
+        teachers: predictions on the same clips in the same order.
+        weights: one a teacher, summing to 1.
+        kept: K.
+
+    Raises:
+        SoftTargetError: the teachers saw different clips.
+    """
+    first = teachers[0]
+    for other in teachers[1:]:
+        if not np.array_equal(other.ids, first.ids):
+            raise SoftTargetError("the teachers' predictions are of different clips")
+    kept = min(kept, first.num_labels)
+    labels = np.empty((len(first.ids), kept), dtype=first.labels.dtype)
+    probabilities = np.empty((len(first.ids), kept), dtype=np.float32)
+    tail = np.empty(len(first.ids), dtype=np.float32)
+    for start in range(0, len(first.ids), _CHUNK_CLIPS):
+        rows = slice(start, start + _CHUNK_CLIPS)
+        mixed = _mixed_probabilities(teachers, weights, rows)
+        top = np.argpartition(-mixed, kept - 1, axis=1)[:, :kept]
+        values = np.take_along_axis(mixed, top, axis=1)
+        # Equal probabilities in the order of their labels: the file must not depend on a sort.
+        order = np.lexsort((top, -values), axis=1)
+        labels[rows] = np.take_along_axis(top, order, axis=1)
+        probabilities[rows] = np.take_along_axis(values, order, axis=1)
+        tail[rows] = np.maximum(mixed.sum(axis=1) - values.sum(axis=1), 0.0)
+    ids = np.char.encode(np.asarray(first.ids), "utf-8")
+    order = np.argsort(ids, kind="stable")
+    return SoftTargets(
+        ids[order], labels[order], probabilities[order], tail[order], first.num_labels
+    )
+
+
+def _mixed_probabilities(
+    teachers: Sequence[Predictions], weights: Sequence[float], rows: slice
+) -> npt.NDArray[np.float64]:
+    """(n, V) probabilities of the clips `rows`."""
+    mixed: npt.NDArray[np.float64] | None = None
+    for teacher, weight in zip(teachers, weights, strict=True):
+        labels = teacher.labels[rows].astype(np.int64)
+        unstored = max(teacher.num_labels - labels.shape[1], 1)
+        share = teacher.tail[rows].astype(np.float64) / unstored
+        dense = np.repeat(share[:, None], teacher.num_labels, axis=1)
+        stored = expit(teacher.log_odds[rows].astype(np.float64))
+        np.put_along_axis(dense, labels, stored, axis=1)
+        mixed = weight * dense if mixed is None else mixed + weight * dense
+    assert mixed is not None
+    return mixed

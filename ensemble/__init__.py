@@ -1,0 +1,23 @@
+"""How members are combined: mixing, the scores of weightings, the search for weights."""
+
+from __future__ import annotations
+
+from ensemble.errors import EnsembleError
+from ensemble.mixing import mix
+from ensemble.scorer import GapResult, WeightedScorer
+from ensemble.search import SearchResult, search_weights
+from ensemble.stage import choose_teachers
+from ensemble.teachers import Combination, Teacher, best_combination
+
+__all__ = [
+    "Combination",
+    "EnsembleError",
+    "GapResult",
+    "SearchResult",
+    "Teacher",
+    "WeightedScorer",
+    "best_combination",
+    "choose_teachers",
+    "mix",
+    "search_weights",
+]

@@ -1,0 +1,158 @@
+"""The labels of each clip that can be among its k best under any weighting at all.
+
+A label that k others beat in every member is beaten by them in every convex mixture, so it can
+be dropped before any weighting is scored. What is left is small and the same for all weightings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble.errors import EnsembleError
+from metrics import Labels, best_labels, true_pairs
+from runs.predictions import Predictions
+
+CHUNK_CELLS = 1 << 22  # cells of (members, clips, labels) that are spread out in one go
+PAIR_CELLS = 1 << 22  # cells of (clips, labels, labels) that are compared in one go
+ANYTHING_ELSE = -1  # stands for the best of the labels that no member stored
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Labels of N clips, at most C of each; surplus places hold label -1 at -inf.
+
+    Attributes:
+        labels: (N, C) int64; -1 where there is none or for "any label that nobody stored".
+        log_odds: (M, N, C) float32; a member that did not store a label has its bound there,
+            the greatest value that it can have had.
+        unknown: (M, N, C) bool: where the member did not store the label.
+        hits: (N, C) bool: the true labels.
+    """
+
+    labels: np.ndarray
+    log_odds: np.ndarray
+    unknown: np.ndarray
+    hits: np.ndarray
+
+
+def union_candidates(predictions: Sequence[Predictions], labels: Labels, k: int) -> Candidates:
+    """Collects every label that a member stored, without those that no weighting ranks k-th.
+
+    Args:
+        predictions: One of each member, of the same clips in the same order.
+        labels: The true labels of the clips.
+        k: How many labels of a clip count.
+
+    Raises:
+        EnsembleError: The predictions are not of the same clips and labels, or store too few.
+    """
+    _check_alike(predictions, labels, k)
+    members, clips, num_labels = len(predictions), len(labels), labels.num_labels
+    step = max(1, CHUNK_CELLS // (members * num_labels))
+    parts = [
+        _chunk_candidates(predictions, slice(start, min(start + step, clips)), k)
+        for start in range(0, clips, step)
+    ]
+    width = max(part[0].shape[1] for part in parts)
+    found = np.concatenate([_widen(part[0], width, ANYTHING_ELSE) for part in parts])
+    log_odds = np.concatenate([_widen(part[1], width, -np.inf) for part in parts], axis=1)
+    unknown = np.concatenate([_widen(part[2], width, False) for part in parts], axis=1)
+    hits = true_pairs(labels, np.maximum(found, 0)) * (found >= 0)
+    return prune(Candidates(found, log_odds, unknown, hits > 0), k)
+
+
+def prune(candidates: Candidates, k: int) -> Candidates:
+    """Drops the labels that k others beat in every member.
+
+    Of two labels that a member did not store neither counts as better there. Equal values that
+    are known keep both labels, because a weighting of that member alone makes them tie.
+    """
+    log_odds, unknown = candidates.log_odds, candidates.unknown
+    _, clips, width = log_odds.shape
+    keep = np.zeros((clips, width), dtype=bool)
+    step = max(1, PAIR_CELLS // (width * width))
+    for start in range(0, clips, step):
+        rows = slice(start, start + step)
+        beaten = np.ones((len(keep[rows]), width, width), dtype=bool)
+        anywhere = np.zeros_like(beaten)
+        for values, missing in zip(log_odds[:, rows], unknown[:, rows], strict=True):
+            better = values[:, :, None] > values[:, None, :]
+            anywhere |= better
+            beaten &= better | (missing[:, :, None] & missing[:, None, :])
+        keep[rows] = (beaten & anywhere).sum(axis=1) < k
+    return _compact(candidates, keep & np.isfinite(log_odds[0]))
+
+
+def _check_alike(predictions: Sequence[Predictions], labels: Labels, k: int) -> None:
+    if not predictions:
+        raise EnsembleError("no predictions to combine")
+    first = predictions[0]
+    for number, one in enumerate(predictions):
+        if one.num_labels != labels.num_labels or len(one) != len(labels):
+            raise EnsembleError(
+                f"predictions number {number} are of {len(one)} clips and {one.num_labels} labels, "
+                f"the truth of {len(labels)} and {labels.num_labels}"
+            )
+        if not np.array_equal(one.ids, first.ids):
+            raise EnsembleError(f"predictions number {number} are of other clips than number 0")
+        if one.stored < min(k, one.num_labels):
+            raise EnsembleError(
+                f"predictions number {number} store {one.stored} labels a clip, but {k} count"
+            )
+
+
+def _chunk_candidates(
+    predictions: Sequence[Predictions], rows: slice, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels (R, C), log-odds and unknown (M, R, C) of a few clips, roughly pruned.
+
+    The k labels that are best on average are a bar: who is below the lowest of them in every
+    member is beaten by all of them.
+    """
+    parts = [one.select(rows) for one in predictions]
+    dense = np.stack([part.to_dense() for part in parts])
+    stored = np.zeros(dense.shape, dtype=bool)
+    for mask, part in zip(stored, parts, strict=True):
+        np.put_along_axis(mask, part.labels.astype(np.int64), True, axis=1)
+    bar, _ = best_labels(dense.mean(axis=0), k)
+    keep = np.zeros(dense.shape[1:], dtype=bool)
+    for values, mask in zip(dense, stored, strict=True):
+        lowest = np.take_along_axis(values, bar, axis=1).min(axis=1, keepdims=True)
+        keep |= (values > lowest) | ((values == lowest) & mask)
+    np.put_along_axis(keep, bar, True, axis=1)
+    keep &= stored.any(axis=0)
+    found = np.broadcast_to(np.arange(keep.shape[1]), keep.shape)
+    if not any(part.complete for part in parts):
+        # One more column for whatever nobody stored: as good as every member's bound allows.
+        bounds = np.stack([part.left_out for part in parts])[:, :, None]
+        dense = np.concatenate([dense, bounds], axis=2)
+        stored = np.concatenate([stored, np.zeros_like(stored[:, :, :1])], axis=2)
+        found = _widen(found, found.shape[1] + 1, ANYTHING_ELSE)
+        keep = _widen(keep, keep.shape[1] + 1, True)
+    rough = Candidates(found, dense, ~stored, np.zeros_like(keep))
+    compact = _compact(rough, keep)
+    return compact.labels, compact.log_odds, compact.unknown
+
+
+def _compact(candidates: Candidates, keep: np.ndarray) -> Candidates:
+    """The candidates (N, C) that `keep` marks, moved to the left."""
+    width = int(keep.sum(axis=1).max())
+    order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
+    empty = ~np.take_along_axis(keep, order, axis=1)
+    labels = np.take_along_axis(candidates.labels, order, axis=1)
+    hits = np.take_along_axis(candidates.hits, order, axis=1)
+    log_odds = np.take_along_axis(candidates.log_odds, order[None], axis=2)
+    unknown = np.take_along_axis(candidates.unknown, order[None], axis=2)
+    labels[empty], hits[empty] = ANYTHING_ELSE, False
+    log_odds[:, empty], unknown[:, empty] = -np.inf, False
+    return Candidates(labels, log_odds, unknown, hits)
+
+
+def _widen(array: np.ndarray, width: int, value: float) -> np.ndarray:
+    """Adds columns that hold `value` up to `width`."""
+    missing = width - array.shape[-1]
+    edges = [(0, 0)] * (array.ndim - 1) + [(0, missing)]
+    return np.pad(array, edges, constant_values=value) if missing else array

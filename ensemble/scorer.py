@@ -1,0 +1,319 @@
+"""The GAP of many weightings of the same members, from their sparse predictions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ensemble.candidates import Candidates, prune, union_candidates
+from ensemble.errors import EnsembleError
+from ensemble.mixing import check_mode, check_weights, mix
+from ensemble.pool import average_precision_of_keys, encode
+from metrics import Labels, Ranking, gap_of_ranking
+from runs.predictions import Predictions, PredictionsWriter
+
+CHUNK_CELLS = 1 << 13  # candidates mixed in one go, so that a block of weightings stays in cache
+BLOCK_WEIGHTINGS = 8
+MIXED_CELLS = 1 << 23  # cells of (members, clips, labels) that are dense in one go
+LIMIT = 87.0  # greatest log-odds whose probability and complement are both normal float32
+LOWEST = -1e4  # stands for -inf where log-odds are mixed: a weight of 0 must not make it NaN
+WIDTH_STEP = 8  # clips are grouped by their number of candidates, rounded up to this
+
+
+@dataclass(frozen=True)
+class GapResult:
+    """The scores of W weightings.
+
+    Attributes:
+        gap: (W,) float64, GAP@k of each.
+        exact: (W,) bool: whether the labels that members did not store provably cannot matter.
+    """
+
+    gap: np.ndarray
+    exact: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A few clips with equally many candidates, laid out for mixing.
+
+    Attributes:
+        first: Where the clips' places in the pool begin.
+        shape: (R clips, C candidates).
+        terms: (T, M, R * C) float32: what is summed over members by the weights; probabilities
+            and their complements, or log-odds.
+        flags: (R, C) uint32, 1 for a true label.
+        unsure: Cells that some member did not store.
+        missing: (M, cells) bool: which members did not.
+    """
+
+    first: int
+    shape: tuple[int, int]
+    terms: np.ndarray
+    flags: np.ndarray
+    unsure: np.ndarray
+    missing: np.ndarray
+
+
+class WeightedScorer:
+    """Scores weightings of M members on N clips.
+
+    The labels that can be among a clip's k best are found once, from the union of what the
+    members stored; each weighting then mixes those alone. A label that a member did not store
+    counts with the bound that was stored in its place, the greatest value it can have had. A
+    weighting is exact if no such label comes among the k best: at their true values, which are
+    lower still, these labels would not either. All others are known, so the GAP is that of
+    dense predictions.
+
+    Scores are ranked as odds, sum w p / sum w (1 - p), in float32: their order is that of the
+    probabilities, but odds do not saturate. Log-odds beyond 87 in either direction tie.
+
+    Args:
+        predictions: One of each member, of the same clips in the same order.
+        labels: The true labels of those clips.
+        mix: "probability" or "log_odds"; see `ensemble.mix`.
+        k: Labels of a clip that count.
+        threads: How many weightings are scored at a time; None for one a core.
+
+    Raises:
+        EnsembleError: The predictions are not of the same clips and labels, store fewer than k
+            labels, or nothing is true.
+
+    Example:
+        >>> scorer = WeightedScorer(predictions, labels)  # doctest: +SKIP
+        >>> scorer.gap(np.full((1, 3), 1 / 3)).gap  # doctest: +SKIP
+        array([0.71...])
+    """
+
+    def __init__(
+        self,
+        predictions: Sequence[Predictions],
+        labels: Labels,
+        *,
+        mix: str = "probability",
+        k: int = 20,
+        threads: int | None = None,
+    ) -> None:
+        check_mode(mix)
+        if not labels.columns.size:
+            raise EnsembleError(f"none of the {len(labels)} clips has a true label")
+        self.mode = mix
+        self.k = min(k, labels.num_labels)
+        self.threads = threads or os.cpu_count() or 1
+        self._positives = labels.columns.size
+        self._predictions = list(predictions)
+        self._prepare(union_candidates(predictions, labels, self.k))
+
+    @property
+    def num_members(self) -> int:
+        """M."""
+        return len(self._predictions)
+
+    def subset(self, members: Sequence[int]) -> WeightedScorer:
+        """A scorer of some of the members only, which shares this one's search for candidates.
+
+        Args:
+            members: Their numbers, in the order that the weights of the new scorer will have.
+        """
+        if not members:
+            raise EnsembleError("a subset needs at least one member")
+        chosen = list(members)
+        scorer = WeightedScorer.__new__(WeightedScorer)
+        scorer.mode, scorer.k, scorer.threads = self.mode, self.k, self.threads
+        scorer._positives = self._positives
+        scorer._predictions = [self._predictions[member] for member in chosen]
+        candidates = self._candidates
+        scorer._prepare(
+            prune(
+                Candidates(
+                    candidates.labels,
+                    candidates.log_odds[chosen],
+                    candidates.unknown[chosen],
+                    candidates.hits,
+                ),
+                self.k,
+            )
+        )
+        return scorer
+
+    def gap(self, weights: np.ndarray) -> GapResult:
+        """Scores weightings.
+
+        Args:
+            weights: (W, M), rows not negative with sum 1.
+
+        Raises:
+            EnsembleError: The weights are not of that kind.
+        """
+        weights = check_weights(weights, self.num_members)
+        blocks = [
+            weights[start : start + BLOCK_WEIGHTINGS]
+            for start in range(0, len(weights), BLOCK_WEIGHTINGS)
+        ]
+        with ThreadPoolExecutor(self.threads) as executor:
+            results = list(executor.map(self._score_block, blocks))
+        if not results:
+            return GapResult(np.zeros(0), np.zeros(0, dtype=bool))
+        return GapResult(
+            np.concatenate([result.gap for result in results]),
+            np.concatenate([result.exact for result in results]),
+        )
+
+    def mixed(self, weights: np.ndarray) -> Predictions:
+        """The predictions of the ensemble under one weighting (M,).
+
+        It stores as many labels as the member that stores fewest. Labels that a member did not
+        store are mixed with its bound.
+        """
+        weights = check_weights(np.asarray(weights)[None], self.num_members)[0]
+        stored = min(one.stored for one in self._predictions)
+        first = self._predictions[0]
+        writer = PredictionsWriter(first.num_labels, stored)
+        step = max(1, MIXED_CELLS // (first.num_labels * self.num_members))
+        for start in range(0, len(first), step):
+            rows = slice(start, start + step)
+            dense = np.stack([one.select(rows).to_dense() for one in self._predictions])
+            mixed = mix(torch.from_numpy(dense), torch.from_numpy(weights), self.mode)
+            writer.append(first.ids[rows].tolist(), mixed)
+        return writer.finish()
+
+    def _prepare(self, candidates: Candidates) -> None:
+        self._candidates = candidates
+        self._chunks = list(_lay_out(candidates, self.mode, self.k))
+
+    def _score_block(self, weights: np.ndarray) -> GapResult:
+        """Scores a few weightings (B, M) chunk by chunk, so that a chunk is read only once."""
+        clips = len(self._candidates.labels)
+        pool = np.empty((len(weights), clips * self.k), dtype=np.uint32)
+        exact = np.ones(len(weights), dtype=bool)
+        straddled = np.zeros(len(weights), dtype=bool)
+        light = weights.astype(np.float32)
+        for chunk in self._chunks:
+            keys = encode(_mix_terms(chunk, light)).reshape(len(weights), *chunk.shape)
+            unsure = keys.reshape(len(weights), -1)[:, chunk.unsure]
+            np.bitwise_or(keys, chunk.flags, out=keys)
+            keys.sort(axis=2)
+            best = keys[:, :, -self.k :]
+            start = chunk.first * self.k
+            pool[:, start : start + chunk.shape[0] * self.k] = best.reshape(len(weights), -1)
+            exact &= ~_enters(chunk, unsure, best[:, :, 0] >> 1 << 1, weights)
+            straddled |= _straddles(keys, self.k)
+        gap = np.array([average_precision_of_keys(keys, self._positives) for keys in pool])
+        for number in np.flatnonzero(straddled):
+            gap[number] = self._gap_sharing_ties(light[number])
+        return GapResult(gap, exact)
+
+    def _gap_sharing_ties(self, weights: np.ndarray) -> float:
+        """GAP of one weighting (M,) under which true and wrong labels tie across the k-th place."""
+        rankings = []
+        for chunk in self._chunks:
+            scores = _mix_terms(chunk, weights[None]).reshape(chunk.shape)
+            order = np.argsort(-scores, axis=1)
+            hits = chunk.flags.astype(np.float32)
+            rankings.append(
+                Ranking(
+                    np.take_along_axis(scores, order, axis=1),
+                    np.take_along_axis(hits, order, axis=1),
+                ).cut(self.k)
+            )
+        pooled = Ranking(
+            np.concatenate([ranking.scores for ranking in rankings]),
+            np.concatenate([ranking.hits for ranking in rankings]),
+        )
+        return gap_of_ranking(pooled, self._positives)
+
+
+def _lay_out(candidates: Candidates, mode: str, k: int) -> Iterator[_Chunk]:
+    """Groups clips by their number of candidates and cuts the groups into chunks."""
+    counts = np.isfinite(candidates.log_odds[0]).sum(axis=1)
+    widths = np.maximum(-(-counts // WIDTH_STEP) * WIDTH_STEP, k)
+    first = 0
+    for width in np.unique(widths):
+        clips = np.flatnonzero(widths == width)
+        step = max(1, CHUNK_CELLS // int(width))
+        for start in range(0, clips.size, step):
+            rows = clips[start : start + step]
+            yield _chunk(candidates, rows, int(width), mode, first)
+            first += rows.size
+
+
+def _chunk(candidates: Candidates, rows: np.ndarray, width: int, mode: str, first: int) -> _Chunk:
+    shape = (rows.size, width)
+    flags = _columns(candidates.hits[rows], width, 0).astype(np.uint32)
+    log_odds = _columns(candidates.log_odds[:, rows], width, -np.inf)
+    missing = _columns(candidates.unknown[:, rows], width, False)
+    members = len(log_odds)
+    missing = missing.reshape(members, -1)
+    unsure = np.flatnonzero(missing.any(axis=0))
+    return _Chunk(
+        first, shape, _terms(log_odds.reshape(members, -1), mode), flags, unsure, missing[:, unsure]
+    )
+
+
+def _columns(array: np.ndarray, width: int, value: float) -> np.ndarray:
+    """The first `width` columns, filled up with `value` where there are fewer."""
+    missing = max(0, width - array.shape[-1])
+    edges = [(0, 0)] * (array.ndim - 1) + [(0, missing)]
+    return np.pad(array[..., :width], edges, constant_values=value)
+
+
+def _terms(log_odds: np.ndarray, mode: str) -> np.ndarray:
+    """What weights sum over members (T, M, cells): see `_mix_terms`. Blanks hold -inf."""
+    if mode == "log_odds":
+        return np.maximum(log_odds, LOWEST)[None] / 4
+    clipped = torch.from_numpy(np.clip(log_odds, -LIMIT, LIMIT))
+    terms = torch.stack([torch.sigmoid(clipped), torch.sigmoid(-clipped)]).numpy()
+    terms[0][np.isneginf(log_odds)] = 0
+    return terms
+
+
+def _mix_terms(chunk: _Chunk, weights: np.ndarray) -> np.ndarray:
+    """Scores (B, cells) float32, not negative, in the order of the mixture's log-odds.
+
+    They are its odds, or, where log-odds are mixed, the fourth root of its odds, which does not
+    overflow.
+    """
+    scores = np.matmul(weights, chunk.terms[0])
+    if len(chunk.terms) == 1:
+        return np.exp(scores, out=scores)
+    return np.divide(scores, np.matmul(weights, chunk.terms[1]), out=scores)
+
+
+def _enters(
+    chunk: _Chunk, unsure: np.ndarray, lowest: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Under which weightings (B,) a label that a member did not store is among the k best.
+
+    Args:
+        chunk: The clips.
+        unsure: (B, cells) keys of the labels in question, without flags.
+        lowest: (B, R) keys of the k-th best labels, without flags.
+        weights: (B, M); a member of weight 0 need not have stored anything.
+    """
+    rows = chunk.unsure // chunk.shape[1]
+    inside = unsure >= lowest[:, rows]
+    if not inside.any():
+        return inside.any(axis=1)
+    return (inside & ((weights > 0) @ chunk.missing)).any(axis=1)
+
+
+def _straddles(keys: np.ndarray, k: int) -> np.ndarray:
+    """Under which weightings (B,) a true and a wrong label tie across the k-th place of a clip.
+
+    Args:
+        keys: (B, R, C), rising within a clip.
+        k: Places that count.
+    """
+    result = np.zeros(len(keys), dtype=bool)
+    if keys.shape[2] <= k:
+        return result
+    cut = keys[:, :, -k] >> 1
+    for number, row in zip(*np.nonzero(cut == keys[:, :, -k - 1] >> 1), strict=True):
+        same = keys[number, row][keys[number, row] >> 1 == cut[number, row]]
+        result[number] |= same[0] != same[-1]
+    return result

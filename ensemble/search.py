@@ -1,0 +1,188 @@
+"""Searches for the weights of an ensemble; three ways behind one function."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+
+from ensemble.errors import EnsembleError
+from ensemble.scorer import WeightedScorer
+
+BATCH = 64  # weightings that are scored at a time
+REFINED = 0.5  # share of the trials that look around the best so far
+SPARSEST = 0.05  # least concentration of a Dirichlet draw: nearly all weight on one member
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        weights: (M,) float64, not negative, their sum 1.
+        gap: GAP@k of these weights.
+        exact: Whether that score is proven to be the dense one; see `WeightedScorer`.
+        flat_gap: GAP@k of the flat mean.
+        trials: How many weightings were scored, the flat mean among them.
+        method: "random", "greedy" or "optuna".
+        history: (trials,) the score of every trial, in order; the first is the flat mean.
+    """
+
+    weights: np.ndarray
+    gap: float
+    exact: bool
+    flat_gap: float
+    trials: int
+    method: str
+    history: np.ndarray
+
+
+class _Trials:
+    """Keeps count of what was scored and remembers the first of the best."""
+
+    def __init__(self, scorer: WeightedScorer, limit: int) -> None:
+        self.scorer = scorer
+        self.limit = limit
+        self.history: list[float] = []
+        self.best = np.full(scorer.num_members, 1 / scorer.num_members)
+        self.best_gap = -np.inf
+        self.best_exact = False
+        self.score(self.best[None])
+
+    @property
+    def left(self) -> int:
+        return self.limit - len(self.history)
+
+    def score(self, weights: np.ndarray) -> np.ndarray:
+        """GAP (W,) of weightings (W, M)."""
+        result = self.scorer.gap(weights)
+        self.history.extend(result.gap.tolist())
+        top = int(result.gap.argmax())
+        if result.gap[top] > self.best_gap:
+            self.best, self.best_gap = weights[top], float(result.gap[top])
+            self.best_exact = bool(result.exact[top])
+        return result.gap
+
+
+def search_weights(
+    scorer: WeightedScorer, method: str = "random", *, trials: int = 1000, seed: int = 0
+) -> SearchResult:
+    """Searches for the weights with the best GAP; the flat mean is always the first trial.
+
+    "random": half of the trials are drawn over the whole simplex, from even mixtures to its
+    corners, the other half around the best so far, closer and closer (Skalic & Austin 2018
+    searched at random). "greedy": members are added one by one, with replacement, each the one
+    that helps most (Caruana et al. 2004). "optuna": a seeded TPE study, in memory.
+
+    Args:
+        scorer: The members.
+        method: "random", "greedy" or "optuna".
+        trials: How many weightings may be scored; greedy stops within that number.
+        seed: The same seed finds the same weights.
+
+    Raises:
+        EnsembleError: The method is unknown, or trials is less than 1.
+    """
+    if method not in METHODS:
+        raise EnsembleError(f"method = {method!r}, but must be one of {', '.join(METHODS)}")
+    if trials < 1:
+        raise EnsembleError(f"trials = {trials}, but at least one is needed")
+    state = _Trials(scorer, trials)
+    if scorer.num_members > 1:
+        METHODS[method](state, np.random.default_rng(seed))
+    return SearchResult(
+        weights=state.best / state.best.sum(),
+        gap=state.best_gap,
+        exact=state.best_exact,
+        flat_gap=state.history[0],
+        trials=len(state.history),
+        method=method,
+        history=np.array(state.history),
+    )
+
+
+def _random(state: _Trials, generator: np.random.Generator) -> None:
+    members = state.scorer.num_members
+    first = state.left - int(state.left * REFINED)
+    while first > 0:
+        count = min(first, BATCH)
+        # One concentration a draw: from corners, where few members count, to even mixtures.
+        concentration = np.exp(generator.uniform(np.log(SPARSEST), np.log(members + 1), count))
+        state.score(_dirichlet(generator, np.outer(concentration, np.ones(members))))
+        first -= count
+    total = state.left
+    while state.left > 0:
+        progress = 1 - state.left / total
+        spread = 0.5 * 0.02**progress
+        state.score(_around(generator, state.best, spread, min(BATCH, state.left)))
+
+
+def _dirichlet(generator: np.random.Generator, concentration: np.ndarray) -> np.ndarray:
+    """Draws weights (W, M), one for each row of concentrations (W, M)."""
+    draws = generator.standard_gamma(concentration)
+    # Gamma draws of a small concentration underflow: add what the largest never falls below.
+    draws[np.arange(len(draws)), draws.argmax(axis=1)] += np.finfo(np.float64).tiny
+    return draws / draws.sum(axis=1, keepdims=True)
+
+
+def _around(
+    generator: np.random.Generator, best: np.ndarray, spread: float, count: int
+) -> np.ndarray:
+    """Draws weights (count, M) near `best`: each scaled at random, some moved, some dropped."""
+    shape = (count, best.size)
+    scaled = best * np.exp(spread * generator.standard_normal(shape))
+    moved = spread / best.size * generator.standard_gamma(0.5, shape)
+    weights = scaled + moved * (generator.random(shape) < 0.3)
+    dropped = generator.random(shape) < 0.2 * generator.random((count, 1))
+    dropped[np.arange(count), weights.argmax(axis=1)] = False
+    weights[dropped] = 0
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _greedy(state: _Trials, _: np.random.Generator) -> None:
+    members = state.scorer.num_members
+    counts = np.zeros(members)
+    for _round in range(state.left // members):
+        options = counts + np.eye(members)
+        gaps = state.score(options / options.sum(axis=1, keepdims=True))
+        counts[int(gaps.argmax())] += 1
+
+
+def _optuna(state: _Trials, generator: np.random.Generator) -> None:
+    members = state.scorer.num_members
+
+    def objective(trial: optuna.Trial) -> float:
+        # Exponential variables made to sum to 1 are uniform over the simplex.
+        draws = [trial.suggest_float(f"weight_{i}", 1e-6, 1.0) for i in range(members)]
+        weights = -np.log(np.array(draws))
+        if not weights.sum() > 0:
+            return -np.inf
+        return float(state.score((weights / weights.sum())[None])[0])
+
+    sampler = optuna.samplers.TPESampler(seed=int(generator.integers(2**31)), multivariate=True)
+    with _quiet_optuna():
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.enqueue_trial({f"weight_{i}": float(np.exp(-1)) for i in range(members)})
+        study.optimize(objective, n_trials=state.left)
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Optuna logs a line a trial; here the result says it all."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+METHODS: dict[str, Callable[[_Trials, np.random.Generator], None]] = {
+    "random": _random,
+    "greedy": _greedy,
+    "optuna": _optuna,
+}

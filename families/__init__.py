@@ -1,0 +1,83 @@
+"""Model families: from frames or means to log-odds, each by its name in one registry."""
+
+from __future__ import annotations
+
+from families.base import FamilyModule
+from families.batch_norm import MaskedBatchNorm
+from families.dbof import DBoF, DBoFConfig
+from families.device import autocast, choose_device
+from families.errors import FamilyError
+from families.gating import ContextGating
+from families.heads import Head, HeadConfig
+from families.inference import gap_of, predict, predict_split
+from families.job import JOB_NAME, WEIGHTS_NAME, DataSource, Fold, MemberJob, predictions_name
+from families.netfv import NetFV, NetFVConfig
+from families.netvlad import NetVLAD, NetVLADConfig
+from families.objective import HardLabels, Objective, negative_part, positive_part
+from families.perceptron import Perceptron, PerceptronConfig
+from families.registry import (
+    FamilyEntry,
+    build,
+    config_from_dict,
+    config_to_dict,
+    get,
+    list_families,
+    register,
+)
+from families.rnn import RNN, RNNConfig
+from families.size import THRESHOLD, model_bytes, parameter_count
+from families.stage import train_teachers
+from families.training import Trained, Trainer
+from families.worker import run_worker, train_member
+from families.workspace import JobsFailed, Workspace
+
+__all__ = [
+    "JOB_NAME",
+    "RNN",
+    "THRESHOLD",
+    "WEIGHTS_NAME",
+    "ContextGating",
+    "DBoF",
+    "DBoFConfig",
+    "DataSource",
+    "FamilyEntry",
+    "FamilyError",
+    "FamilyModule",
+    "Fold",
+    "HardLabels",
+    "Head",
+    "HeadConfig",
+    "JobsFailed",
+    "MaskedBatchNorm",
+    "MemberJob",
+    "NetFV",
+    "NetFVConfig",
+    "NetVLAD",
+    "NetVLADConfig",
+    "Objective",
+    "Perceptron",
+    "PerceptronConfig",
+    "RNNConfig",
+    "Trained",
+    "Trainer",
+    "Workspace",
+    "autocast",
+    "build",
+    "choose_device",
+    "config_from_dict",
+    "config_to_dict",
+    "gap_of",
+    "get",
+    "list_families",
+    "model_bytes",
+    "negative_part",
+    "parameter_count",
+    "positive_part",
+    "predict",
+    "predict_split",
+    "predictions_name",
+    "register",
+    "run_worker",
+    "train_member",
+    "train_teachers",
+]

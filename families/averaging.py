@@ -1,0 +1,41 @@
+"""Exponential moving average of a model's weights (Skalic & Austin 2018, section 4.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """A shadow of a model's parameters and buffers that follows them with a half-life.
+
+    Batch-norm statistics are averaged too: those of the last steps fit the last weights only.
+
+    Args:
+        model: the model to follow; the shadow starts at its weights.
+        half_life: steps after which an old weight counts half.
+    """
+
+    def __init__(self, model: nn.Module, half_life: float) -> None:
+        self._keep = 0.5 ** (1.0 / half_life)
+        self._tensors = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Moves the shadow one step towards the model's weights; integers are copied."""
+        state = model.state_dict()
+        names = [k for k, v in self._tensors.items() if v.is_floating_point()]
+        shadow = [self._tensors[k] for k in names]
+        torch._foreach_lerp_(shadow, [state[k] for k in names], 1.0 - self._keep)
+        for key, tensor in self._tensors.items():
+            if not tensor.is_floating_point():
+                tensor.copy_(state[key])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged state, by the model's names."""
+        return self._tensors
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Takes up a shadow from a checkpoint."""
+        for key, tensor in self._tensors.items():
+            tensor.copy_(state[key])

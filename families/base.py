@@ -1,0 +1,94 @@
+"""What every family's module has in common: its signature and its view of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from families.classifier import Classifier
+from families.errors import FamilyError
+from records.schema import Schema, Stream
+
+
+class FamilyModule(nn.Module):
+    """A model from streams of features to log-odds.
+
+    Subclasses take (config, schema) and set `classifier`.
+
+    Attributes:
+        streams: the schema's streams, widest first. The widest one leads: it gets the full number
+            of clusters (rgb in YouTube-8M), the others a share of it (audio).
+        num_labels: V.
+    """
+
+    classifier: Classifier
+
+    def __init__(self, config: Any, schema: Schema) -> None:
+        super().__init__()
+        self.config = config
+        self.streams = widest_first(schema.streams)
+        self.num_labels = schema.num_labels
+
+    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        """Scores a batch.
+
+        Args:
+            features: by stream, float (B, T, D) at frame level or (B, D) at video level.
+            mask: bool (B, T), True on real frames, which come first; None when all are real.
+
+        Returns:
+            Log-odds (B, V), float32.
+        """
+        raise NotImplementedError
+
+    def penalty(self) -> Tensor:
+        """The L2 penalty on the head's weights, a scalar to add to the loss of a batch."""
+        return self.classifier.penalty()
+
+    def frames(
+        self, features: Mapping[str, Tensor], mask: Tensor | None
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """The streams' frames (B, T, D), widest stream first, with T >= 1, and the mask.
+
+        The mask comes back as None when every frame is known to be real; on a GPU only a mask that
+        was None to begin with is, since looking into it would wait for the device.
+
+        Raises:
+            FamilyError: when a stream is missing or has another size.
+        """
+        frames = [self._stream(features, stream) for stream in self.streams]
+        batch, length = frames[0].shape[:2]
+        if length == 0:
+            frames = [x.new_zeros(batch, 1, x.shape[2]) for x in frames]
+            return frames, torch.zeros(batch, 1, dtype=torch.bool, device=frames[0].device)
+        if mask is not None and mask.device.type == "cpu" and bool(mask.all()):
+            mask = None
+        return frames, mask
+
+    @staticmethod
+    def _stream(features: Mapping[str, Tensor], stream: Stream) -> Tensor:
+        if stream.name not in features:
+            raise FamilyError(f"stream {stream.name!r} is missing from the batch")
+        x = features[stream.name]
+        if x.dim() not in (2, 3) or x.shape[-1] != stream.size:
+            raise FamilyError(
+                f"stream {stream.name!r} has shape {tuple(x.shape)}, expected (B, T, {stream.size})"
+                f" or (B, {stream.size})"
+            )
+        return x
+
+
+def widest_first(streams: tuple[Stream, ...]) -> tuple[Stream, ...]:
+    """The streams by falling size; streams of one size keep their order."""
+    return tuple(sorted(streams, key=lambda stream: -stream.size))
+
+
+def share_of_clusters(clusters: int, divisor: int, position: int) -> int:
+    """Clusters of the stream at `position`: all for the widest, a `divisor`-th for the others.
+
+    Never below two: a softmax over a single cluster assigns everything to it and learns nothing.
+    """
+    return clusters if position == 0 else max(2, clusters // divisor)

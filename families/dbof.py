@@ -1,0 +1,201 @@
+"""Deep bag of frames: original, soft and gated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from families.base import FamilyModule, share_of_clusters
+from families.batch_norm import MaskedBatchNorm
+from families.classifier import Classifier
+from families.config import require_at_least, require_share
+from families.heads import HeadConfig
+from families.pooling import (
+    NormedLinear,
+    SoftAssignment,
+    hidden_layer,
+    masked_mean,
+    unit_length,
+)
+from families.registry import register
+from records.schema import Schema
+
+
+@dataclass(frozen=True)
+class DBoFConfig:
+    """Hyperparameters of the deep bag of frames.
+
+    Attributes:
+        variant: "original" (Abu-El-Haija et al. 2016), "soft" or "gated" (the winners').
+        clusters: K of the widest stream; of the joined streams in the original.
+        clusters_divisor: the other streams have K // clusters_divisor (soft, gated).
+        hidden: units of the layer behind the pooling.
+        pooling: over the frames, "max" or "mean" (original).
+        bottleneck: units that the gate of the widest stream is squeezed through (gated);
+            0 stands for the stream's size.
+        gating: context gating of the hidden units.
+        dropout: of the hidden units.
+        head: the classifier.
+    """
+
+    variant: Literal["original", "soft", "gated"] = "gated"
+    clusters: int = 1024
+    clusters_divisor: int = 8
+    hidden: int = 512
+    pooling: Literal["max", "mean"] = "max"
+    bottleneck: int = 0
+    gating: bool = False
+    dropout: float = 0.0
+    head: HeadConfig = field(default_factory=HeadConfig)
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 2, "clusters")
+        require_at_least(self, 1, "clusters_divisor", "hidden")
+        require_at_least(self, 0, "bottleneck")
+        require_share(self, "dropout")
+
+
+class OriginalBag(nn.Module):
+    """Linear map of the joined streams to K units, BN, relu6, maximum or mean over the frames.
+
+    Args:
+        sizes: D of every stream.
+        clusters: K.
+        pooling: "max" or "mean".
+    """
+
+    def __init__(self, sizes: list[int], clusters: int, pooling: str) -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.maps = nn.ModuleList(NormedLinear(size, clusters) for size in sizes)
+        self.norm = MaskedBatchNorm(clusters)
+
+    def forward(self, frames: list[Tensor], mask: Tensor | None) -> Tensor:
+        """Frames (B, T, D) of every stream to (B, K)."""
+        # The sum of the streams' maps is the linear map of the joined streams.
+        parts = [linear(x, mask) for linear, x in zip(self.maps, frames, strict=True)]
+        activation = functional.relu6(self.norm(sum(parts[1:], parts[0]), mask))
+        if self.pooling == "mean":
+            return masked_mean(activation, mask)
+        return max_over_frames(activation, mask)
+
+
+class SoftBag(nn.Module):
+    """softmax(BN(W x)), summed over the frames, at unit length.
+
+    Args:
+        size: D.
+        clusters: K.
+    """
+
+    def __init__(self, size: int, clusters: int) -> None:
+        super().__init__()
+        self.input_norm = MaskedBatchNorm(size)
+        self.assignment = SoftAssignment(size, clusters)
+
+    def shares(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Frames (B, T, D) to the clusters' shares in them (B, T, K)."""
+        scale, shift = self.input_norm.affine(x, mask)
+        shares: Tensor = self.assignment(x, scale, shift, mask)
+        return shares
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Frames (B, T, D) to (B, K)."""
+        return unit_length(self.shares(x, mask).sum(dim=1, dtype=torch.float32))
+
+
+class GatedBag(SoftBag):
+    """The soft bag's sum, gated by the clusters' largest shares (Skalic & Austin 2018, code).
+
+    The unit-length maximum over the frames goes through K -> bottleneck -> K without activation,
+    BN and a sigmoid, and multiplies the sum.
+
+    Args:
+        size: D.
+        clusters: K.
+        bottleneck: units; 0 stands for D.
+    """
+
+    def __init__(self, size: int, clusters: int, bottleneck: int) -> None:
+        super().__init__(size, clusters)
+        width = bottleneck or size
+        self.squeeze = nn.Linear(clusters, width, bias=False)
+        self.expand = nn.Linear(width, clusters, bias=False)
+        self.gate_norm = MaskedBatchNorm(clusters)
+        nn.init.normal_(self.squeeze.weight, std=1 / math.sqrt(width))
+        nn.init.normal_(self.expand.weight, std=1 / math.sqrt(width))
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Frames (B, T, D) to (B, K)."""
+        shares = self.shares(x, mask)
+        largest = unit_length(max_over_frames(shares, mask).float())
+        gates = torch.sigmoid(self.gate_norm(self.expand(self.squeeze(largest))))
+        return unit_length(shares.sum(dim=1, dtype=torch.float32) * gates)
+
+
+def max_over_frames(x: Tensor, mask: Tensor | None) -> Tensor:
+    """The largest of non-negative values over the real frames: (B, T, K) to (B, K), 0 for none."""
+    if mask is not None:
+        x = x * mask[..., None]
+    return x.max(dim=1).values
+
+
+@register("dbof", DBoFConfig)
+class DBoF(FamilyModule):
+    """A bag of frames, hidden layer, head; the widest stream gated, the others soft if gated."""
+
+    def __init__(self, config: DBoFConfig, schema: Schema) -> None:
+        super().__init__(config, schema)
+        self.bags = nn.ModuleList()
+        self.hidden: nn.Module
+        if config.variant == "original":
+            sizes = [stream.size for stream in self.streams]
+            self.bags.append(OriginalBag(sizes, config.clusters, config.pooling))
+            self.hidden = _bounded_layer(config.clusters, config.hidden)
+        else:
+            self.hidden = hidden_layer(self._add_bags(config), config.hidden, config.clusters)
+        self.classifier = Classifier(
+            config.hidden,
+            schema.num_labels,
+            head=config.head,
+            gating=config.gating,
+            dropout=config.dropout,
+        )
+
+    def _add_bags(self, config: DBoFConfig) -> int:
+        """One bag a stream; the sum of their clusters."""
+        width = 0
+        for position, stream in enumerate(self.streams):
+            clusters = share_of_clusters(config.clusters, config.clusters_divisor, position)
+            gated = config.variant == "gated" and position == 0
+            self.bags.append(
+                GatedBag(stream.size, clusters, config.bottleneck)
+                if gated
+                else SoftBag(stream.size, clusters)
+            )
+            width += clusters
+        return width
+
+    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        """See `FamilyModule.forward`."""
+        frames, mask = self.frames(features, mask)
+        if self.config.variant == "original":
+            pooled = self.bags[0](frames, mask)
+        else:
+            bags = zip(self.bags, frames, strict=True)
+            pooled = torch.cat([bag(x, mask) for bag, x in bags], dim=1)
+        log_odds: Tensor = self.classifier(self.hidden(pooled))
+        return log_odds
+
+
+def _bounded_layer(width: int, hidden: int) -> nn.Sequential:
+    """The original's hidden layer: linear without bias, BN, relu6."""
+    linear = nn.Linear(width, hidden, bias=False)
+    nn.init.normal_(linear.weight, std=1 / math.sqrt(width))
+    return nn.Sequential(linear, MaskedBatchNorm(hidden), nn.ReLU6())

@@ -1,0 +1,116 @@
+"""NetFV: Fisher vectors with learned, decoupled centers and diagonal covariances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from families.base import FamilyModule, share_of_clusters
+from families.batch_norm import MaskedBatchNorm
+from families.classifier import Classifier
+from families.config import require_at_least, require_share
+from families.heads import HeadConfig
+from families.pooling import SoftAssignment, hidden_layer, unit_length, weighted_sums
+from families.registry import register
+from records.schema import Schema
+
+DEVIATION_FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class NetFVConfig:
+    """Hyperparameters of NetFV.
+
+    Attributes:
+        clusters: K of the widest stream.
+        clusters_divisor: the other streams have K // clusters_divisor.
+        hidden: units of the linear layer behind the pooling.
+        gating: context gating of the hidden units.
+        dropout: of the hidden units.
+        head: the classifier.
+    """
+
+    clusters: int = 32
+    clusters_divisor: int = 2
+    hidden: int = 512
+    gating: bool = True
+    dropout: float = 0.0
+    head: HeadConfig = field(default_factory=lambda: HeadConfig(probability_gating=True))
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 2, "clusters")
+        require_at_least(self, 1, "clusters_divisor", "hidden")
+        require_share(self, "dropout")
+
+
+class FisherPooling(nn.Module):
+    """First and second order statistics of the frames about K Gaussians (Miech et al. 2017).
+
+    With s = w^2 + 1e-6 the learned deviations: first order sum_t a_tk (x_t - c_k) / s_k, at unit
+    length within a cluster and then as a whole; second order
+    sum_t a_tk ((x_t - c_k)^2 / s_k^2 - 1), at unit length as a whole.
+
+    Args:
+        size: D.
+        clusters: K.
+    """
+
+    def __init__(self, size: int, clusters: int) -> None:
+        super().__init__()
+        self.input_norm = MaskedBatchNorm(size)
+        self.assignment = SoftAssignment(size, clusters)
+        self.centers = nn.Parameter(torch.empty(clusters, size))
+        self.deviation_roots = nn.Parameter(torch.empty(clusters, size))
+        nn.init.normal_(self.centers, std=1 / math.sqrt(size))
+        nn.init.normal_(self.deviation_roots, mean=1.0, std=1 / math.sqrt(size))
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Frames (B, T, D) to (B, 2 * K * D), first order first."""
+        scale, shift = self.input_norm.affine(x, mask)
+        shares = self.assignment(x, scale, shift, mask)
+        mass = shares.sum(dim=1, dtype=torch.float32)[..., None]
+        deviations = self.deviation_roots.square() + DEVIATION_FLOOR
+        # With u = scale / s and v = (shift - c) / s, (normalized x - c) / s is u x + v.
+        slope, offset = scale / deviations, (shift - self.centers) / deviations
+        sums = weighted_sums(shares, x) * slope
+        first = sums + mass * offset
+        squares = weighted_sums(shares, x * x) * slope.square()
+        second = squares + 2 * offset * sums + mass * (offset.square() - 1)
+        first = unit_length(unit_length(first).flatten(1))
+        return torch.cat([first, unit_length(second.flatten(1))], dim=1)
+
+
+@register("netfv", NetFVConfig)
+class NetFV(FamilyModule):
+    """Fisher vectors a stream, linear layer, gating, head (Skalic & Austin 2018, FVNet)."""
+
+    def __init__(self, config: NetFVConfig, schema: Schema) -> None:
+        super().__init__(config, schema)
+        clusters = [
+            share_of_clusters(config.clusters, config.clusters_divisor, position)
+            for position in range(len(self.streams))
+        ]
+        self.pooling = nn.ModuleList(
+            FisherPooling(stream.size, count)
+            for stream, count in zip(self.streams, clusters, strict=True)
+        )
+        width = sum(2 * s.size * count for s, count in zip(self.streams, clusters, strict=True))
+        self.hidden = hidden_layer(width, config.hidden, clusters[0])
+        self.classifier = Classifier(
+            config.hidden,
+            schema.num_labels,
+            head=config.head,
+            gating=config.gating,
+            dropout=config.dropout,
+        )
+
+    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        """See `FamilyModule.forward`."""
+        frames, mask = self.frames(features, mask)
+        pooled = [pool(x, mask) for pool, x in zip(self.pooling, frames, strict=True)]
+        log_odds: Tensor = self.classifier(self.hidden(torch.cat(pooled, dim=1)))
+        return log_odds

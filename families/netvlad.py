@@ -1,0 +1,107 @@
+"""NetVLAD: soft-assigned residuals to learned centers; RVLAD without the centers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from families.base import FamilyModule, share_of_clusters
+from families.batch_norm import MaskedBatchNorm
+from families.classifier import Classifier
+from families.config import require_at_least, require_share
+from families.heads import HeadConfig
+from families.pooling import SoftAssignment, hidden_layer, unit_length, weighted_sums
+from families.registry import register
+from records.schema import Schema
+
+
+@dataclass(frozen=True)
+class NetVLADConfig:
+    """Hyperparameters of NetVLAD.
+
+    Attributes:
+        clusters: K of the widest stream.
+        clusters_divisor: the other streams have K // clusters_divisor.
+        hidden: units of the linear layer behind the pooling.
+        residuals: True subtracts the learned centers (NetVLAD), False does not (RVLAD, LightVLAD).
+        gating: context gating of the hidden units.
+        dropout: of the hidden units.
+        head: the classifier.
+    """
+
+    clusters: int = 64
+    clusters_divisor: int = 2
+    hidden: int = 512
+    residuals: bool = True
+    gating: bool = True
+    dropout: float = 0.0
+    head: HeadConfig = field(default_factory=lambda: HeadConfig(probability_gating=True))
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 2, "clusters")
+        require_at_least(self, 1, "clusters_divisor", "hidden")
+        require_share(self, "dropout")
+
+
+class VLADPooling(nn.Module):
+    """sum_t a_tk (x_t - c_k), each cluster and then the whole at unit length (Arandjelovic 2018).
+
+    Args:
+        size: D.
+        clusters: K.
+        residuals: whether there are centers c.
+    """
+
+    def __init__(self, size: int, clusters: int, *, residuals: bool) -> None:
+        super().__init__()
+        self.input_norm = MaskedBatchNorm(size)
+        self.assignment = SoftAssignment(size, clusters)
+        self.centers: nn.Parameter | None = None
+        if residuals:
+            self.centers = nn.Parameter(torch.empty(clusters, size))
+            nn.init.normal_(self.centers, std=1 / math.sqrt(size))
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Frames (B, T, D) to (B, K * D)."""
+        scale, shift = self.input_norm.affine(x, mask)
+        shares = self.assignment(x, scale, shift, mask)
+        mass = shares.sum(dim=1, dtype=torch.float32)[..., None]
+        origin = shift if self.centers is None else shift - self.centers
+        residuals = weighted_sums(shares, x) * scale + mass * origin
+        return unit_length(unit_length(residuals).flatten(1))
+
+
+@register("netvlad", NetVLADConfig)
+class NetVLAD(FamilyModule):
+    """NetVLAD a stream, linear layer, gating, head (Skalic & Austin 2018; Miech et al. 2017)."""
+
+    def __init__(self, config: NetVLADConfig, schema: Schema) -> None:
+        super().__init__(config, schema)
+        clusters = [
+            share_of_clusters(config.clusters, config.clusters_divisor, position)
+            for position in range(len(self.streams))
+        ]
+        self.pooling = nn.ModuleList(
+            VLADPooling(stream.size, count, residuals=config.residuals)
+            for stream, count in zip(self.streams, clusters, strict=True)
+        )
+        width = sum(s.size * count for s, count in zip(self.streams, clusters, strict=True))
+        self.hidden = hidden_layer(width, config.hidden, clusters[0])
+        self.classifier = Classifier(
+            config.hidden,
+            schema.num_labels,
+            head=config.head,
+            gating=config.gating,
+            dropout=config.dropout,
+        )
+
+    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        """See `FamilyModule.forward`."""
+        frames, mask = self.frames(features, mask)
+        pooled = [pool(x, mask) for pool, x in zip(self.pooling, frames, strict=True)]
+        log_odds: Tensor = self.classifier(self.hidden(torch.cat(pooled, dim=1)))
+        return log_odds

@@ -1,0 +1,116 @@
+"""A perceptron on the means of the streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from families.base import FamilyModule
+from families.batch_norm import MaskedBatchNorm
+from families.classifier import Classifier
+from families.config import require_share
+from families.errors import FamilyError
+from families.heads import HeadConfig
+from families.pooling import masked_mean, unit_length
+from families.registry import register
+from records.schema import Schema
+
+
+@dataclass(frozen=True)
+class PerceptronConfig:
+    """Hyperparameters of the perceptron.
+
+    Attributes:
+        hidden: units of every hidden layer; none leaves the head alone on the means.
+        input_norm: of each stream's mean: "none", "batch" (standardized) or "length" (L2).
+        norm: in each hidden layer, before the activation: "none", "batch" or "layer".
+        activation: "relu", "leaky_relu" or "gelu".
+        residual: adds a hidden layer's input to its output where both have one size.
+        input_dropout: of the inputs.
+        dropout: behind every hidden layer.
+        gating: context gating of the last hidden layer.
+        head: the classifier.
+    """
+
+    hidden: tuple[int, ...] = (1024,)
+    input_norm: Literal["none", "batch", "length"] = "batch"
+    norm: Literal["none", "batch", "layer"] = "none"
+    activation: Literal["relu", "leaky_relu", "gelu"] = "relu"
+    residual: bool = False
+    input_dropout: float = 0.0
+    dropout: float = 0.5
+    gating: bool = False
+    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
+
+    def __post_init__(self) -> None:
+        for units in self.hidden:
+            if units < 1:
+                raise FamilyError(f"hidden must hold sizes of at least 1, not {units}")
+        require_share(self, "input_dropout", "dropout")
+
+
+NORMS = {"none": nn.Identity, "batch": MaskedBatchNorm, "layer": nn.LayerNorm}
+ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU}
+
+
+class HiddenLayer(nn.Module):
+    """Linear, norm, activation, dropout; plus its input where that is wanted and fits."""
+
+    def __init__(self, size: int, units: int, config: PerceptronConfig) -> None:
+        super().__init__()
+        self.residual = config.residual and size == units
+        # A batch norm takes the mean away, and with it a bias.
+        linear = nn.Linear(size, units, bias=config.norm != "batch")
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        if config.norm != "batch":
+            nn.init.zeros_(linear.bias)
+        self.layers = nn.Sequential(
+            linear,
+            NORMS[config.norm](units),
+            ACTIVATIONS[config.activation](),
+            nn.Dropout(config.dropout),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, size) to (B, units)."""
+        out: Tensor = self.layers(x)
+        return x + out if self.residual else out
+
+
+@register("perceptron", PerceptronConfig, level="both")
+class Perceptron(FamilyModule):
+    """Means of the streams, hidden layers, head. At frame level the real frames are averaged."""
+
+    def __init__(self, config: PerceptronConfig, schema: Schema) -> None:
+        super().__init__(config, schema)
+        self.input_norms = nn.ModuleList(
+            MaskedBatchNorm(stream.size) if config.input_norm == "batch" else nn.Identity()
+            for stream in self.streams
+        )
+        self.input_dropout = nn.Dropout(config.input_dropout)
+        sizes = [sum(stream.size for stream in self.streams), *config.hidden]
+        self.hidden = nn.Sequential(*(HiddenLayer(*pair, config) for pair in pairwise(sizes)))
+        self.classifier = Classifier(
+            sizes[-1],
+            schema.num_labels,
+            head=config.head,
+            gating=config.gating,
+            # Every hidden layer has its own dropout already.
+            dropout=0.0,
+        )
+
+    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        """See `FamilyModule.forward`; takes means (B, D) as well."""
+        inputs, mask = self.frames(features, mask)
+        means = [masked_mean(x, mask) if x.dim() == 3 else x for x in inputs]
+        if self.config.input_norm == "length":
+            means = [unit_length(x) for x in means]
+        normed = [norm(x) for norm, x in zip(self.input_norms, means, strict=True)]
+        x = self.input_dropout(torch.cat(normed, dim=1))
+        log_odds: Tensor = self.classifier(self.hidden(x))
+        return log_odds

@@ -1,0 +1,199 @@
+"""Recurrent families: stacked LSTM or GRU, bidirectional then forward, dual path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+from families.base import FamilyModule
+from families.batch_norm import MaskedBatchNorm
+from families.classifier import Classifier
+from families.config import require_at_least, require_share
+from families.errors import FamilyError
+from families.heads import HeadConfig
+from families.pooling import NormedLinear
+from families.registry import register
+from records.schema import Schema
+
+Cell = Literal["lstm", "gru"]
+
+
+@dataclass(frozen=True)
+class RNNConfig:
+    """Hyperparameters of the recurrent families.
+
+    Attributes:
+        variant: "stacked" (`layers` forward layers over the joined streams: the public baseline),
+            "bidirectional" (hidden / 2 + hidden / 2, then a forward layer of `hidden`) or "dual"
+            (for each stream BN, linear, BN, relu6 and a bidirectional net of its own).
+        cell: "lstm" (the last cell state is used) or "gru" (the last state).
+        hidden: units; in "dual" those of the widest stream, the others' in proportion to their
+            size.
+        layers: of the stacked variant.
+        gating: context gating of the last state.
+        dropout: of the last state.
+        head: the classifier.
+    """
+
+    variant: Literal["stacked", "bidirectional", "dual"] = "bidirectional"
+    cell: Cell = "lstm"
+    hidden: int = 512
+    layers: int = 2
+    gating: bool = False
+    dropout: float = 0.0
+    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 2, "hidden")
+        require_at_least(self, 1, "layers")
+        require_share(self, "dropout")
+        if self.variant != "stacked" and self.hidden % 2:
+            raise FamilyError(f"hidden must be even, for two directions, not {self.hidden}")
+
+
+class StackedNet(nn.Module):
+    """Forward layers one upon the other.
+
+    Args:
+        size: D.
+        hidden: H.
+        cell: "lstm" or "gru".
+        layers: how many.
+    """
+
+    def __init__(self, size: int, hidden: int, cell: Cell, layers: int) -> None:
+        super().__init__()
+        self.layers = recurrent_layer(size, hidden, cell, layers=layers)
+
+    def forward(self, x: Tensor | PackedSequence) -> Tensor:
+        """Frames (B, T, D) to the last (cell) state (B, H)."""
+        return last_state(self.layers(x)[1])
+
+
+class BidirectionalNet(nn.Module):
+    """A bidirectional layer of H / 2 + H / 2, then a forward layer of H.
+
+    Args:
+        size: D.
+        hidden: H, even.
+        cell: "lstm" or "gru".
+    """
+
+    def __init__(self, size: int, hidden: int, cell: Cell) -> None:
+        super().__init__()
+        self.both = recurrent_layer(size, hidden // 2, cell, bidirectional=True)
+        self.forward_layer = recurrent_layer(hidden, hidden, cell)
+
+    def forward(self, x: Tensor | PackedSequence) -> Tensor:
+        """Frames (B, T, D) to the last (cell) state (B, H)."""
+        return last_state(self.forward_layer(self.both(x)[0])[1])
+
+
+class ProjectedFrames(nn.Module):
+    """BN, linear map to a stream's own size, BN, relu6 (the dual path's entrance).
+
+    Args:
+        size: D.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.linear = NormedLinear(size, size)
+        self.norm = MaskedBatchNorm(size)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        return functional.relu6(self.norm(self.linear(x, mask), mask))
+
+
+@register("rnn", RNNConfig, sampling="sequence")
+class RNN(FamilyModule):
+    """Recurrent net over the frames in their order, head on its last state."""
+
+    def __init__(self, config: RNNConfig, schema: Schema) -> None:
+        super().__init__(config, schema)
+        sizes = [stream.size for stream in self.streams]
+        self.entrances = nn.ModuleList()
+        self.nets = nn.ModuleList()
+        width = config.hidden
+        if config.variant == "stacked":
+            self.nets.append(StackedNet(sum(sizes), config.hidden, config.cell, config.layers))
+        elif config.variant == "bidirectional":
+            self.nets.append(BidirectionalNet(sum(sizes), config.hidden, config.cell))
+        else:
+            widths = [_even_share(config.hidden, size, sizes[0]) for size in sizes]
+            for size, units in zip(sizes, widths, strict=True):
+                self.entrances.append(ProjectedFrames(size))
+                self.nets.append(BidirectionalNet(size, units, config.cell))
+            width = sum(widths)
+        self.classifier = Classifier(
+            width,
+            schema.num_labels,
+            head=config.head,
+            gating=config.gating,
+            dropout=config.dropout,
+        )
+
+    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        """See `FamilyModule.forward`."""
+        frames, mask = self.frames(features, mask)
+        if self.config.variant == "dual":
+            paths = zip(self.entrances, frames, strict=True)
+            inputs = [entrance(x, mask) for entrance, x in paths]
+        else:
+            inputs = [torch.cat(frames, dim=2)]
+        lengths = None if mask is None else mask.sum(dim=1)
+        nets = zip(self.nets, inputs, strict=True)
+        states = torch.cat([state_of(net, x, lengths) for net, x in nets], dim=1)
+        log_odds: Tensor = self.classifier(states)
+        return log_odds
+
+
+def state_of(net: nn.Module, x: Tensor, lengths: Tensor | None) -> Tensor:
+    """The net's last state after each clip's own last frame; zero for a clip without frames.
+
+    Args:
+        net: from frames (padded or packed) to states (B, H).
+        x: frames (B, T, D).
+        lengths: int (B,), the number of real frames; None when all are.
+    """
+    if lengths is None:
+        state: Tensor = net(x)
+        return state
+    # A packed clip has at least one frame: an empty one's state is computed and thrown away.
+    packed = pack_padded_sequence(
+        x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
+    )
+    return torch.where((lengths > 0)[:, None], net(packed), 0.0)
+
+
+def recurrent_layer(
+    size: int, hidden: int, cell: Cell, *, layers: int = 1, bidirectional: bool = False
+) -> nn.LSTM | nn.GRU:
+    """An LSTM or GRU that starts by remembering: the gates that keep the state have bias 1."""
+    kind = nn.LSTM if cell == "lstm" else nn.GRU
+    net = kind(size, hidden, num_layers=layers, batch_first=True, bidirectional=bidirectional)
+    # torch orders an LSTM's gates input, forget, cell, output and a GRU's reset, update, new.
+    keeping = slice(hidden, 2 * hidden) if cell == "lstm" else slice(0, 2 * hidden)
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.startswith("bias"):
+                parameter.zero_()
+            if name.startswith("bias_ih"):
+                parameter[keeping] = 1.0
+    return net
+
+
+def last_state(state: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """The last layer's cell state (LSTM) or state (GRU), (B, H)."""
+    return (state[1] if isinstance(state, tuple) else state)[-1]
+
+
+def _even_share(hidden: int, size: int, widest: int) -> int:
+    return max(2, 2 * round(hidden * size / widest / 2))

@@ -1,0 +1,40 @@
+"""The bytes that a model will take at 8 bits, from its shapes alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor, nn
+
+THRESHOLD = 17_000  # elements; larger tensors are quantized (Skalic & Austin 2018, section 3.2)
+CENTROIDS = 256
+
+
+def tensor_bytes(elements: int, threshold: int = THRESHOLD) -> int:
+    """Bytes of one tensor: above `threshold` one a value and a float32 codebook, else float32."""
+    return elements + 4 * CENTROIDS if elements > threshold else 4 * elements
+
+
+def model_bytes(
+    model: nn.Module | Mapping[str, Tensor] | Iterable[tuple[int, ...]], threshold: int = THRESHOLD
+) -> int:
+    """Bytes of a model's tensors when those of more than `threshold` elements take 8 bits.
+
+    Args:
+        model: a module (on any device, "meta" included), a state dictionary, or the shapes.
+        threshold: elements.
+
+    Example:
+        >>> model_bytes([(1000, 20), (20,)])
+        21104
+    """
+    if isinstance(model, nn.Module):
+        model = model.state_dict()
+    shapes = (tensor.shape for tensor in model.values()) if isinstance(model, Mapping) else model
+    return sum(tensor_bytes(math.prod(shape), threshold) for shape in shapes)
+
+
+def parameter_count(model: nn.Module) -> int:
+    """How many numbers training moves."""
+    return sum(parameter.numel() for parameter in model.parameters())

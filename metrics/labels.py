@@ -1,0 +1,113 @@
+"""The true labels of many clips, sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metrics.errors import MetricError
+
+
+@dataclass(frozen=True)
+class Labels:
+    """True labels in compressed rows: clip n has columns[offsets[n]:offsets[n + 1]].
+
+    Attributes:
+        offsets: (N + 1,) int64, from 0 to the number of positives, never falling.
+        columns: (positives,) int64, each in [0, num_labels); a clip has a label once at most.
+        num_labels: V.
+
+    Raises:
+        MetricError: An offset, a column or a repeated label breaks the above.
+    """
+
+    offsets: np.ndarray
+    columns: np.ndarray
+    num_labels: int
+
+    def __post_init__(self) -> None:
+        offsets = np.ascontiguousarray(self.offsets, dtype=np.int64)
+        columns = np.ascontiguousarray(self.columns, dtype=np.int64)
+        if offsets.ndim != 1 or columns.ndim != 1 or offsets.size == 0:
+            raise MetricError("labels: offsets and columns must be one-dimensional, offsets filled")
+        if offsets[0] != 0 or offsets[-1] != columns.size or (np.diff(offsets) < 0).any():
+            raise MetricError(
+                f"labels: offsets must rise from 0 to the number of positives, {columns.size}"
+            )
+        if columns.size and not 0 <= columns.min() <= columns.max() < self.num_labels:
+            raise MetricError(
+                f"labels: {columns.min()} to {columns.max()} found, but must lie in "
+                f"[0, {self.num_labels})"
+            )
+        object.__setattr__(self, "offsets", offsets)
+        object.__setattr__(self, "columns", columns)
+        keys = np.sort(self.rows * self.num_labels + columns)
+        repeated = np.flatnonzero(keys[1:] == keys[:-1])
+        if repeated.size:
+            row, column = divmod(int(keys[repeated[0]]), self.num_labels)
+            raise MetricError(f"labels: clip number {row} has label {column} more than once")
+
+    @classmethod
+    def from_pairs(
+        cls, rows: np.ndarray, columns: np.ndarray, num_clips: int, num_labels: int
+    ) -> Labels:
+        """Builds labels from (row, column) pairs in any order.
+
+        Args:
+            rows: (positives,) clip numbers in [0, num_clips).
+            columns: (positives,) labels.
+            num_clips: N, counting clips that have no label.
+            num_labels: V.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        columns = np.asarray(columns, dtype=np.int64)
+        if rows.size and not 0 <= rows.min() <= rows.max() < num_clips:
+            raise MetricError(f"labels: clip numbers must lie in [0, {num_clips})")
+        order = np.lexsort((columns, rows))
+        offsets = np.zeros(num_clips + 1, dtype=np.int64)
+        np.cumsum(np.bincount(rows, minlength=num_clips), out=offsets[1:])
+        return cls(offsets, columns[order], num_labels)
+
+    @classmethod
+    def from_lists(cls, lists: Iterable[Sequence[int]], num_labels: int) -> Labels:
+        """Builds labels from one sequence of columns a clip."""
+        arrays = [np.asarray(one, dtype=np.int64) for one in lists]
+        counts = np.array([array.size for array in arrays], dtype=np.int64)
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        columns = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
+        return cls(offsets, columns, num_labels)
+
+    @classmethod
+    def from_dense(cls, dense: np.ndarray) -> Labels:
+        """Builds labels from a matrix (N, V) that is nonzero where a clip has a label."""
+        rows, columns = np.nonzero(dense)
+        return cls.from_pairs(rows, columns, dense.shape[0], dense.shape[1])
+
+    def __len__(self) -> int:
+        return self.offsets.size - 1
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(N,) int64: how many labels each clip has."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """(positives,) int64: the clip that each entry of `columns` belongs to."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    def select(self, clips: np.ndarray) -> Labels:
+        """The labels of some clips, by their numbers or by a mask, in that order."""
+        clips = np.arange(len(self))[clips]
+        counts = self.counts[clips]
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        take = np.arange(offsets[-1]) + np.repeat(self.offsets[clips] - offsets[:-1], counts)
+        return Labels(offsets, self.columns[take], self.num_labels)
+
+    def dense(self) -> np.ndarray:
+        """(N, V) bool."""
+        dense = np.zeros((len(self), self.num_labels), dtype=bool)
+        dense[self.rows, self.columns] = True
+        return dense

@@ -1,0 +1,175 @@
+"""Onegig's command line: `python orchestrate.py stage=all experiment=demo`.
+
+One function a stage; what a stage does lies in the package that it calls.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# Worker processes import the same packages, from wherever this file is called.
+ROOT = Path(__file__).resolve().parent
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+# Hydra shall raise: its own report of an error is many lines and ends with status 1.
+os.environ["HYDRA_FULL_ERROR"] = "1"
+
+import hydra  # noqa: E402
+from hydra.core.config_store import ConfigStore  # noqa: E402
+from hydra.errors import HydraException  # noqa: E402
+from omegaconf import DictConfig, OmegaConf  # noqa: E402
+from omegaconf.errors import OmegaConfBaseException  # noqa: E402
+
+from distill import SoftTargetError, train_students  # noqa: E402
+from ensemble import EnsembleError, choose_teachers  # noqa: E402
+from families import FamilyError, JobsFailed, Workspace, train_teachers  # noqa: E402
+from metrics import MetricError  # noqa: E402
+from quantize import BudgetError, BundleError, evaluate, pack, plan, predict  # noqa: E402
+from records import DataError  # noqa: E402
+from report import print_choice, print_plan, print_scores, print_stages, print_table  # noqa: E402
+from runs import RunError  # noqa: E402
+from runs.config import Config, ConfigError, validate  # noqa: E402
+
+USER_ERRORS = (
+    ConfigError,
+    DataError,
+    RunError,
+    FamilyError,
+    MetricError,
+    EnsembleError,
+    SoftTargetError,
+    BudgetError,
+    BundleError,
+)
+
+
+def stage_synthesize(workspace: Workspace) -> None:
+    workspace.generate_data()
+
+
+def stage_plan(workspace: Workspace) -> None:
+    print_plan(plan(workspace))
+
+
+def stage_teachers(workspace: Workspace) -> None:
+    train_teachers(workspace)
+
+
+def stage_ensemble(workspace: Workspace) -> None:
+    with workspace.nothing_trained():
+        teachers = train_teachers(workspace)
+    print_choice(choose_teachers(workspace, teachers))
+
+
+def stage_distill(workspace: Workspace) -> None:
+    with workspace.nothing_trained():
+        teachers = train_teachers(workspace)
+        choice = choose_teachers(workspace, teachers)
+    train_students(workspace, teachers, choice)
+
+
+def stage_pack(workspace: Workspace) -> None:
+    with workspace.nothing_trained():
+        teachers = train_teachers(workspace)
+        students = train_students(workspace, teachers, choose_teachers(workspace, teachers))
+    print_table(workspace, teachers, pack(workspace, students))
+
+
+def stage_predict(workspace: Workspace) -> None:
+    print(predict(workspace))
+
+
+def stage_evaluate(workspace: Workspace) -> None:
+    print_scores(evaluate(workspace))
+
+
+def stage_all(workspace: Workspace) -> None:
+    if workspace.config.data.generated:
+        workspace.generate_data()
+    plan(workspace)
+    teachers = train_teachers(workspace)
+    students = train_students(workspace, teachers, choose_teachers(workspace, teachers))
+    receipt = pack(workspace, students)
+    submission = predict(workspace)
+    print_table(workspace, teachers, receipt)
+    print(f"submission  {submission}")
+
+
+RUNNERS: dict[str, Callable[[Workspace], None]] = {
+    "synthesize": stage_synthesize,
+    "plan": stage_plan,
+    "teachers": stage_teachers,
+    "ensemble": stage_ensemble,
+    "distill": stage_distill,
+    "pack": stage_pack,
+    "predict": stage_predict,
+    "evaluate": stage_evaluate,
+    "all": stage_all,
+}
+
+
+def parse_command_line() -> list[Config]:
+    """The configurations of this call: one, or several with Hydra's `--multirun`.
+
+    Raises:
+        HydraException, OmegaConfBaseException: an unknown key, a wrong type, bad syntax.
+    """
+    configs: list[Config] = []
+    ConfigStore.instance().store(name="onegig", node=Config)
+
+    @hydra.main(version_base="1.3", config_path="conf", config_name="config")
+    def collect(composed: DictConfig) -> None:
+        config = OmegaConf.to_object(composed)
+        assert isinstance(config, Config)
+        configs.append(config)
+
+    collect()
+    return configs
+
+
+def run_stage(config: Config) -> None:
+    """Runs the stage that a configuration names, or shows what there is to do."""
+    validate(config)
+    workspace = Workspace(config)
+    if config.stage is None:
+        print_stages(workspace)
+        return
+    with workspace.run.lock():
+        RUNNERS[config.stage](workspace)
+
+
+def one_line(error: BaseException) -> str:
+    """An error and what caused it, on one line."""
+    text = str(error)
+    # Hydra ends with where it looked, and with how to add a key that does not exist.
+    for noise in ("Config search path:", "To append to your config", "See https:"):
+        text = text.split(noise)[0]
+    if error.__cause__ is not None:
+        text += ": " + str(error.__cause__).splitlines()[0]
+    return " ".join(text.split())
+
+
+def main() -> int:
+    """The exit status: 0 done, 2 wrong input, 1 a failed process or a defect of ours."""
+    try:
+        for config in parse_command_line():
+            run_stage(config)
+    except USER_ERRORS as error:
+        print(f"onegig: {error}", file=sys.stderr)
+        return 2
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"onegig: {one_line(error)}", file=sys.stderr)
+        return 2
+    except JobsFailed as error:
+        print(f"onegig: {error}", file=sys.stderr)
+        return 2 if all(result.returncode == 2 for result in error.results) else 1
+    except KeyboardInterrupt:
+        print("onegig: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""The budget: bytes of the finished file on disk, as a person writes them."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from quantize.errors import BudgetError
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_PATTERN = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]{0,3})\s*")
+
+
+def parse_budget(value: str | int) -> int:
+    """Bytes from `1GiB`, `600MB`, `1.5 GB`, `1000000000`; kB, MB, GB are powers of 1,000.
+
+    Upper and lower case are one; a part of a byte is left out.
+
+    Raises:
+        BudgetError: It is not so written, or comes to less than one byte.
+
+    Example:
+        >>> parse_budget("1GiB"), parse_budget("300 kB"), parse_budget(1000)
+        (1073741824, 300000, 1000)
+    """
+    match = _PATTERN.fullmatch(str(value))
+    if isinstance(value, bool) or match is None or match[2].lower() not in _UNITS:
+        raise BudgetError(f"budget={value}: write bytes such as 1GiB, 600MB or 1000000000")
+    count = int(Decimal(match[1]) * _UNITS[match[2].lower()])
+    if count < 1:
+        raise BudgetError(f"budget={value}: at least one byte is needed")
+    return count
+
+
+def format_bytes(count: int) -> str:
+    """Bytes for a table, in the units of the papers (MB is 10**6 bytes).
+
+    Example:
+        >>> format_bytes(369_240_000), format_bytes(2**30), format_bytes(12_345), format_bytes(17)
+        ('369.2 MB', '1,073.7 MB', '12.3 kB', '17 B')
+    """
+    if count < 1_000:
+        return f"{count} B"
+    if count < 1_000_000:
+        return f"{count / 1_000:.1f} kB"
+    return f"{count / 1_000_000:,.1f} MB"

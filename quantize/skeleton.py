@@ -1,0 +1,95 @@
+"""A member's module without its weights, held against the tensors that claim to be them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn.modules import module as torch_module
+
+import families
+from families import FamilyError, FamilyModule
+from quantize.errors import BundleError
+from quantize.manifest import MemberEntry
+from records import Schema
+
+# Room above the tensors that there are: a bundle that lacks a few is told which ones.
+_SPARE_TENSORS = 64
+# Modules without a tensor (activations, dropouts, containers) per tensor, generously.
+_MODULES_PER_TENSOR = 16
+
+
+def build_skeleton(member: MemberEntry, schema: Schema, tensors: int) -> FamilyModule:
+    """The member's module on the meta device: shapes, and no memory.
+
+    Args:
+        member: Family and configuration.
+        schema: What a record holds.
+        tensors: How many tensors there are for it. A configuration that asks for far more is
+            stopped there: one that claims a billion layers must not be built to be refused.
+
+    Raises:
+        BundleError: The configuration cannot be built, or has far more tensors.
+    """
+    try:
+        with torch.device("meta"), _at_most(tensors + _SPARE_TENSORS):
+            return families.build(member.family, dict(member.config), schema)
+    except (FamilyError, RuntimeError, TypeError, OverflowError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BundleError(f"member {member.name}: cannot be built: {reason}") from error
+
+
+def check_shapes(
+    member: MemberEntry, schema: Schema, shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Holds the shapes of a member's tensors against its configuration.
+
+    Raises:
+        BundleError: A tensor is missing, has another shape, or has no place in the module.
+    """
+    skeleton = build_skeleton(member, schema, len(shapes))
+    wanted = {name: tuple(tensor.shape) for name, tensor in skeleton.state_dict().items()}
+    for name, shape in wanted.items():
+        if name not in shapes:
+            raise BundleError(f"member {member.name}: tensor {name} is missing")
+        if shapes[name] != shape:
+            raise BundleError(
+                f"member {member.name}: tensor {name} has shape {list(shapes[name])}, "
+                f"its configuration wants {list(shape)}"
+            )
+    unknown = sorted(set(shapes) - set(wanted))
+    if unknown:
+        raise BundleError(f"member {member.name}: no place for tensor {unknown[0][:100]!r}")
+
+
+@contextmanager
+def _at_most(tensors: int) -> Iterator[None]:
+    """Stops the building of modules in this thread at more tensors, or far more modules."""
+    thread = threading.get_ident()
+    left = {"tensors": tensors, "modules": _MODULES_PER_TENSOR * (tensors + 1)}
+
+    def count(kind: str, value: Any) -> None:
+        if value is not None and threading.get_ident() == thread:
+            left[kind] -= 1
+            if left[kind] < 0:
+                raise FamilyError(f"its configuration wants more than {tensors} tensors")
+
+    hooks = (
+        torch_module.register_module_parameter_registration_hook(
+            lambda _module, _name, value: count("tensors", value)
+        ),
+        torch_module.register_module_buffer_registration_hook(
+            lambda _module, _name, value: count("tensors", value)
+        ),
+        torch_module.register_module_module_registration_hook(
+            lambda _module, _name, value: count("modules", value)
+        ),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

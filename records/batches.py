@@ -1,0 +1,256 @@
+"""Batches of a split, in an order that depends on the seed and the epoch only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from records.clip_reader import ClipReader
+from records.errors import DataError
+from records.example import Clip
+from records.order import EpochOrder
+from records.schema import Schema, dequantize
+from records.splits import Split
+
+_FRAMES = 2  # keeps the generators of frames apart from those of the order
+
+
+@dataclass(frozen=True)
+class FrameSampling:
+    """Which frames of a clip a batch holds; means nothing at video level.
+
+    Attributes:
+        draw: This many, drawn uniformly with replacement; None for each frame once.
+        first: Only from the first this many frames; None for all.
+        shuffle: In random order.
+    """
+
+    draw: int | None = None
+    first: int | None = None
+    shuffle: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("draw", "first"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise DataError(f"frame sampling: {name} is {count}; it must be >= 1 or null")
+
+    def choose(self, frames: int, generator: np.random.Generator) -> NDArray[np.int64] | None:
+        """Row numbers of the frames to take out of `frames`; None for all in order."""
+        available = frames if self.first is None else min(frames, self.first)
+        if self.draw is not None and available:
+            return generator.integers(0, available, self.draw)
+        if self.shuffle:
+            return generator.permutation(available)
+        return None if available == frames else np.arange(available)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B clips.
+
+    Attributes:
+        ids: B strings.
+        features: By stream: (B, T, D) at frame level, (B, D) at video level. As read: uint8 or
+            float32; after `to`: float32.
+        mask: (B, T) bool, True where there is a frame; None at video level.
+        labels: (n, 2) int64, rows of (clip in the batch, label).
+        num_labels: Labels are in ``[0, num_labels)``.
+        quantized_min: Lower end of the range of uint8 features.
+        quantized_max: Upper end of that range.
+    """
+
+    ids: list[str]
+    features: dict[str, Tensor]
+    mask: Tensor | None
+    labels: Tensor
+    num_labels: int
+    quantized_min: float
+    quantized_max: float
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch on `device`, features as dequantized float32, padding exactly 0."""
+        device = torch.device(device)
+        mask = None if self.mask is None else _move(self.mask, device)
+        features = {}
+        for name, values in self.features.items():
+            moved = _move(values, device)
+            if moved.dtype == torch.uint8:
+                moved = dequantize(moved, self.quantized_min, self.quantized_max, mask=mask)
+            features[name] = moved
+        labels = _move(self.labels, device)
+        return dataclasses.replace(self, features=features, mask=mask, labels=labels)
+
+    def dense_labels(self) -> Tensor:
+        """(B, V) float32, 1 where a clip has the label."""
+        dense = torch.zeros(len(self), self.num_labels, device=self.labels.device)
+        dense[self.labels[:, 0], self.labels[:, 1]] = 1.0
+        return dense
+
+
+def _move(x: Tensor, device: torch.device) -> Tensor:
+    if device.type == "cuda" and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
+def num_batches(split: Split, batch_size: int, drop_last: bool = False) -> int:
+    """Batches in one epoch."""
+    full, rest = divmod(len(split), batch_size)
+    return full + bool(rest and not drop_last)
+
+
+def iterate_batches(
+    split: Split,
+    batch_size: int,
+    *,
+    sampling: FrameSampling | None = None,
+    shuffle_seed: int | None = None,
+    epoch: int = 0,
+    start_batch: int = 0,
+    workers: int = 0,
+    shuffle_group_shards: int = 64,
+    drop_last: bool = False,
+) -> Iterator[Batch]:
+    """One epoch of a split.
+
+    Batch i depends on the seed, the epoch and i only: neither on the number of workers nor on the
+    batches before it. So an epoch can be taken up again at any batch, at once.
+
+    Args:
+        split: The records.
+        batch_size: Clips a batch; the last one may have fewer.
+        sampling: Which frames; None for every frame in order.
+        shuffle_seed: None for the split's own order. Otherwise shards are shuffled, taken in groups
+            of `shuffle_group_shards`, and records shuffled within a group.
+        epoch: Another order and other frames for each.
+        start_batch: Number of the first batch.
+        workers: Processes that read ahead; 0 reads in this one. Each holds two batches in shared
+            memory.
+        drop_last: Leave out a last batch that is not full.
+
+    Raises:
+        DataError: A record is damaged or does not fit the schema; names shard and byte.
+    """
+    order = EpochOrder(split.shard, shuffle_seed, epoch, shuffle_group_shards)
+    batches = _Batches(split, batch_size, sampling or FrameSampling(), order)
+    numbers = range(start_batch, num_batches(split, batch_size, drop_last))
+    if workers == 0:
+        with batches:
+            yield from map(batches.read, numbers)
+        return
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        generator=torch.Generator(),  # otherwise the global one is drawn from, and training differs
+    )
+    for batch in loader:
+        if isinstance(batch, DataError):
+            raise batch
+        yield batch
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+class _Batches(Dataset[Batch | DataError]):
+    """The batches of an epoch by number."""
+
+    def __init__(
+        self, split: Split, batch_size: int, sampling: FrameSampling, order: EpochOrder
+    ) -> None:
+        self._split = split
+        self._batch_size = batch_size
+        self._sampling = sampling
+        self._order = order
+        self._reader = ClipReader(split.shards, split.schema)
+
+    def __enter__(self) -> _Batches:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._reader.close()
+
+    def __getitem__(self, number: int) -> Batch | DataError:
+        # An exception that leaves a worker process comes out wrapped in a traceback.
+        try:
+            return self.read(number)
+        except DataError as error:
+            return error
+
+    def read(self, number: int) -> Batch:
+        """Batch `number`."""
+        split = self._split
+        start = number * self._batch_size
+        rows = self._order.rows(start, min(start + self._batch_size, len(split)))
+        places = zip(
+            split.shard[rows].tolist(),
+            split.offset[rows].tolist(),
+            split.length[rows].tolist(),
+            strict=True,
+        )
+        clips = [self._reader.clip(*place) for place in places]
+        generator = self._order.generator(_FRAMES, number)
+        return _collate(clips, split.schema, self._sampling, generator)
+
+
+def _collate(
+    clips: list[Clip], schema: Schema, sampling: FrameSampling, generator: np.random.Generator
+) -> Batch:
+    labels = np.concatenate([clip.labels for clip in clips])
+    rows = np.repeat(np.arange(len(clips)), [len(clip.labels) for clip in clips])
+    if schema.level == "video":
+        mask = None
+        features = {
+            stream.name: torch.from_numpy(np.stack([clip.features[stream.name] for clip in clips]))
+            for stream in schema.streams
+        }
+    else:
+        mask, features = _collate_frames(clips, schema, sampling, generator)
+    return Batch(
+        ids=[clip.id for clip in clips],
+        features=features,
+        mask=mask,
+        labels=torch.from_numpy(np.stack([rows, labels], axis=1)),
+        num_labels=schema.num_labels,
+        quantized_min=schema.quantized_min,
+        quantized_max=schema.quantized_max,
+    )
+
+
+def _collate_frames(
+    clips: list[Clip], schema: Schema, sampling: FrameSampling, generator: np.random.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mask (B, T) and by stream frames (B, T, D), zero where a clip has none."""
+    first = schema.streams[0].name
+    chosen = [sampling.choose(len(clip.features[first]), generator) for clip in clips]
+    counts = np.array(
+        [
+            len(clip.features[first]) if rows is None else len(rows)
+            for clip, rows in zip(clips, chosen, strict=True)
+        ]
+    )
+    longest = max(1, int(counts.max()))
+    features: dict[str, Tensor] = {}
+    for stream in schema.streams:
+        frames = np.zeros((len(clips), longest, stream.size), stream.encoding)
+        for clip, rows, count, out in zip(clips, chosen, counts, frames, strict=True):
+            source = clip.features[stream.name]
+            out[:count] = source if rows is None else source[rows]
+        features[stream.name] = torch.from_numpy(frames)
+    return torch.from_numpy(np.arange(longest) < counts[:, None]), features

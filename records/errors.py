@@ -1,0 +1,10 @@
+"""The one exception of this room."""
+
+from __future__ import annotations
+
+
+class DataError(ValueError):
+    """Input data, or its description, that cannot be used.
+
+    The message is one line; it names the file, field or number and says what to do.
+    """

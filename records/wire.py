@@ -1,0 +1,224 @@
+"""The fast path: the protobuf wire format of examples, walked by hand.
+
+All vectors of one stream have the same size, so the frames of a list lie at a constant stride
+behind identical headers: one comparison of all headers at once verifies them, and the frames are
+handed out as a strided view. Only the layout that the usual writers produce is read here. For any
+other legal one (fields in another order, repeated, or with longer varints) `NotCanonicalError`
+sends the caller to protobuf.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from records.schema import Schema, Stream
+
+# Tags of length-delimited fields number 1 and 2.
+FIRST, SECOND = 0x0A, 0x12
+# Tags of the fields of a Feature message.
+BYTES_LIST, FLOAT_LIST, INT64_LIST = 0x0A, 0x12, 0x1A
+
+# YouTube-8M's video-level records are written as SequenceExamples with an empty second field.
+_NO_FRAMES = bytes([SECOND, 0])
+
+Span = tuple[int, int]
+
+
+class NotCanonicalError(Exception):
+    """The record is not laid out the way that this module knows."""
+
+
+@dataclass
+class Fields:
+    """What an example holds, not yet checked against the schema.
+
+    Attributes:
+        id: The clip's id, None where there is none.
+        labels: As stored.
+        features: By stream: (T, D) at frame level, (D,) at video level.
+    """
+
+    id: bytes | None = None
+    labels: list[int] = field(default_factory=list)
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def walk(data: NDArray[np.uint8], schema: Schema) -> Fields:
+    """Reads id, labels and streams of one serialized example.
+
+    Args:
+        data: (length,) uint8, contiguous.
+        schema: The streams, with their sizes, and the keys.
+
+    Returns:
+        Features are read-only views of `data`.
+
+    Raises:
+        NotCanonicalError: The layout is another one, or something is missing.
+    """
+    buffer = data.data
+    context_span, lists_span = _parts(buffer, schema)
+    context = _entries(buffer, *context_span)
+    fields = _id_and_labels(buffer, context, schema)
+    if schema.level == "frame":
+        lists = _entries(buffer, *lists_span)
+        for stream in schema.streams:
+            fields.features[stream.name] = _frames(data, lists.get(stream.name.encode()), stream)
+    else:
+        for stream in schema.streams:
+            fields.features[stream.name] = _vector(data, context.get(stream.name.encode()), stream)
+    return fields
+
+
+def walk_id_and_labels(data: NDArray[np.uint8], schema: Schema) -> Fields:
+    """As `walk`, but leaves the features out."""
+    buffer = data.data
+    context_span, _ = _parts(buffer, schema)
+    return _id_and_labels(buffer, _entries(buffer, *context_span), schema)
+
+
+def _parts(buffer: memoryview, schema: Schema) -> tuple[Span, Span]:
+    """Where the context (at video level: all features) and the frame lists lie."""
+    context = _message(buffer, 0, len(buffer), FIRST)
+    end = context[1]
+    if schema.level == "frame":
+        return context, _only(buffer, end, len(buffer), SECOND)
+    if end != len(buffer) and bytes(buffer[end:]) != _NO_FRAMES:
+        raise NotCanonicalError
+    return context, (end, end)
+
+
+def varint(value: int) -> bytes:
+    """A non-negative integer as protobuf writes it."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+@lru_cache(maxsize=64)
+def vector_header(stream: Stream) -> bytes:
+    """The bytes of a ``Feature`` message in front of a vector's values."""
+    count = value_bytes(stream)
+    inner = bytes([FIRST]) + varint(count)
+    kind = FLOAT_LIST if stream.encoding == "float32" else BYTES_LIST
+    return bytes([kind]) + varint(len(inner) + count) + inner
+
+
+@lru_cache(maxsize=64)
+def frame_header(stream: Stream) -> bytes:
+    """The bytes of a ``FeatureList`` message in front of one frame's values."""
+    header = vector_header(stream)
+    return bytes([FIRST]) + varint(len(header) + value_bytes(stream)) + header
+
+
+def value_bytes(stream: Stream) -> int:
+    """Bytes of one vector's values."""
+    return stream.size * (4 if stream.encoding == "float32" else 1)
+
+
+def _read_varint(buffer: memoryview, at: int, end: int) -> tuple[int, int]:
+    """The varint at `at`, and the position behind it."""
+    value = shift = 0
+    while at < end:
+        byte = buffer[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
+    else:
+        raise NotCanonicalError
+    if value >= 1 << 64:
+        raise NotCanonicalError
+    return value, at
+
+
+def _message(buffer: memoryview, at: int, end: int, tag: int) -> Span:
+    """Start and end of the content of the length-delimited field at `at`, which must have `tag`."""
+    if at + 1 >= end or buffer[at] != tag:
+        raise NotCanonicalError
+    start = at + 2
+    length = buffer[at + 1]
+    if length > 0x7F:
+        length, start = _read_varint(buffer, at + 1, end)
+    if start + length > end:
+        raise NotCanonicalError
+    return start, start + length
+
+
+def _only(buffer: memoryview, at: int, end: int, tag: int) -> Span:
+    """As `_message`, for a field that reaches up to `end`."""
+    span = _message(buffer, at, end, tag)
+    if span[1] != end:
+        raise NotCanonicalError
+    return span
+
+
+def _entries(buffer: memoryview, at: int, end: int) -> dict[bytes, Span]:
+    """Where the values of a protobuf map lie, by key; each key once."""
+    entries: dict[bytes, Span] = {}
+    while at < end:
+        start, at = _message(buffer, at, end, FIRST)
+        key_start, key_end = _message(buffer, start, at, FIRST)
+        key = bytes(buffer[key_start:key_end])
+        if key in entries:
+            raise NotCanonicalError
+        entries[key] = _only(buffer, key_end, at, SECOND)
+    return entries
+
+
+def _id_and_labels(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> Fields:
+    fields = Fields()
+    for key in schema.id_keys:
+        span = context.get(key.encode())
+        if span is not None:
+            start, end = _only(buffer, *_only(buffer, *span, BYTES_LIST), FIRST)
+            fields.id = bytes(buffer[start:end])
+            break
+    span = context.get(schema.labels_key.encode())
+    if span is not None:
+        at, end = _only(buffer, *span, INT64_LIST)
+        if at < end:
+            at, end = _only(buffer, at, end, FIRST)
+        while at < end:
+            value, at = _read_varint(buffer, at, end)
+            fields.labels.append(value - (1 << 64) if value >= 1 << 63 else value)
+    return fields
+
+
+def _frames(data: NDArray[np.uint8], span: Span | None, stream: Stream) -> np.ndarray:
+    """(T, D) view of a frame list, all of whose frame headers are as expected."""
+    if span is None:
+        raise NotCanonicalError
+    header = frame_header(stream)
+    stride = len(header) + value_bytes(stream)
+    start, end = span
+    frames, rest = divmod(end - start, stride)
+    if rest:
+        raise NotCanonicalError
+    rows = data[start:end].reshape(frames, stride)
+    if rows[:, : len(header)].tobytes() != header * frames:
+        raise NotCanonicalError
+    return _typed(rows[:, len(header) :], stream)
+
+
+def _vector(data: NDArray[np.uint8], span: Span | None, stream: Stream) -> np.ndarray:
+    """(D,) view of one vector."""
+    if span is None:
+        raise NotCanonicalError
+    header = vector_header(stream)
+    start, end = span[0] + len(header), span[1]
+    if end - start != value_bytes(stream) or data[span[0] : start].tobytes() != header:
+        raise NotCanonicalError
+    return _typed(data[start:end], stream)
+
+
+def _typed(values: NDArray[np.uint8], stream: Stream) -> np.ndarray:
+    return values.view("<f4") if stream.encoding == "float32" else values

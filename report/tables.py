@@ -1,0 +1,113 @@
+"""What a person reads at the end of a stage: tables of at most 80 columns on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from distill import students
+from families import Workspace
+from quantize import format_bytes
+from runs import Task
+
+
+def print_plan(plan: Mapping[str, Any]) -> None:
+    """Members with their sizes, and the sum against the budget."""
+    rows = [
+        (m["name"], m["family"], f"{m['parameters']:,}", f"{m['bytes']:,}") for m in plan["members"]
+    ]
+    _print(["member", "family", "parameters", "bytes at 8 bits"], rows)
+    print(f"sum {plan['bytes']:,} of {plan['budget_bytes']:,} bytes")
+
+
+def print_choice(choice: Mapping[str, Any]) -> None:
+    """What stage `ensemble` chose, and what it scores."""
+    for family, best in choice["families"].items():
+        print(f"teacher {family}: {', '.join(best['members'])} (search GAP {best['gap']:.5f})")
+    _print(["member", "weight"], [(n, f"{w:.4f}") for n, w in choice["weights"].items()])
+    for split in ("search", "report"):
+        scores = choice[split]
+        print(
+            f"GAP on {split}: searched {scores['gap']:.5f}{_proof(scores['exact'])}, "
+            f"flat {scores['flat_gap']:.5f}{_proof(scores['flat_exact'])}"
+        )
+
+
+def print_scores(scores: Mapping[str, Any]) -> None:
+    """Scores by name."""
+    for name, value in scores.items():
+        print(f"{name:<12}{value:.5f}" if isinstance(value, float) else f"{name:<12}{value}")
+
+
+def print_table(
+    workspace: Workspace, teachers: Mapping[str, Task], receipt: Mapping[str, Any]
+) -> None:
+    """The end of a run: every student from teacher to 8 bits, and the file that came of them."""
+    packed = {member["name"]: member for member in receipt["members"]}
+    rows = []
+    for name, student in students(workspace).items():
+        teacher = teachers[student.member].summary()
+        left = {m["name"]: m for m in receipt["left_out"]}
+        member = packed.get(name) or left[name]
+        rows.append(
+            (
+                name,
+                member["family"],
+                _count(teacher["parameters"]),
+                format_bytes(member["bytes"]),
+                _gap(teacher["gap_report_main"]),
+                _gap(teacher.get("gap_report_average")),
+                _gap(member["gap_float"]),
+                _gap(member["gap"]),
+                f"{member['weight']:.3f}" if name in packed else "out",
+            )
+        )
+    header = [
+        "member",
+        "family",
+        "params",
+        "bytes",
+        "teacher",
+        "averaged",
+        "student",
+        "8 bits",
+        "weight",
+    ]
+    _print(header, rows)
+    print(
+        f"GAP on report: searched weights {receipt['gap']:.5f}, flat mean {receipt['flat_gap']:.5f},"
+        f"\n  float32 {receipt['gap_float']:.5f}; MAP@10 {receipt['map_at_10']:.5f}, "
+        f"MAP {receipt['map']:.5f}"
+    )
+    share = receipt["bytes"] / receipt["budget_bytes"]
+    print(f"bytes {receipt['bytes']:,} of {receipt['budget_bytes']:,} ({share:.1%})")
+    print(f"bundle      {receipt['bundle']}\nreceipt     {receipt['receipt']}")
+
+
+def _print(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for column, name in enumerate(header):
+        text = column < 2 and not name.startswith("weight")
+        table.add_column(name, justify="left" if text else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    # A pipe has no width; a table that wraps cannot be read or parsed.
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=200)
+    console.print(table)
+
+
+def _gap(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5f}"
+
+
+def _count(value: int) -> str:
+    return f"{value / 1e6:.2f}M" if value >= 10_000 else str(value)
+
+
+def _proof(exact: bool) -> str:
+    return "" if exact else " (not proven exact)"

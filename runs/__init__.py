@@ -1,0 +1,40 @@
+"""What a run is on disk, and how its tasks are executed."""
+
+from __future__ import annotations
+
+from runs.atomic import atomic_path, read_json, sha256_file, sync, write_bytes, write_json
+from runs.errors import RunError
+from runs.executor import Job, Result, describe_exit, run_jobs
+from runs.keys import content_key, to_plain
+from runs.lock import file_lock
+from runs.parent import die_with_parent
+from runs.predictions import Predictions, PredictionsWriter
+from runs.progress import JobProgress, ProgressDisplay, append_progress, last_progress, track
+from runs.store import Run, Task
+
+__all__ = [
+    "Job",
+    "JobProgress",
+    "Predictions",
+    "PredictionsWriter",
+    "ProgressDisplay",
+    "Result",
+    "Run",
+    "RunError",
+    "Task",
+    "append_progress",
+    "atomic_path",
+    "content_key",
+    "describe_exit",
+    "die_with_parent",
+    "file_lock",
+    "last_progress",
+    "read_json",
+    "run_jobs",
+    "sha256_file",
+    "sync",
+    "to_plain",
+    "track",
+    "write_bytes",
+    "write_json",
+]

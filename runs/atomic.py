@@ -1,0 +1,100 @@
+"""Files that are either whole or absent: written beside their place, flushed, renamed into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from runs.errors import RunError
+
+TEMPORARY_SUFFIX = ".tmp"
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yields a path beside `path` to write to; on leaving, it becomes `path` or nothing does.
+
+    Missing parent folders are made. The content is flushed to the disk before the rename and the
+    folder after it, so that a kill or a power cut leaves the old file or the new one, whole.
+    A kill in between leaves a file named `.<name>.<random>.tmp`, which nothing reads.
+
+    Args:
+        path: Where the finished file is to stand; an existing file is replaced.
+
+    Raises:
+        RunError: The body finished without writing the file.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+        >>> with atomic_path(target) as beside:
+        ...     _ = beside.write_text("whole")
+        >>> target.read_text()
+        'whole'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
+    try:
+        yield beside
+        if not beside.is_file():
+            raise RunError(f"{path}: nothing was written to its temporary file {beside.name}")
+        sync(beside)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Flushes a file's bytes, or a folder's entries, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Writes `data` to `path` atomically."""
+    with atomic_path(path) as beside:
+        beside.write_bytes(data)
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Writes `value` as indented UTF-8 JSON to `path`, atomically, in the order of its keys.
+
+    Raises:
+        RunError: `value` holds NaN, an infinity or something that JSON does not know.
+    """
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{path}: not writable as JSON: {error}") from error
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path | str) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        RunError: The file is missing or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: not JSON: {error}") from error
+
+
+def sha256_file(path: Path | str) -> str:
+    """The sha256 of a file's bytes, in hex, read in pieces."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

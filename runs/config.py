@@ -1,0 +1,297 @@
+"""What the command line accepts: the dataclasses behind every key in `conf/`.
+
+Hydra composes them and refuses an unknown key or a wrong type. What it cannot check (an unknown
+choice, a number out of range) is checked by `validate`, in one line that names the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, get_type_hints
+
+STAGES = {
+    "synthesize": "generate the demonstration data set",
+    "plan": "write plan.json: parameters and bytes of every member, before anything is trained",
+    "teachers": "train every member on the labels, write its predictions",
+    "ensemble": "choose each family's teacher and search the weights of all teachers",
+    "distill": "write soft targets, train the students on them",
+    "pack": "quantize the students, choose under the budget, write the bundle and its receipt",
+    "predict": "bundle and shards to a submission file",
+    "evaluate": "score a bundle on labeled shards",
+    "all": "all of these in order, then the table",
+}
+
+
+class ConfigError(ValueError):
+    """A value of the configuration is wrong; the message names its key."""
+
+
+@dataclass
+class SplitConfig:
+    """Which records a split takes: shards by glob below `data.root`, then ids by hash.
+
+    An id's hash is uniform in [0, 1); the split keeps those in [hash_from, hash_to). Without
+    `shards` the data set has no such split.
+    """
+
+    shards: str | None = None
+    hash_from: float = 0.0
+    hash_to: float = 1.0
+
+
+@dataclass
+class DemoConfig:
+    """Size of the generated demonstration data (`stage=synthesize`)."""
+
+    train_clips: int = 3000
+    search_clips: int = 1000
+    report_clips: int = 1000
+    test_clips: int = 1000
+    labels: int = 400
+    min_frames: int = 20
+    max_frames: int = 120
+
+
+@dataclass
+class DataConfig:
+    """Where the shards lie, what is in them, and who may see which.
+
+    With `generated`, `stage=synthesize` writes them there, `demo` saying how many.
+    """
+
+    root: str | None = None
+    schema: str | None = None
+    vocabulary: str | None = None
+    train: SplitConfig = field(default_factory=SplitConfig)
+    search: SplitConfig = field(default_factory=SplitConfig)
+    report: SplitConfig = field(default_factory=SplitConfig)
+    test: SplitConfig = field(default_factory=SplitConfig)
+    on_corrupt: str = "error"
+    workers: int = 0
+    generated: bool = False
+    demo: DemoConfig = field(default_factory=DemoConfig)
+
+
+@dataclass
+class TrainConfig:
+    """How one member is trained; `members.<name>.train` overrides it key by key.
+
+    Defaults are those of Skalic & Austin 2018: Adam at 2e-4, decayed by 0.8 an epoch's worth of
+    examples, gradient norm clipped to 1, then averaging at a fifth of the learning rate.
+    """
+
+    epochs: float = 5.0
+    max_steps: int | None = None
+    batch_size: int = 128
+    optimizer: str = "adam"
+    learning_rate: float = 2e-4
+    weight_decay: float = 0.0
+    schedule: str = "exponential"
+    decay: float = 0.8
+    warmup: float = 0.3
+    clip_norm: float = 1.0
+    precision: str = "auto"
+    draw_frames: int | None = 300
+    first_frames: int | None = None
+    shuffle_frames: bool = False
+    averaging_epochs: float = 1.0
+    averaging_divisor: float = 5.0
+    averaging_half_life: float = 2000.0
+    inference_batch_size: int = 256
+    checkpoint_seconds: float = 120.0
+
+
+@dataclass
+class MemberConfig:
+    """One model of the ensemble: a family, its hyperparameters, and how it is trained."""
+
+    family: str
+    config: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class EnsembleConfig:
+    """Weight search. `mix` says what the weights mix: probabilities or log-odds."""
+
+    method: str = "random"
+    trials: int = 2000
+    mix: str = "probability"
+    stored_labels: int = 100
+    teacher_size: int = 3
+
+
+@dataclass
+class StudentConfig:
+    """A student: which member is trained again, and who teaches it.
+
+    `teacher` is `family` (the best combination of the member's own family), the name of another
+    family, or `all` (every teacher, with the searched weights). At level 2 the teacher is the flat
+    mean of the level-1 students of that family, or of all of them.
+    """
+
+    member: str
+    teacher: str = "family"
+    level: int = 1
+    train: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class DistillConfig:
+    """Soft targets and students. `hard_weight` is lambda of Skalic & Austin 2018, equation 2."""
+
+    hard_weight: float = 0.5
+    stored_labels: int = 50
+    folds: int = 1
+    students: dict[str, StudentConfig] = field(default_factory=dict)
+    write_merged: bool = False
+
+
+@dataclass
+class QuantizeConfig:
+    """Tensors of more elements than `threshold` are stored in 8 bits."""
+
+    threshold: int = 17_000
+
+
+@dataclass
+class Config:
+    """Every key of the command line."""
+
+    stage: str | None = None
+    run: str = "default"
+    outputs: str = "outputs"
+    seed: int = 0
+    jobs: int = 0
+    budget: str = "1GiB"
+    device: str = "auto"
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    members: dict[str, MemberConfig] = field(default_factory=dict)
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
+    bundle: str | None = None
+    split: str | None = None
+    format: str = "kaggle"
+    output: str | None = None
+
+
+CHOICES = {
+    "data.on_corrupt": ("error", "skip"),
+    "ensemble.method": ("random", "greedy", "optuna"),
+    "ensemble.mix": ("probability", "log_odds"),
+    "format": ("kaggle", "top10"),
+    "device": ("auto", "cpu", "cuda"),
+}
+TRAIN_CHOICES = {
+    "optimizer": ("adam", "adamw"),
+    "schedule": ("exponential", "one_cycle"),
+    "precision": ("auto", "float32", "bfloat16"),
+}
+
+
+def merged_train_config(
+    base: TrainConfig, *overrides: tuple[str, Mapping[str, Any]]
+) -> TrainConfig:
+    """Lays overrides over `base`, later ones first in rank.
+
+    Args:
+        base: the settings that hold where nothing else is said.
+        *overrides: pairs of the key they were written under (for messages) and the values.
+
+    Raises:
+        ConfigError: an override names no field of `TrainConfig`, or has the wrong type.
+    """
+    hints = get_type_hints(TrainConfig)
+    for where, values in overrides:
+        for key, value in values.items():
+            if key not in hints:
+                known = ", ".join(f.name for f in fields(TrainConfig))
+                raise ConfigError(f"{where}.{key}: no such setting; there are {known}")
+            if hints[key] is float and type(value) is int:
+                value = float(value)
+            wanted = hints[key]
+            if (type(value) is bool and wanted is not bool) or not isinstance(value, wanted):
+                name = getattr(wanted, "__name__", str(wanted))
+                raise ConfigError(f"{where}.{key}: {value!r} is not of type {name}")
+            base = replace(base, **{key: value})
+        _check_train(base, where)
+    return base
+
+
+def validate(config: Config) -> None:
+    """Checks what types alone do not say.
+
+    Raises:
+        ConfigError: naming the key, the value and what it may be.
+    """
+    for key, choices in CHOICES.items():
+        value: Any = config
+        for part in key.split("."):
+            value = getattr(value, part)
+        _check_choice(key, value, choices)
+    if config.stage is not None:
+        _check_choice("stage", config.stage, tuple(STAGES))
+    if config.split is not None:
+        _check_choice("split", config.split, ("train", "search", "report", "test"))
+    _check_train(config.train, "train")
+    for name in ("train", "search", "report", "test"):
+        split = getattr(config.data, name)
+        if not 0 <= split.hash_from < split.hash_to <= 1:
+            raise ConfigError(
+                f"data.{name}: hash_from {split.hash_from} and hash_to {split.hash_to} must be "
+                "in [0, 1] and in this order"
+            )
+    _check_at_least("jobs", config.jobs, 0)
+    _check_at_least("ensemble.trials", config.ensemble.trials, 1)
+    _check_at_least("ensemble.stored_labels", config.ensemble.stored_labels, 20)
+    _check_at_least("ensemble.teacher_size", config.ensemble.teacher_size, 1)
+    _check_at_least("distill.folds", config.distill.folds, 1)
+    _check_at_least("distill.stored_labels", config.distill.stored_labels, 1)
+    _check_at_least("quantize.threshold", config.quantize.threshold, 0)
+    _check_at_least("data.workers", config.data.workers, 0)
+    if not 0 <= config.distill.hard_weight <= 1:
+        raise ConfigError(f"distill.hard_weight: {config.distill.hard_weight} is not in [0, 1]")
+    _check_students(config)
+
+
+def _check_students(config: Config) -> None:
+    families = {member.family for member in config.members.values()}
+    for name, student in config.distill.students.items():
+        where = f"distill.students.{name}"
+        if student.member not in config.members:
+            known = ", ".join(config.members) or "none"
+            raise ConfigError(f"{where}.member: no member {student.member!r}; there are {known}")
+        if student.teacher not in families | {"family", "all"}:
+            known = ", ".join(sorted(families | {"family", "all"}))
+            raise ConfigError(f"{where}.teacher: {student.teacher!r} is none of {known}")
+        _check_choice(f"{where}.level", student.level, (1, 2))
+
+
+def _check_train(train: TrainConfig, where: str) -> None:
+    for key, choices in TRAIN_CHOICES.items():
+        _check_choice(f"{where}.{key}", getattr(train, key), choices)
+    for key in ("batch_size", "inference_batch_size", "draw_frames", "first_frames", "max_steps"):
+        value = getattr(train, key)
+        if value is not None:
+            _check_at_least(f"{where}.{key}", value, 1)
+    for key in ("epochs", "learning_rate", "clip_norm", "averaging_divisor", "averaging_half_life"):
+        if not getattr(train, key) > 0:
+            raise ConfigError(f"{where}.{key}: {getattr(train, key)} must be above 0")
+    for key in ("weight_decay", "averaging_epochs", "checkpoint_seconds"):
+        _check_at_least(f"{where}.{key}", getattr(train, key), 0)
+    for key in ("decay", "warmup"):
+        if not 0 < getattr(train, key) <= 1:
+            raise ConfigError(f"{where}.{key}: {getattr(train, key)} is not in (0, 1]")
+
+
+def _check_choice(key: str, value: Any, choices: tuple[Any, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{key}: {value!r} is none of {', '.join(map(str, choices))}")
+
+
+def _check_at_least(key: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise ConfigError(f"{key}: {value} must be at least {least}")

@@ -1,0 +1,7 @@
+"""The one error of this room."""
+
+from __future__ import annotations
+
+
+class RunError(ValueError):
+    """A run folder, a task or a job is not as it has to be; the message is one line."""

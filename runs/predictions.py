@@ -1,0 +1,275 @@
+"""Predictions on disk: the best labels of every clip, sparse, and a bound on what was left out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+from runs.atomic import atomic_path
+from runs.errors import RunError
+
+FORMAT = "onegig predictions 1"
+HEADER_LIMIT = 1 << 20
+DTYPES = {"U8": "<u1", "U16": "<u2", "U32": "<u4", "I64": "<i8", "F32": "<f4"}
+TENSORS = ("id_bytes", "id_ends", "labels", "log_odds", "left_out", "tail")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The K best labels of N clips.
+
+    Attributes:
+        ids: (N,) str.
+        labels: (N, K) uint16 where V <= 65,536, else uint32; distinct within a clip.
+        log_odds: (N, K) float32, finite, falling within a clip.
+        left_out: (N,) float32, the greatest log-odds that is not stored, so an upper bound on
+            every label that is missing; -inf where K = V and nothing is missing.
+        tail: (N,) float32, the summed probability of the labels that are not stored.
+        num_labels: V.
+
+    Raises:
+        RunError: The arrays do not agree with each other.
+    """
+
+    ids: np.ndarray
+    labels: np.ndarray
+    log_odds: np.ndarray
+    left_out: np.ndarray
+    tail: np.ndarray
+    num_labels: int
+
+    def __post_init__(self) -> None:
+        clips, stored = len(self.ids), self.labels.shape[-1]
+        if self.labels.shape != (clips, stored) or self.log_odds.shape != (clips, stored):
+            raise RunError(
+                f"predictions: labels {self.labels.shape} and log_odds {self.log_odds.shape} "
+                f"must both be ({clips}, K)"
+            )
+        for name, array in (("left_out", self.left_out), ("tail", self.tail)):
+            if array.shape != (clips,):
+                raise RunError(f"predictions: {name} {array.shape} must be ({clips},)")
+        if not 0 < stored <= self.num_labels:
+            raise RunError(f"predictions: {stored} labels stored of {self.num_labels}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def stored(self) -> int:
+        """K, the number of labels stored for a clip."""
+        return self.labels.shape[1]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every label is stored."""
+        return self.stored == self.num_labels
+
+    @property
+    def digest(self) -> str:
+        """sha256, in hex, of the content: ids, labels, log-odds and bounds."""
+        ends, text = _pack_ids(self.ids)
+        state = hashlib.sha256(f"{FORMAT} {self.num_labels} {self.stored}".encode())
+        for array in (ends, text, self.labels, self.log_odds, self.left_out, self.tail):
+            state.update(np.ascontiguousarray(array).data)
+        return state.hexdigest()
+
+    def select(self, rows: np.ndarray) -> Predictions:
+        """The predictions of some clips, by their numbers or by a mask, in that order."""
+        return Predictions(
+            self.ids[rows],
+            self.labels[rows],
+            self.log_odds[rows],
+            self.left_out[rows],
+            self.tail[rows],
+            self.num_labels,
+        )
+
+    def to_dense(self, fill: str | float = "bound") -> np.ndarray:
+        """Log-odds (N, V) float32.
+
+        Args:
+            fill: What a missing label gets: "bound" for its clip's `left_out`, or a number.
+        """
+        dense = np.empty((len(self), self.num_labels), dtype=np.float32)
+        dense[:] = self.left_out[:, None] if fill == "bound" else float(fill)
+        np.put_along_axis(dense, self.labels.astype(np.int64), self.log_odds, axis=1)
+        return dense
+
+    def save(self, path: Path | str) -> None:
+        """Writes one safetensors file, atomically; the same content gives the same bytes."""
+        ends, text = _pack_ids(self.ids)
+        tensors = {
+            "id_bytes": text,
+            "id_ends": ends,
+            "labels": np.ascontiguousarray(self.labels),
+            "log_odds": np.ascontiguousarray(self.log_odds),
+            "left_out": np.ascontiguousarray(self.left_out),
+            "tail": np.ascontiguousarray(self.tail),
+        }
+        metadata = {"format": FORMAT, "num_labels": str(self.num_labels)}
+        with atomic_path(path) as beside:
+            save_file(tensors, beside, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Predictions:
+        """Reads a file that `save` wrote; labels and log-odds stay on disk, memory-mapped.
+
+        Raises:
+            RunError: The file is missing, is no file of predictions, or is cut short.
+        """
+        path = Path(path)
+        tensors, metadata = _map_tensors(path)
+        try:
+            num_labels = int(metadata["num_labels"])
+            if metadata["format"] != FORMAT or set(tensors) != set(TENSORS):
+                raise RunError(f"{path}: not a file of predictions ({FORMAT})")
+            return cls(
+                _unpack_ids(tensors["id_ends"], tensors["id_bytes"]),
+                tensors["labels"],
+                tensors["log_odds"],
+                np.array(tensors["left_out"]),
+                np.array(tensors["tail"]),
+                num_labels,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, RunError):
+                raise RunError(f"{path}: {error}") from error
+            raise RunError(f"{path}: not a file of predictions ({FORMAT})") from error
+
+
+class PredictionsWriter:
+    """Collects dense log-odds batch by batch and keeps the best of each clip.
+
+    Args:
+        num_labels: V.
+        k: How many labels to store for a clip; more than V means all of them.
+
+    Example:
+        >>> writer = PredictionsWriter(num_labels=3, k=2)
+        >>> writer.append(["a"], torch.tensor([[0.5, -1.0, 2.0]]))
+        >>> writer.finish().labels.tolist()
+        [[2, 0]]
+    """
+
+    def __init__(self, num_labels: int, k: int) -> None:
+        if k < 1 or num_labels < 1:
+            raise RunError(f"predictions: cannot store {k} of {num_labels} labels")
+        self.num_labels = num_labels
+        self.k = min(k, num_labels)
+        self._ids: list[str] = []
+        self._labels: list[np.ndarray] = []
+        self._log_odds: list[np.ndarray] = []
+        self._left_out: list[np.ndarray] = []
+        self._tail: list[np.ndarray] = []
+
+    def append(self, ids: Sequence[str], log_odds: torch.Tensor) -> None:
+        """Adds a batch.
+
+        Args:
+            ids: B names.
+            log_odds: (B, V), on any device.
+
+        Raises:
+            RunError: A shape is wrong, or a log-odds is NaN or infinite.
+        """
+        if log_odds.shape != (len(ids), self.num_labels):
+            raise RunError(
+                f"predictions: log-odds {tuple(log_odds.shape)} for {len(ids)} clips "
+                f"and {self.num_labels} labels"
+            )
+        log_odds = log_odds.detach().float()
+        self._refuse_non_finite(ids, log_odds)
+        missing = self.num_labels > self.k
+        best = torch.topk(log_odds, self.k + missing, dim=1)
+        values = best.values.cpu().numpy()
+        dtype = np.uint16 if self.num_labels <= 1 << 16 else np.uint32
+        self._ids.extend(ids)
+        self._labels.append(best.indices[:, : self.k].cpu().numpy().astype(dtype))
+        self._log_odds.append(np.ascontiguousarray(values[:, : self.k]))
+        bound = values[:, self.k] if missing else np.full(len(ids), -np.inf, dtype=np.float32)
+        self._left_out.append(np.ascontiguousarray(bound))
+        self._tail.append(_tail(log_odds, best.indices[:, : self.k]).cpu().numpy())
+
+    def finish(self) -> Predictions:
+        """All batches as one value.
+
+        Raises:
+            RunError: No clip was added.
+        """
+        if not self._ids:
+            raise RunError("predictions: no clip was added")
+        return Predictions(
+            np.array(self._ids),
+            np.concatenate(self._labels),
+            np.concatenate(self._log_odds),
+            np.concatenate(self._left_out),
+            np.concatenate(self._tail),
+            self.num_labels,
+        )
+
+    @staticmethod
+    def _refuse_non_finite(ids: Sequence[str], log_odds: torch.Tensor) -> None:
+        finite = torch.isfinite(log_odds).all(dim=1)
+        if not bool(finite.all()):
+            name = ids[int((~finite).nonzero()[0, 0])]
+            raise RunError(f"predictions: the log-odds of clip {name!r} hold NaN or an infinity")
+
+
+def _tail(log_odds: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
+    """(B,) summed probability of the labels that are not among `stored` (B, K)."""
+    return torch.sigmoid(log_odds).scatter_(1, stored, 0.0).sum(dim=1)
+
+
+def _pack_ids(ids: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Names as UTF-8: the end of each (N,) int64, and the bytes of all, uint8."""
+    encoded = [str(name).encode() for name in ids]
+    ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
+    return ends, np.frombuffer(b"".join(encoded), dtype=np.uint8)
+
+
+def _unpack_ids(ends: np.ndarray, text: np.ndarray) -> np.ndarray:
+    data, bounds = text.tobytes(), [0, *ends.tolist()]
+    if bounds != sorted(bounds) or bounds[-1] != len(data):
+        raise RunError("the ids are damaged")
+    pairs = zip(bounds[:-1], bounds[1:], strict=True)
+    return np.array([data[start:end].decode() for start, end in pairs])
+
+
+def _map_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Maps the tensors of a safetensors file, which the safetensors package would copy."""
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            start = 8 + int.from_bytes(file.read(8), "little")
+            if start > min(size, HEADER_LIMIT):
+                raise RunError(f"{path}: not a safetensors file, or cut short")
+            header = json.loads(file.read(start - 8))
+            metadata = header.pop("__metadata__", {})
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        tensors = {name: _view(mapped, start, size, entry) for name, entry in header.items()}
+    except RunError:
+        raise
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{path}: not a safetensors file, or cut short") from error
+    return tensors, metadata
+
+
+def _view(mapped: mmap.mmap, start: int, size: int, entry: dict[str, Any]) -> np.ndarray:
+    dtype = np.dtype(DTYPES[entry["dtype"]])
+    begin, end = entry["data_offsets"]
+    shape = tuple(int(length) for length in entry["shape"])
+    count = int(np.prod(shape, dtype=object))
+    if not 0 <= begin <= end <= size - start or count * dtype.itemsize != end - begin:
+        raise ValueError("extent")
+    return np.frombuffer(mapped, dtype, count, start + begin).reshape(shape)

@@ -1,0 +1,190 @@
+"""Progress: workers append lines to a file, their parent draws bars or prints plain lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO, TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from runs.store import PROGRESS_NAME
+
+Item = TypeVar("Item")
+
+_TAIL_BYTES = 4096
+_PLAIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """Where one job stands.
+
+    Attributes:
+        name: The job's name.
+        state: `running`, `done` or `failed`.
+        step: Steps taken.
+        steps: Steps to take; 0 while unknown.
+        figures: What else the worker reported, such as `clips_per_second` or `loss`.
+    """
+
+    name: str
+    state: str
+    step: int = 0
+    steps: int = 0
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+def append_progress(folder: Path, step: int, steps: int, **figures: Any) -> None:
+    """Appends one line to `folder/progress.jsonl`, for the parent to draw.
+
+    The file is a display, not a record: nothing is ever computed from it, so it is appended to
+    in place and a torn last line is left out by the reader.
+    """
+    line = json.dumps({"step": step, "steps": steps, **figures}) + "\n"
+    with (folder / PROGRESS_NAME).open("a", encoding="utf-8") as file:
+        file.write(line)
+
+
+def last_progress(folder: Path) -> dict[str, Any] | None:
+    """The last whole line of `folder/progress.jsonl`; None when there is none."""
+    try:
+        with (folder / PROGRESS_NAME).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = file.read().split(b"\n")[:-1]
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict) and _counts(value):
+            return value
+    return None
+
+
+def _counts(value: Mapping[str, Any]) -> bool:
+    return all(isinstance(value.get(key), int) for key in ("step", "steps"))
+
+
+class ProgressDisplay:
+    """Draws jobs as bars with a rate and an estimate on a terminal, as plain lines elsewhere.
+
+    A plain line is printed when a job starts, ends, and every ten seconds in between.
+
+    Args:
+        stream: Where to draw; standard error by default.
+
+    Example:
+        >>> with ProgressDisplay(stream=sys.stdout) as display:
+        ...     display.update(JobProgress("netvlad", "running", 50, 100, {"loss": 0.25}))
+        netvlad: 50/100 loss 0.25
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream if stream is not None else sys.stderr
+        self._bars = _make_bars(self._stream) if self._stream.isatty() else None
+        self._rows: dict[str, TaskID] = {}
+        self._printed: dict[str, tuple[str, float]] = {}
+
+    def __enter__(self) -> Self:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def update(self, progress: JobProgress) -> None:
+        """Shows where a job stands now."""
+        if self._bars is None:
+            self._print(progress)
+        else:
+            self._draw(self._bars, progress)
+
+    def _draw(self, bars: Progress, progress: JobProgress) -> None:
+        if progress.name not in self._rows:
+            self._rows[progress.name] = bars.add_task(progress.name, total=None, figures="")
+        bars.update(
+            self._rows[progress.name],
+            completed=progress.step,
+            total=progress.steps or None,
+            figures=_ending(progress),
+        )
+
+    def _print(self, progress: JobProgress) -> None:
+        now = time.monotonic()
+        state, when = self._printed.get(progress.name, ("", 0.0))
+        if state == progress.state and now - when < _PLAIN_SECONDS:
+            return
+        self._printed[progress.name] = (progress.state, now)
+        counts = f"{progress.step}/{progress.steps}" if progress.steps else "started"
+        if progress.state != "running" and not progress.steps:
+            counts = ""
+        words = [f"{progress.name}:", counts, _ending(progress)]
+        print(" ".join(word for word in words if word), file=self._stream, flush=True)
+
+
+def _ending(progress: JobProgress) -> str:
+    words = [f"{key.replace('_', ' ')} {_short(value)}" for key, value in progress.figures.items()]
+    if progress.state != "running":
+        words.insert(0, progress.state)
+    return ", ".join(words)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _make_bars(stream: TextIO) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+        console=Console(file=stream),
+    )
+
+
+def track(
+    items: Iterable[Item], name: str, steps: int, stream: TextIO | None = None
+) -> Iterator[Item]:
+    """Yields `items`, showing how many of `steps` have passed and how many pass a second.
+
+    Args:
+        items: What to iterate over, in this process.
+        name: What is being done, such as `predict`.
+        steps: How many items there will be.
+        stream: Where to draw; standard error by default.
+    """
+    began = time.monotonic()
+    with ProgressDisplay(stream) as display:
+        display.update(JobProgress(name, "running", 0, steps))
+        step = 0
+        for step, item in enumerate(items, start=1):
+            yield item
+            rate = step / max(time.monotonic() - began, 1e-9)
+            display.update(JobProgress(name, "running", step, steps, {"per_second": rate}))
+        display.update(JobProgress(name, "done", step, steps))

@@ -1,0 +1,209 @@
+"""A run's folder and its tasks: what is done, from what it was made, and what has to be redone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from runs.atomic import TEMPORARY_SUFFIX, read_json, sha256_file, sync, write_json
+from runs.errors import RunError
+from runs.keys import content_key, to_plain
+from runs.lock import LOCK_NAME, file_lock
+
+DONE_NAME = "DONE"
+TASK_NAME = "task.json"
+LOG_NAME = "log.txt"
+PROGRESS_NAME = "progress.jsonl"
+
+# What the executor and the locks have open while a task prepares its folder.
+_KEPT = frozenset({LOCK_NAME, LOG_NAME, PROGRESS_NAME})
+_TASK_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
+# An orphan dies with its parent at once; its forked data workers notice within five seconds.
+_ORPHAN_SECONDS = 15.0
+
+
+class Run:
+    """One run: a folder with a subfolder for each task.
+
+    Args:
+        root: The run's folder, such as `outputs/demo`; made when the first task prepares.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def task(self, name: str, inputs: Mapping[str, Any]) -> Task:
+        """The task `name`, made from `inputs` (configs, fingerprints, digests of other tasks).
+
+        Raises:
+            RunError: The name is no plain relative path, or an input has no content key.
+        """
+        if not _TASK_PATTERN.fullmatch(name):
+            raise RunError(f"task {name!r}: use letters, digits and ._+- (and / between folders)")
+        return Task(name, self.root / name, inputs)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Holds the run, so that no second process works on it.
+
+        Raises:
+            RunError: On entering, when another process holds it; the message names that process.
+        """
+        return file_lock(self.root / LOCK_NAME, f"run {self.root}")
+
+
+class Task:
+    """One subfolder of a run, complete when and only when its `DONE` stands.
+
+    `DONE` is a JSON file written last: the key of the inputs, the size and sha256 of every file
+    that it covers, and a summary.
+
+    Attributes:
+        name: The task's name within the run, such as `teachers/netvlad-0`.
+        folder: Where its files lie. It holds no other task.
+        key: The content key of the inputs.
+    """
+
+    def __init__(self, name: str, folder: Path, inputs: Mapping[str, Any]) -> None:
+        self.name = name
+        self.folder = folder
+        self.key = content_key(inputs)
+        self._inputs = to_plain(inputs)
+
+    def is_done(self) -> bool:
+        """Whether `DONE` stands, for these inputs, with every covered file at its size."""
+        done = self._read_done()
+        if done is None or done["key"] != self.key:
+            return False
+        return all(
+            _size(self.folder / name) == entry["size"] for name, entry in done["files"].items()
+        )
+
+    def digest(self) -> str:
+        """One hash of the covered files' names and contents, for the keys of what follows.
+
+        Raises:
+            RunError: The task is not done.
+        """
+        files = self._finished()["files"]
+        return content_key({name: entry["sha256"] for name, entry in files.items()})
+
+    def summary(self) -> dict[str, Any]:
+        """What `finish` was given as summary.
+
+        Raises:
+            RunError: The task is not done.
+        """
+        summary: dict[str, Any] = self._finished()["summary"]
+        return summary
+
+    def lock(self, timeout: float = _ORPHAN_SECONDS) -> AbstractContextManager[None]:
+        """Holds the task's folder, so that an orphan and its successor never write together.
+
+        Take it around `prepare`, the work and `finish`.
+
+        Args:
+            timeout: Seconds to wait for a dying predecessor.
+
+        Raises:
+            RunError: On entering, when another process still holds it.
+        """
+        return file_lock(self.folder / LOCK_NAME, f"task {self.name}", timeout)
+
+    def prepare(self) -> None:
+        """Makes the folder fit to work in: removes `DONE` and whatever other inputs left.
+
+        Files of the same inputs (checkpoints) stay, temporary files of a killed writer go.
+        `task.json` then names the key and the inputs.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / DONE_NAME).unlink(missing_ok=True)
+        sync(self.folder)
+        same = self._key_on_disk() == self.key
+        for path in _leftovers(self.folder, temporary_only=same):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        if not same:
+            write_json(self.folder / TASK_NAME, {"key": self.key, "inputs": self._inputs})
+
+    def finish(self, files: Sequence[str], summary: Mapping[str, Any]) -> None:
+        """Writes `DONE` over `files`, the last act of a task.
+
+        Args:
+            files: Names relative to the folder; each is hashed.
+            summary: A few figures for tables, as JSON.
+
+        Raises:
+            RunError: A file is missing or outside the folder, or the folder was prepared for
+                other inputs, or the summary is not JSON.
+        """
+        if self._key_on_disk() != self.key:
+            raise RunError(f"task {self.name}: {self.folder} was not prepared for these inputs")
+        covered = {name: self._covered(name) for name in sorted(set(files))}
+        sync(self.folder)
+        done = {"key": self.key, "files": covered, "summary": to_plain(summary, "summary")}
+        write_json(self.folder / DONE_NAME, done)
+
+    def _covered(self, name: str) -> dict[str, Any]:
+        path = self.folder / name
+        if ".." in Path(name).parts or Path(name).is_absolute() or not path.is_file():
+            raise RunError(f"task {self.name}: {name} is no file of {self.folder}")
+        # Not every writer flushes; DONE must not outlive what it vouches for.
+        sync(path)
+        return {"size": path.stat().st_size, "sha256": sha256_file(path)}
+
+    def _key_on_disk(self) -> str | None:
+        try:
+            key = read_json(self.folder / TASK_NAME)["key"]
+        except (RunError, KeyError, TypeError):
+            return None
+        return key if isinstance(key, str) else None
+
+    def _read_done(self) -> dict[str, Any] | None:
+        try:
+            done = read_json(self.folder / DONE_NAME)
+        except RunError:
+            return None
+        return done if _is_done_record(done) else None
+
+    def _finished(self) -> dict[str, Any]:
+        done = self._read_done()
+        if done is None or done["key"] != self.key:
+            raise RunError(
+                f"task {self.name} is not done: {self.folder / DONE_NAME} does not stand"
+            )
+        return done
+
+
+def _is_done_record(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) != {"key", "files", "summary"}:
+        return False
+    files = value["files"]
+    return isinstance(files, dict) and all(
+        isinstance(entry, dict) and set(entry) == {"size", "sha256"} for entry in files.values()
+    )
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError:
+        return None
+
+
+def _leftovers(folder: Path, *, temporary_only: bool) -> Iterator[Path]:
+    """What a task has to remove before it starts; the old `task.json` comes first.
+
+    Without it a folder whose removal was cut short counts as nobody's, and is cleared again.
+    """
+    if temporary_only:
+        yield from sorted(folder.rglob(f".*{TEMPORARY_SUFFIX}"))
+        return
+    names = sorted(os.listdir(folder), key=lambda name: name != TASK_NAME)
+    yield from (folder / name for name in names if name not in _KEPT)

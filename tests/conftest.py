@@ -1,0 +1,68 @@
+"""Small data sets that many tests read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from records import Clip, Schema, Stream, encode_clip, write_shards
+
+# The models of the tests are too small to share, and threads that wait for each other are slow.
+torch.set_num_threads(1)
+
+SMALL_FRAMES = Schema(
+    name="small_frames",
+    level="frame",
+    streams=(Stream("rgb", 12, "uint8"), Stream("audio", 4, "uint8")),
+    num_labels=30,
+)
+SMALL_MEANS = Schema(
+    name="small_means",
+    level="video",
+    streams=(Stream("mean_rgb", 12, "float32"), Stream("mean_audio", 4, "float32")),
+    num_labels=30,
+)
+
+
+def make_clips(schema: Schema, count: int, seed: int) -> list[Clip]:
+    """Clips whose labels move their features, so that training has something to find."""
+    generator = np.random.default_rng(seed)
+    centers = np.random.default_rng(99).normal(size=(schema.num_labels, 16))
+    clips = []
+    for number in range(count):
+        labels = np.unique(generator.integers(0, schema.num_labels, 2))
+        length = int(generator.integers(3, 9))
+        shape = (length, 16) if schema.level == "frame" else (16,)
+        values = centers[labels].sum(0) + 0.3 * generator.normal(size=shape)
+        parts, start = {}, 0
+        for stream in schema.streams:
+            part = values[..., start : start + stream.size]
+            start += stream.size
+            if stream.encoding == "uint8":
+                part = np.clip(np.rint((part + 2) * 64), 0, 255)
+            parts[stream.name] = part.astype(stream.encoding)
+        clips.append(Clip(f"clip{seed}-{number:05d}", labels.astype(np.int64), parts))
+    return clips
+
+
+def write_small_data(root: Path, schema: Schema) -> Path:
+    """Splits train, search, report, test of 160, 60, 60, 20 clips, a few shards each."""
+    for seed, (split, count) in enumerate(
+        {"train": 160, "search": 60, "report": 60, "test": 20}.items()
+    ):
+        records = [encode_clip(clip, schema) for clip in make_clips(schema, count, seed)]
+        write_shards(root, split, records, 40)
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_data(tmp_path_factory.mktemp("frames"), SMALL_FRAMES)
+
+
+@pytest.fixture(scope="session")
+def small_means(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_data(tmp_path_factory.mktemp("means"), SMALL_MEANS)

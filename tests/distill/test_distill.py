@@ -1,0 +1,78 @@
+"""Soft targets: the mean they are, the file, the loss that they enter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit
+from torch.nn import functional as F
+
+from distill import SoftAndHardLabels, SoftTargetError, SoftTargets, mix_teachers
+from runs import Predictions, PredictionsWriter
+from tests.families.test_objective import Fixed, make_batch
+
+
+def predictions(seed: int, clips: int, num_labels: int, stored: int) -> tuple[Predictions, np.ndarray]:
+    dense = np.random.default_rng(seed).normal(-2, 2, (clips, num_labels)).astype(np.float32)
+    writer = PredictionsWriter(num_labels, stored)
+    writer.append([f"clip{n}" for n in range(clips)], torch.from_numpy(dense))
+    return writer.finish(), dense
+
+
+def test_mean_of_complete_predictions_is_the_dense_mean() -> None:
+    one, dense_one = predictions(0, 7, 12, 12)
+    two, dense_two = predictions(1, 7, 12, 12)
+    targets = mix_teachers([one, two], [0.3, 0.7], kept=4)
+    mean = 0.3 * expit(dense_one.astype(np.float64)) + 0.7 * expit(dense_two.astype(np.float64))
+    rows = targets.rows([f"clip{n}" for n in range(7)])
+    for clip, row in enumerate(rows):
+        best = np.argsort(-mean[clip])[:4]
+        assert targets.labels[row].tolist() == best.tolist()
+        np.testing.assert_allclose(targets.probabilities[row], mean[clip][best], rtol=1e-6)
+        assert targets.tail[row] == pytest.approx(np.delete(mean[clip], best).sum(), rel=1e-5)
+
+
+def test_mass_is_kept_when_teachers_store_few_labels() -> None:
+    one, dense = predictions(0, 5, 40, 6)
+    targets = mix_teachers([one], [1.0], kept=3)
+    rows = targets.rows([f"clip{n}" for n in range(5)])
+    total = targets.probabilities[rows].sum(1) + targets.tail[rows]
+    np.testing.assert_allclose(total, expit(dense.astype(np.float64)).sum(1), rtol=1e-5)
+
+
+def test_file_round_trip_and_unknown_clip(tmp_path: Path) -> None:
+    targets = mix_teachers([predictions(0, 5, 40, 6)[0]], [1.0], kept=3)
+    targets.save(tmp_path / "soft")
+    again = SoftTargets.load(tmp_path / "soft", 40)
+    for name in ("ids", "labels", "probabilities", "tail"):
+        assert np.array_equal(getattr(again, name), getattr(targets, name))
+    with pytest.raises(SoftTargetError, match="clip other: no soft targets"):
+        again.rows(["clip1", "other"])
+    with pytest.raises(SoftTargetError, match="out of range of 3"):
+        SoftTargets.load(tmp_path / "soft", 3)
+    (tmp_path / "soft").write_bytes(b"nothing")
+    with pytest.raises(SoftTargetError, match="no readable soft targets"):
+        SoftTargets.load(tmp_path / "soft", 40)
+
+
+@pytest.mark.parametrize("hard_weight", [0.0, 0.5, 1.0])
+def test_loss_is_equation_2_on_dense_targets(hard_weight: float) -> None:
+    torch.manual_seed(0)
+    batch = make_batch(clips=6, num_labels=11)
+    teacher, _ = predictions(3, 6, 11, 11)
+    targets = mix_teachers([teacher], [1.0], kept=4)
+    rows = targets.rows(batch.ids)
+    dense = np.repeat(targets.tail[rows][:, None] / (11 - 4), 11, axis=1)
+    np.put_along_axis(dense, targets.labels[rows].astype(int), targets.probabilities[rows], axis=1)
+    model = Fixed(3 * torch.randn(6, 11))
+    loss, _ = SoftAndHardLabels(targets, hard_weight)(model, batch)
+    hard = F.binary_cross_entropy_with_logits(
+        model.log_odds, batch.dense_labels(), reduction="sum"
+    )
+    soft = F.binary_cross_entropy_with_logits(
+        model.log_odds, torch.from_numpy(dense).float(), reduction="sum"
+    )
+    torch.testing.assert_close(loss, (hard_weight * hard + (1 - hard_weight) * soft) / 6)

@@ -1,0 +1,283 @@
+"""What every family owes: one test class over every entry of the registry and its flavors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import families
+from families import FamilyError, FamilyModule
+from records.schema import Schema
+
+MIXTURE = {"kind": "mixture", "experts": 2, "probability_gating": True}
+FLAVORS: dict[str, list[dict[str, Any]]] = {
+    "dbof": [
+        {"variant": "gated", "clusters": 16, "hidden": 12},
+        {"variant": "gated", "clusters": 16, "hidden": 12, "bottleneck": 5, "gating": True},
+        {"variant": "soft", "clusters": 16, "hidden": 12},
+        {"variant": "original", "clusters": 16, "hidden": 12, "pooling": "max"},
+        {"variant": "original", "clusters": 16, "hidden": 12, "pooling": "mean"},
+    ],
+    "netfv": [{"clusters": 5, "hidden": 12, "head": MIXTURE}],
+    "netvlad": [
+        {"clusters": 6, "hidden": 12, "head": MIXTURE},
+        {"clusters": 6, "hidden": 12, "residuals": False, "gating": False},
+    ],
+    "perceptron": [
+        {"hidden": [24], "input_norm": "batch"},
+        {"hidden": [24, 24], "norm": "batch", "residual": True, "gating": True, "head": MIXTURE},
+        {"hidden": [24], "norm": "layer", "input_norm": "length", "activation": "gelu"},
+        {"hidden": [], "input_norm": "none"},
+    ],
+    "rnn": [
+        {"variant": "stacked", "hidden": 9},
+        {"variant": "stacked", "hidden": 9, "cell": "gru", "layers": 1},
+        {"variant": "bidirectional", "hidden": 8, "head": MIXTURE},
+        {"variant": "bidirectional", "hidden": 8, "cell": "gru", "gating": True},
+        {"variant": "dual", "hidden": 10, "cell": "gru"},
+        {"variant": "dual", "hidden": 10, "cell": "lstm"},
+    ],
+}
+CASES = [
+    pytest.param(name, flavor, id=f"{name}-{index}")
+    for name in families.list_families()
+    for index, flavor in enumerate([*FLAVORS.get(name, []), {}])
+]
+
+
+def make(name: str, flavor: dict[str, Any], schema: Schema) -> FamilyModule:
+    """The model with the batch norms' statistics away from where they start."""
+    torch.manual_seed(0)
+    model = families.build(name, flavor, schema)
+    with torch.no_grad():
+        for key, buffer in model.named_buffers():
+            if key.endswith(("running_mean", "running_var")):
+                buffer.add_(0.3 * torch.rand_like(buffer))
+    return model
+
+
+def without_dropout(model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def extended(features: dict[str, Tensor], mask: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Four more frames of padding, and noise wherever there is padding."""
+    mask = torch.cat([mask, mask.new_zeros(len(mask), 4)], dim=1)
+    wider = {}
+    for name, x in features.items():
+        wider[name] = torch.full((*mask.shape, x.shape[2]), 0.0).normal_(std=9.0)
+        wider[name][:, : x.shape[1]][mask[:, : x.shape[1]]] = x[mask[:, : x.shape[1]]]
+    return wider, mask
+
+
+@pytest.mark.parametrize(("name", "flavor"), CASES)
+class TestContract:
+    """Shapes, gradients, padding, determinism, files, bytes."""
+
+    def test_log_odds_are_finite_float32_of_all_labels(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any, mask: Tensor
+    ) -> None:
+        model = make(name, flavor, schema)
+        for training in (True, False):
+            for given in (mask, None):
+                log_odds = model.train(training)(features, given)
+                assert log_odds.shape == (5, 7)
+                assert log_odds.dtype == torch.float32
+                assert log_odds.isfinite().all()
+
+    @pytest.mark.parametrize("masked", [True, False])
+    def test_gradients_reach_every_parameter(
+        self,
+        name: str,
+        flavor: dict[str, Any],
+        schema: Schema,
+        features: Any,
+        mask: Tensor,
+        masked: bool,
+    ) -> None:
+        model = without_dropout(make(name, flavor, schema)).train()
+        log_odds = model(features, mask if masked else None)
+        (log_odds * torch.randn_like(log_odds)).sum().backward()
+        for key, parameter in model.named_parameters():
+            assert parameter.grad is not None, key
+            assert parameter.grad.isfinite().all(), key
+            assert parameter.grad.any(), key
+
+    def test_penalty_is_a_differentiable_scalar(
+        self, name: str, flavor: dict[str, Any], schema: Schema
+    ) -> None:
+        penalty = make(name, flavor, schema).penalty()
+        assert penalty.shape == ()
+        assert penalty > 0
+        penalty.backward()
+
+    def test_output_does_not_depend_on_the_padding(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any, mask: Tensor
+    ) -> None:
+        model = make(name, flavor, schema).eval()
+        torch.testing.assert_close(
+            model(*extended(features, mask)), model(features, mask), atol=1e-5, rtol=1e-5
+        )
+
+    def test_training_does_not_depend_on_the_padding(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any, mask: Tensor
+    ) -> None:
+        narrow, wide = (without_dropout(make(name, flavor, schema)).train() for _ in range(2))
+        torch.testing.assert_close(
+            wide(*extended(features, mask)), narrow(features, mask), atol=2e-4, rtol=1e-4
+        )
+        torch.testing.assert_close(
+            dict(wide.named_buffers()), dict(narrow.named_buffers()), atol=1e-5, rtol=1e-4
+        )
+
+    def test_output_does_not_depend_on_the_rest_of_the_batch(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any, mask: Tensor
+    ) -> None:
+        model = make(name, flavor, schema).eval()
+        together = model(features, mask)
+        for row, length in enumerate(mask.sum(dim=1).tolist()):
+            alone = {key: x[row : row + 1, :length] for key, x in features.items()}
+            torch.testing.assert_close(
+                model(alone)[0], together[row], atol=1e-5, rtol=1e-5, msg=f"clip {row}"
+            )
+
+    def test_a_mask_of_ones_is_no_mask(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any, mask: Tensor
+    ) -> None:
+        model = make(name, flavor, schema).eval()
+        everything = torch.ones_like(mask)
+        assert torch.equal(model(features, everything), model(features, None))
+
+    def test_a_batch_of_nothing_but_padding(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any, mask: Tensor
+    ) -> None:
+        model = make(name, flavor, schema)
+        log_odds = model.train()(features, torch.zeros_like(mask))
+        log_odds.sum().backward()
+        assert log_odds.isfinite().all()
+        for key, parameter in model.named_parameters():
+            assert parameter.grad is None or parameter.grad.isfinite().all(), key
+        for key, buffer in model.named_buffers():
+            assert buffer.isfinite().all(), key
+
+    def test_a_batch_of_one_clip_trains(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any
+    ) -> None:
+        model = make(name, flavor, schema).train()
+        for length in (8, 1):
+            log_odds = model({key: x[:1, :length] for key, x in features.items()})
+            log_odds.sum().backward()
+            assert log_odds.isfinite().all()
+
+    def test_it_fits_a_handful_of_clips(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any, mask: Tensor
+    ) -> None:
+        model = without_dropout(make(name, flavor, schema)).train()
+        targets = torch.rand(5, 7).round()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+        losses = []
+        for _ in range(60):
+            loss = functional.binary_cross_entropy_with_logits(model(features, mask), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert losses[-1] < 0.5 * losses[0]
+
+    def test_same_seed_same_numbers(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any, mask: Tensor
+    ) -> None:
+        outputs = []
+        for _ in range(2):
+            model = make(name, flavor, schema).train()
+            model(features, mask).sum().backward()
+            gradients = [parameter.grad for parameter in model.parameters()]
+            outputs.append([model.eval()(features, mask), *gradients])
+        for first, second in zip(*outputs, strict=True):
+            assert torch.equal(first, second)
+
+    def test_saved_and_loaded_it_scores_the_same(
+        self,
+        name: str,
+        flavor: dict[str, Any],
+        schema: Schema,
+        features: Any,
+        mask: Tensor,
+        tmp_path: Path,
+    ) -> None:
+        model = make(name, flavor, schema)
+        model.train()(features, mask)
+        path = tmp_path / "model.safetensors"
+        safetensors.torch.save_file(model.state_dict(), path)
+        config = json.loads(json.dumps(families.config_to_dict(model.config)))
+        loaded = families.build(name, config, schema)
+        loaded.load_state_dict(safetensors.torch.load_file(path))
+        assert torch.equal(loaded.eval()(features, mask), model.eval()(features, mask))
+
+    def test_config_to_json_and_back(
+        self, name: str, flavor: dict[str, Any], schema: Schema
+    ) -> None:
+        config = families.config_from_dict(name, flavor)
+        text = json.dumps(families.config_to_dict(config))
+        assert families.config_from_dict(name, json.loads(text)) == config
+
+    def test_predicted_bytes_are_the_bytes(
+        self, name: str, flavor: dict[str, Any], schema: Schema
+    ) -> None:
+        threshold = 50
+        tensors: dict[str, Tensor] = {}
+        for key, tensor in make(name, flavor, schema).state_dict().items():
+            if tensor.numel() > threshold:
+                tensors[key] = torch.zeros(tensor.shape, dtype=torch.uint8)
+                tensors[f"{key}.codebook"] = torch.zeros(256)
+            else:
+                tensors[key] = tensor
+        written = safetensors.torch.save(tensors)
+        payload = len(written) - 8 - int.from_bytes(written[:8], "little")
+        with torch.device("meta"):
+            model = families.build(name, flavor, schema)
+        assert families.model_bytes(model, threshold) == payload
+
+    def test_every_tensor_is_float32(
+        self, name: str, flavor: dict[str, Any], schema: Schema
+    ) -> None:
+        state = make(name, flavor, schema).state_dict()
+        assert {tensor.dtype for tensor in state.values()} == {torch.float32}
+
+    def test_half_precision_stays_finite(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any, mask: Tensor
+    ) -> None:
+        model = make(name, flavor, schema).train()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            log_odds = model(features, mask)
+        log_odds.sum().backward()
+        assert log_odds.dtype == torch.float32
+        assert log_odds.isfinite().all()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert model.eval()(features, mask).isfinite().all()
+
+    def test_a_missing_or_odd_stream_is_named(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any
+    ) -> None:
+        model = make(name, flavor, schema)
+        with pytest.raises(FamilyError, match="'image' is missing"):
+            model({"sound": features["sound"]})
+        with pytest.raises(FamilyError, match="'sound' has shape"):
+            model({**features, "sound": features["image"]})
+
+    def test_one_stream_is_enough(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any, mask: Tensor
+    ) -> None:
+        single = replace(schema, streams=schema.streams[:1])
+        assert make(name, flavor, single).eval()(features, mask).shape == (5, 7)

@@ -1,0 +1,91 @@
+"""The registry, and how strictly configurations are read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+
+import families
+from families import FamilyError, NetVLADConfig, PerceptronConfig
+from families.registry import FamilyEntry, Registry
+from records.schema import Schema
+
+
+def test_the_winners_families_are_there() -> None:
+    names = families.list_families()
+    assert {"dbof", "netfv", "netvlad", "perceptron", "rnn"} <= set(names)
+    assert names == sorted(names)
+
+
+def test_recurrent_families_read_frames_in_order() -> None:
+    assert families.get("rnn").sampling == "sequence"
+    assert families.get("netvlad").sampling == "draw"
+
+
+def test_a_name_is_taken_once() -> None:
+    registry = Registry()
+    netvlad, dbof = families.get("netvlad"), families.get("dbof")
+    registry.add(netvlad)
+    registry.add(netvlad)
+    with pytest.raises(FamilyError, match="registered twice"):
+        registry.add(FamilyEntry("netvlad", dbof.module, dbof.config, "frame", "draw"))
+
+
+def test_an_unknown_family_is_named_beside_the_known() -> None:
+    with pytest.raises(FamilyError, match=r"unknown family 'vlad'; there are dbof, netfv"):
+        families.get("vlad")
+
+
+def test_nested_and_absent_fields() -> None:
+    config = families.config_from_dict("netvlad", {"clusters": 8, "head": {"experts": 4}})
+    assert config.clusters == 8
+    assert config.hidden == NetVLADConfig().hidden
+    assert config.head.experts == 4
+    with pytest.raises(FrozenInstanceError):
+        config.clusters = 3
+
+
+def test_lists_become_tuples_and_integers_floats() -> None:
+    config = families.config_from_dict("perceptron", {"hidden": [3, 4], "dropout": 0})
+    assert config == PerceptronConfig(hidden=(3, 4), dropout=0.0)
+    assert isinstance(config.dropout, float)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("netvlad", {"cluster": 8}, "netvlad: unknown field 'cluster'; it has clusters, "),
+        ("netvlad", {"clusters": "8"}, "netvlad.clusters: expected int, not '8'"),
+        ("netvlad", {"clusters": True}, "netvlad.clusters: expected int, not True"),
+        ("netvlad", {"clusters": 8.0}, "netvlad.clusters: expected int, not 8.0"),
+        ("netvlad", {"clusters": 1}, "netvlad: clusters must be at least 2, not 1"),
+        ("netvlad", {"gating": 1}, "netvlad.gating: expected bool, not 1"),
+        ("netvlad", {"dropout": 1.0}, "netvlad: dropout must be at least 0 and below 1, not 1.0"),
+        ("netvlad", {"head": 3}, "netvlad.head: expected a mapping of fields, not 3"),
+        ("netvlad", {"head": {"kind": "svm"}}, "netvlad.head.kind: must be one of logistic, mix"),
+        ("netvlad", {"head": {"prior": 2}}, "netvlad.head: prior must be above 0"),
+        ("netvlad", {"head": {"l2": "x"}}, "netvlad.head.l2: expected float, not 'x'"),
+        ("perceptron", {"hidden": 8}, "perceptron.hidden: expected a list, not 8"),
+        ("perceptron", {"hidden": [8, "x"]}, "perceptron.hidden[1]: expected int, not 'x'"),
+        ("perceptron", {"hidden": [0]}, "perceptron: hidden must hold sizes of at least 1, not 0"),
+        ("rnn", {"hidden": 7}, "rnn: hidden must be even"),
+        ("dbof", {"variant": "deep"}, "dbof.variant: must be one of original, soft, gated"),
+    ],
+)
+def test_wrong_fields_are_named(name: str, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(FamilyError, match=re.escape(message)) as error:
+        families.config_from_dict(name, values)
+    assert "\n" not in str(error.value)
+
+
+def test_a_schema_of_the_wrong_level_is_refused(video_schema: Schema) -> None:
+    with pytest.raises(FamilyError, match="netvlad: takes frame level features, but schema"):
+        families.build("netvlad", {}, video_schema)
+
+
+def test_a_config_of_another_family_is_refused(schema: Schema) -> None:
+    with pytest.raises(FamilyError, match="netvlad: expected a NetVLADConfig"):
+        families.build("netvlad", PerceptronConfig(), schema)

@@ -1,0 +1,56 @@
+"""A state at 8 bits: what is coded, what stays, what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import families
+from quantize import BundleError, dequantize, quantize, quantize_state
+from records import Schema
+
+STATE = {"large": torch.randn(6, 10), "edge": torch.randn(50), "small": torch.tensor(3.0)}
+
+
+def test_only_what_is_above_the_threshold_is_coded() -> None:
+    state = quantize_state(STATE, 50)
+    assert set(state.codes) == {"large"}
+    assert set(state.plain) == {"edge", "small"}
+    restored = state.dequantize()
+    assert torch.equal(restored["edge"], STATE["edge"])
+    assert torch.equal(restored["small"], STATE["small"])
+    assert torch.equal(restored["large"], dequantize(quantize(STATE["large"], "large")))
+
+
+def test_the_default_threshold_is_the_winners() -> None:
+    state = quantize_state({"at": torch.randn(17_000), "above": torch.randn(17_001)})
+    assert set(state.codes) == {"above"} and set(state.plain) == {"at"}
+
+
+def test_small_tensors_are_copies() -> None:
+    source = {"small": torch.zeros(3)}
+    state = quantize_state(source)
+    source["small"] += 1
+    assert torch.equal(state.plain["small"], torch.zeros(3))
+
+
+@pytest.mark.parametrize("threshold", [0, 50, 17_000])
+def test_bytes_are_those_that_the_family_expects(schema: Schema, threshold: int) -> None:
+    module = families.build("perceptron", {"hidden": [64, 32]}, schema)
+    state = quantize_state(module.state_dict(), threshold)
+    assert state.tensor_bytes() == families.model_bytes(module, threshold)
+
+
+@pytest.mark.parametrize("size", [10, 100])
+def test_what_is_not_finite_is_named(size: int) -> None:
+    bad = torch.randn(size)
+    bad[3] = float("nan")
+    with pytest.raises(BundleError, match=r"^head\.bias: 1 of "):
+        quantize_state({"a": torch.zeros(2), "head.bias": bad}, 50)
+
+
+def test_other_types_and_thresholds_are_refused() -> None:
+    with pytest.raises(BundleError, match=r"^count: torch\.int64"):
+        quantize_state({"count": torch.tensor(3)})
+    with pytest.raises(BundleError, match="threshold=-1"):
+        quantize_state({}, -1)

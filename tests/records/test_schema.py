@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from records import DataError, Schema, Stream, dequantize, load_schema, with_vocabulary
+
+BUILT_IN = ["audioset", "demo", "yt8m_frame", "yt8m_video"]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_built_in_schemas_survive_json(name: str) -> None:
+    schema = load_schema(name)
+    assert schema.name == name
+    assert Schema.from_dict(json.loads(json.dumps(schema.to_dict()))) == schema
+
+
+def test_every_built_in_schema_is_listed_here() -> None:
+    folder = Path(__file__).parents[2] / "conf" / "schema"
+    assert sorted(path.stem for path in folder.glob("*.yaml")) == BUILT_IN
+
+
+def test_users_own_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: mine\nlevel: frame\nstreams:\n  - {name: optical, size: 7}\nnum_labels: 9\n"
+        "id_keys: [key]\nquantized_max: 6\n"
+    )
+    schema = load_schema(path)
+    assert schema.streams == (Stream("optical", 7, "uint8"),)
+    assert schema.id_keys == ("key",)
+    assert schema.quantized_max == 6.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_label": 3}, "unknown key 'num_label'"),
+        ({"num_labels": "3"}, "num_labels is '3'; expected int"),
+        ({"num_labels": True}, "num_labels is True; expected int"),
+        ({"num_labels": 0}, "num_labels is 0"),
+        ({"level": "scene"}, "level is 'scene'"),
+        ({"streams": []}, "give at least one"),
+        ({"streams": "rgb"}, "streams is 'rgb'; expected list"),
+        ({"streams": [{"name": "rgb"}]}, r"streams\[0\]: key 'size' is missing"),
+        ({"streams": [{"name": "rgb", "size": 0}]}, "size 0"),
+        ({"streams": [{"name": "a", "size": 1, "encoding": "int4"}]}, "encoding 'int4'"),
+        ({"streams": [{"name": "a", "size": 1}] * 2}, "each name once"),
+        ({"id_keys": [1]}, "id_keys is 1; expected str"),
+        ({"id_keys": []}, "id_keys is empty"),
+        ({"quantized_min": 2.0}, "quantized_min must be below"),
+        ({"label_names": ["a"]}, "1 label_names for 30 labels"),
+        ({"label_verticals": [[0]] * 30}, "vertical 0 has no name"),
+    ],
+)
+def test_wrong_schema_is_refused(
+    frame_schema: Schema, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        Schema.from_dict(frame_schema.to_dict() | change)
+
+
+def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file, and not one of audioset, demo"):
+        load_schema("youtube")
+    for content in (b"name: [", b"\xff", b"- 1"):
+        path = tmp_path / "bad.yaml"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"bad\.yaml") as error:
+            load_schema(path)
+        assert "\n" not in str(error.value)
+
+
+def test_youtube_vocabulary(tmp_path: Path, frame_schema: Schema) -> None:
+    path = tmp_path / "vocabulary.csv"
+    path.write_text(
+        "Index,TrainVideoCount,KnowledgeGraphId,Name,WikiUrl,Vertical1,Vertical2,Vertical3,Text\n"
+        '2,9,/m/2,Car,,Autos,Games,,"two\nlines"\n'
+        "0,8,/m/0,Game,,Games,,,x\n"
+        "1,7,/m/1,,,,,,x\n"
+    )
+    schema = with_vocabulary(dataclasses.replace(frame_schema, num_labels=3), path)
+    assert schema.label_names == ("Game", "/m/1", "Car")
+    assert schema.vertical_names == ("Autos", "Games")
+    assert schema.label_verticals == ((1,), (), (0, 1))
+    assert Schema.from_dict(schema.to_dict()) == schema
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'index,mid,display_name\n0,/m/a,"Speech, male"\n1,/m/b,Dog\n',
+        'label_id,label_name\n1,Dog\n0,"Speech, male"\n',
+    ],
+)
+def test_other_vocabularies(tmp_path: Path, frame_schema: Schema, text: str) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    schema = with_vocabulary(dataclasses.replace(frame_schema, num_labels=2), path)
+    assert schema.label_names == ("Speech, male", "Dog")
+    assert schema.label_verticals == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("number,name\n0,a\n", "no column Index or index or label_id; found number, name"),
+        ("", "no column Index"),
+        ("index,display_name\n0,a\n0,b\n", "line 3: label 0 is there twice"),
+        ("index,display_name\n0,a\n2,b\n", "line 3: label 2 is out of range"),
+        ("index,display_name\n0,a\n-1,b\n", "line 3: label index '-1' is not a number"),
+        ("index,display_name\n1,a\n", "label 0 of schema 'frames' has no row"),
+        ("index,display_name\n0\n", "line 2: the row is too short"),
+    ],
+)
+def test_wrong_vocabularies(tmp_path: Path, frame_schema: Schema, text: str, message: str) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        with_vocabulary(dataclasses.replace(frame_schema, num_labels=2), path)
+
+
+def test_missing_vocabulary(frame_schema: Schema) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.csv: no such file"):
+        with_vocabulary(frame_schema, "nowhere.csv")
+
+
+def test_dequantization_is_the_published_formula() -> None:
+    values = np.arange(256, dtype=np.uint8)
+    expected = values.astype(np.float64) * 4 / 255 + 4 / 512 - 2
+    for result in (dequantize(values), dequantize(torch.from_numpy(values)).numpy()):
+        assert result.dtype == np.float32
+        np.testing.assert_allclose(result, expected, atol=3e-7)
+    twice = values.astype(np.float64) * 8 / 255 + 8 / 512
+    np.testing.assert_allclose(dequantize(values, 0.0, 8.0), twice, atol=1e-6)

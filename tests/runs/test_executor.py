@@ -1,0 +1,242 @@
+"""Each job is a process of its own, and none outlives its parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import runs.parent
+from runs import Job, JobProgress, RunError, describe_exit, run_jobs
+
+
+def job(tmp_path: Path, name: str, script: str) -> Job:
+    return Job(name, tmp_path / name, (sys.executable, "-c", script))
+
+
+def until(condition: object, seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def alive(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_all_succeed_in_order(tmp_path: Path) -> None:
+    jobs = [job(tmp_path, name, f"print({name!r})") for name in ("one", "two", "three")]
+    results = run_jobs(jobs, 2, threads=1)
+    assert [(r.name, r.returncode, r.message) for r in results] == [
+        ("one", 0, None),
+        ("two", 0, None),
+        ("three", 0, None),
+    ]
+    assert (tmp_path / "two" / "log.txt").read_text() == "two\n"
+
+
+def test_a_killed_job_is_named_and_the_others_finish(tmp_path: Path) -> None:
+    kill = "import os, signal; print('last words'); os.kill(os.getpid(), signal.SIGKILL)"
+    jobs = [
+        job(tmp_path, "good", "import time; time.sleep(0.3)"),
+        job(tmp_path, "victim", kill),
+        job(tmp_path, "after", "pass"),
+    ]
+    good, victim, after = run_jobs(jobs, 2, threads=1)
+    assert (good.returncode, after.returncode) == (0, 0)
+    assert victim.returncode == -signal.SIGKILL
+    assert victim.message is not None
+    assert victim.message.startswith("victim was killed by SIGKILL")
+    assert victim.message.endswith("last words")
+    assert str(tmp_path / "victim" / "log.txt") in victim.message
+
+
+def test_an_exception_is_reported_with_the_end_of_this_attempts_log(tmp_path: Path) -> None:
+    run_jobs([job(tmp_path, "a", "print('first attempt'); raise SystemExit(3)")], 1, threads=1)
+    script = "for n in range(100): print(n)\nraise KeyError('missing')"
+    (result,) = run_jobs([job(tmp_path, "a", script)], 1, threads=1)
+    assert result.returncode == 1
+    assert result.message is not None
+    assert result.message.startswith("a ended with exit status 1")
+    assert result.message.endswith("KeyError: 'missing'")
+    assert len(result.message.splitlines()) == 21
+    (silent,) = run_jobs([job(tmp_path, "a", "raise SystemExit(4)")], 1, threads=1)
+    assert silent.message == f"a ended with exit status 4; {tmp_path / 'a' / 'log.txt'} is empty"
+
+
+def test_a_program_that_does_not_exist_is_a_failure_of_its_job(tmp_path: Path) -> None:
+    missing = Job("missing", tmp_path / "missing", ("/nowhere/program",))
+    results = run_jobs([missing, job(tmp_path, "good", "pass")], 1, threads=1)
+    assert results[0].message is not None and "/nowhere/program" in results[0].message
+    assert [result.returncode for result in results] == [127, 0]
+
+
+def test_no_more_than_parallel_run_at_once(tmp_path: Path) -> None:
+    script = (
+        "import time, pathlib\nprint(time.monotonic())\ntime.sleep(0.2)\nprint(time.monotonic())"
+    )
+    jobs = [job(tmp_path, f"job{number}", script) for number in range(4)]
+    run_jobs(jobs, 2, threads=1)
+    spans = [tuple(float(x) for x in (j.folder / "log.txt").read_text().split()) for j in jobs]
+    for start, _ in spans:
+        assert sum(first <= start < last for first, last in spans) <= 2
+
+
+def test_threads_and_progress_reach_the_other_side(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from runs import append_progress\n"
+        "folder = Path(sys.argv[1])\n"
+        "append_progress(folder, 1, 2, threads=os.environ['OMP_NUM_THREADS'])\n"
+        "time.sleep(0.4)\n"
+        "append_progress(folder, 2, 2)\n"
+    )
+    folder = tmp_path / "a"
+    seen: list[JobProgress] = []
+    command = (sys.executable, "-c", script, str(folder))
+    run_jobs([Job("a", folder, command)], 1, threads=3, on_progress=seen.append)
+    assert seen[0] == JobProgress("a", "running")
+    assert JobProgress("a", "running", 1, 2, {"threads": "3"}) in seen
+    assert seen[-1] == JobProgress("a", "done", 2, 2)
+
+
+def test_progress_of_an_earlier_attempt_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "progress.jsonl").write_text('{"step": 9, "steps": 9}\n')
+    seen: list[JobProgress] = []
+    run_jobs([job(tmp_path, "a", "pass")], 1, threads=1, on_progress=seen.append)
+    assert seen == [JobProgress("a", "running"), JobProgress("a", "done")]
+
+
+@pytest.mark.parametrize(("parallel", "threads"), [(0, 1), (1, 0)])
+def test_numbers_below_one_are_refused(tmp_path: Path, parallel: int, threads: int) -> None:
+    with pytest.raises(RunError, match="at least 1"):
+        run_jobs([job(tmp_path, "a", "pass")], parallel, threads=threads)
+
+
+def test_jobs_that_share_a_name_or_a_folder_are_refused(tmp_path: Path) -> None:
+    one = job(tmp_path, "a", "pass")
+    with pytest.raises(RunError, match="share a"):
+        run_jobs([one, Job("a", tmp_path / "b", one.command)], 1, threads=1)
+    with pytest.raises(RunError, match="share"):
+        run_jobs([one, Job("b", one.folder, one.command)], 1, threads=1)
+
+
+def test_an_exception_in_the_callback_leaves_no_process(tmp_path: Path) -> None:
+    script = "import os, time; print(os.getpid()); time.sleep(60)"
+    log = tmp_path / "a" / "log.txt"
+
+    def fail(progress: JobProgress) -> None:
+        assert until(lambda: log.read_text().endswith("\n"))
+        raise KeyError("callback")
+
+    with pytest.raises(KeyError):
+        run_jobs([job(tmp_path, "a", script)], 1, threads=1, on_progress=fail)
+    assert not alive(int(log.read_text()))
+
+
+def test_what_a_job_leaves_in_its_group_ends_with_it(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, time\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    time.sleep(60)\n"
+        "print(child)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run_jobs([job(tmp_path, "a", script)], 1, threads=1)
+    child = int((tmp_path / "a" / "log.txt").read_text())
+    assert until(lambda: not alive(child))
+
+
+# Loaded by its path, since the whole package takes a second to import.
+CHILD = f"""
+import os, runpy, signal, sys, time
+runpy.run_path({runs.parent.__file__!r})["die_with_parent"]()
+assert "ONEGIG_PARENT_PIPE" not in os.environ
+def checkpoint(number, frame):
+    print("checkpoint", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, checkpoint)
+forked = os.fork()
+print(os.getpid(), flush=True)
+while True:
+    time.sleep(0.05)
+"""
+
+PARENT = """
+import sys
+from pathlib import Path
+from runs import Job, run_jobs
+root = Path(sys.argv[1])
+child = (sys.executable, "-c", sys.argv[2])
+run_jobs([Job(n, root / n, child) for n in ("a", "b", "c")], 2, threads=1)
+"""
+
+
+def start_parent(tmp_path: Path) -> tuple[subprocess.Popen[bytes], list[int]]:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path), CHILD])
+    logs = [tmp_path / name / "log.txt" for name in ("a", "b")]
+    assert until(lambda: all(x.exists() and x.read_text().count("\n") == 2 for x in logs))
+    return parent, [int(line) for log in logs for line in log.read_text().split()]
+
+
+def test_no_job_outlives_a_killed_parent(tmp_path: Path) -> None:
+    parent, children = start_parent(tmp_path)
+    assert all(alive(child) for child in children)
+    parent.kill()
+    parent.wait()
+    assert until(lambda: not any(alive(child) for child in children))
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, -signal.SIGINT)]
+)
+def test_a_signal_lets_the_jobs_checkpoint_and_is_raised_again(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    parent, children = start_parent(tmp_path)
+    parent.send_signal(number)
+    assert parent.wait(timeout=30) == code
+    assert until(lambda: not any(alive(child) for child in children))
+    for name in ("a", "b"):
+        assert "checkpoint" in (tmp_path / name / "log.txt").read_text()
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_worker_started_by_hand_has_no_parent_to_follow(tmp_path: Path) -> None:
+    script = (
+        "import os, runpy, sys, time\n"
+        "follow = runpy.run_path(sys.argv[1])['die_with_parent']\n"
+        "follow()\n"
+        "for value in ('', 'nonsense', '99', '1'):\n"
+        "    os.environ['ONEGIG_PARENT_PIPE'] = value\n"
+        "    follow()\n"
+        "    time.sleep(0.05)\n"
+        "print('went on')\n"
+    )
+    with (tmp_path / "out").open("wb") as out:
+        command = [sys.executable, "-c", script, runs.parent.__file__]
+        assert subprocess.call(command, stdout=out) == 0
+    assert (tmp_path / "out").read_text() == "went on\n"
+
+
+def test_exit_codes_in_words() -> None:
+    assert describe_exit(2) == "ended with exit status 2"
+    assert describe_exit(-signal.SIGSEGV) == "was killed by SIGSEGV"
+    assert describe_exit(-200) == "was killed by signal 200"
+    assert json.dumps(describe_exit(-9)) == '"was killed by SIGKILL (out of memory?)"'
