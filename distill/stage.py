@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distill.soft_targets import SOFT_TARGETS_NAME, mix_teachers
+from distill.merged import write_merged
+from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets, mix_teachers
 from families import Fold, MemberJob, Workspace, predictions_name
 from runs import Predictions, RunError, Task
 from runs.config import StudentConfig
@@ -143,7 +144,11 @@ def _soft_targets(
         module = "families.predict_worker"
     workspace.execute([job for jobs in sources.values() for job in jobs], module)
     tasks = {model: [workspace.task(job) for job in jobs] for model, jobs in sources.items()}
-    return {teacher.name: _mix_task(workspace, teacher, tasks) for teacher in teachers}
+    soft = {teacher.name: _mix_task(workspace, teacher, tasks) for teacher in teachers}
+    if workspace.config.distill.write_merged:
+        for task in soft.values():
+            _merged_task(workspace, task)
+    return soft
 
 
 def _fold_jobs(workspace: Workspace, model: str, folds: int) -> list[MemberJob]:
@@ -185,6 +190,19 @@ def _mix_task(
         "upstream": {t.name: t.digest() for tasks in used.values() for t in tasks},
     }
     return workspace.once(f"soft/{teacher.name}", inputs, work)
+
+
+def _merged_task(workspace: Workspace, soft: Task) -> None:
+    """The training split written again with the soft targets in it."""
+
+    def work(task: Task) -> tuple[list[str], dict[str, object]]:
+        path = soft.folder / SOFT_TARGETS_NAME
+        targets = SoftTargets.load(path, workspace.schema.num_labels)
+        shards = write_merged(task.folder, workspace.split("train"), targets)
+        return [shard.name for shard in shards], {"shards": len(shards)}
+
+    inputs = {"soft": soft.digest(), "data": workspace.fingerprints["train"]}
+    workspace.once(f"merged/{soft.name.partition('/')[2]}", inputs, work)
 
 
 def _over_training_split(tasks: Sequence[Task]) -> Predictions:

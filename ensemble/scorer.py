@@ -312,8 +312,11 @@ def _straddles(keys: np.ndarray, k: int) -> np.ndarray:
     result = np.zeros(len(keys), dtype=bool)
     if keys.shape[2] <= k:
         return result
-    cut = keys[:, :, -k] >> 1
-    for number, row in zip(*np.nonzero(cut == keys[:, :, -k - 1] >> 1), strict=True):
-        same = keys[number, row][keys[number, row] >> 1 == cut[number, row]]
+    tied = (keys[:, :, -k] ^ keys[:, :, -k - 1]) <= 1
+    if not tied.any():
+        return result
+    for number, row in zip(*np.nonzero(tied), strict=True):
+        clip = keys[number, row]
+        same = clip[(clip ^ clip[-k]) <= 1]
         result[number] |= same[0] != same[-1]
     return result

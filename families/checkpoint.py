@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from families.averaging import WeightAverage
+from families.base import FamilyModule
 from runs import atomic_path
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
@@ -31,7 +32,7 @@ class TrainingState:
         main: the weights at the end of the first phase, once that has ended.
     """
 
-    model: nn.Module
+    model: FamilyModule
     optimizer: torch.optim.Optimizer
     step: int = 0
     average: WeightAverage | None = None

@@ -17,6 +17,7 @@ from tensorboardX import SummaryWriter
 from torch import Tensor, nn
 
 from families.averaging import WeightAverage
+from families.base import FamilyModule
 from families.checkpoint import CHECKPOINT_NAME, TrainingState, load_checkpoint, save_checkpoint
 from families.device import autocast
 from families.objective import Objective
@@ -106,7 +107,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: FamilyModule,
         objective: Objective,
         split: Split,
         train: TrainConfig,
@@ -147,7 +148,7 @@ class Trainer:
         started = saved = time.monotonic()
         with _Log(self._folder, self._phases, first) as log, self._on_sigterm():
             for batch in self._batches():
-                loss, norm = self._step(batch.to(self._device))
+                loss, norm = self.step(batch.to(self._device))
                 log.record(self._state.step, loss, norm, self._lr(), len(batch))
                 now = time.monotonic()
                 if self._stop_requested or now - saved > self._train.checkpoint_seconds:
@@ -190,7 +191,7 @@ class Trainer:
     def _lr(self) -> float:
         return self._schedule.learning_rate(self._state.step - 1)
 
-    def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One update; returns loss and gradient norm without waiting for the device."""
         state = self._state
         if state.step == self._phases.main:

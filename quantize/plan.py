@@ -25,7 +25,7 @@ def plan(workspace: Workspace) -> dict[str, Any]:
     """
     workspace.check_members()
     threshold = workspace.config.quantize.threshold
-    members = []
+    members: list[dict[str, Any]] = []
     for name, member in workspace.config.members.items():
         with torch.device("meta"):
             model = build(member.family, workspace.member_config(name), workspace.schema)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from records.batches import Batch, FrameSampling, iterate_batches, num_batches
+from records.clip_reader import ClipReader
 from records.encoding import encode_clip
 from records.errors import DataError
 from records.example import Clip, parse_clip
@@ -21,6 +22,7 @@ from records.tfrecord_file import RecordWriter, read_records, scan, write_shards
 __all__ = [
     "Batch",
     "Clip",
+    "ClipReader",
     "DataError",
     "FrameSampling",
     "RecordWriter",

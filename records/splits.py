@@ -231,7 +231,8 @@ class _IndexBuilder:
 
     def key(self) -> str:
         """Name of the index in a cache."""
-        digest = hashlib.sha256(repr((self._spec, self._skip, self._max_skipped)).encode())
+        settings = (str(self._root.resolve()), self._spec, self._skip, self._max_skipped)
+        digest = hashlib.sha256(repr(settings).encode())
         if self._spec.hashed or self._skip:
             digest.update(json.dumps(self._schema.to_dict()).encode())
         for path in self._shards:

@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit
+from tfrecord.example_pb2 import SequenceExample
 from torch.nn import functional as F
 
 from distill import SoftAndHardLabels, SoftTargetError, SoftTargets, mix_teachers
+from distill.merged import write_merged
+from records import SplitSpec, open_split, read_records, read_truth
 from runs import Predictions, PredictionsWriter
+from tests.conftest import SMALL_FRAMES
 from tests.families.test_objective import Fixed, make_batch
 
 
-def predictions(seed: int, clips: int, num_labels: int, stored: int) -> tuple[Predictions, np.ndarray]:
+def predictions(
+    seed: int, clips: int, num_labels: int, stored: int
+) -> tuple[Predictions, np.ndarray]:
     dense = np.random.default_rng(seed).normal(-2, 2, (clips, num_labels)).astype(np.float32)
     writer = PredictionsWriter(num_labels, stored)
     writer.append([f"clip{n}" for n in range(clips)], torch.from_numpy(dense))
@@ -69,10 +75,31 @@ def test_loss_is_equation_2_on_dense_targets(hard_weight: float) -> None:
     np.put_along_axis(dense, targets.labels[rows].astype(int), targets.probabilities[rows], axis=1)
     model = Fixed(3 * torch.randn(6, 11))
     loss, _ = SoftAndHardLabels(targets, hard_weight)(model, batch)
-    hard = F.binary_cross_entropy_with_logits(
-        model.log_odds, batch.dense_labels(), reduction="sum"
-    )
+    hard = F.binary_cross_entropy_with_logits(model.log_odds, batch.dense_labels(), reduction="sum")
     soft = F.binary_cross_entropy_with_logits(
         model.log_odds, torch.from_numpy(dense).float(), reduction="sum"
     )
     torch.testing.assert_close(loss, (hard_weight * hard + (1 - hard_weight) * soft) / 6)
+
+
+def test_merged_records_hold_clip_and_soft_targets(small_frames: Path, tmp_path: Path) -> None:
+    split = open_split(small_frames, "train", SplitSpec("train-*"), SMALL_FRAMES, cache=None)
+    truth = read_truth(split)
+    dense = torch.randn(len(split), SMALL_FRAMES.num_labels)
+    writer = PredictionsWriter(SMALL_FRAMES.num_labels, 10)
+    writer.append(list(truth.ids), dense)
+    targets = mix_teachers([writer.finish()], [1.0], kept=3)
+    shards = write_merged(tmp_path, split, targets)
+    assert len(shards) == 1
+    merged = open_split(tmp_path, "train", SplitSpec("train-*"), SMALL_FRAMES, cache=None)
+    assert np.array_equal(read_truth(merged).columns, truth.columns)
+    for clip, record in enumerate(read_records(shards[0])):
+        context = SequenceExample.FromString(record.tobytes()).context.feature
+        best = torch.topk(dense[clip], 3)
+        assert list(context["soft_labels"].int64_list.value) == best.indices.tolist()
+        np.testing.assert_allclose(
+            context["soft_probabilities"].float_list.value, torch.sigmoid(best.values), rtol=1e-5
+        )
+        others = torch.sigmoid(dense[clip]).sum() - torch.sigmoid(best.values).sum()
+        assert context["soft_tail"].float_list.value[0] == pytest.approx(float(others), rel=1e-4)
+    assert clip == len(split) - 1

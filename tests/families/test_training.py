@@ -123,7 +123,7 @@ def test_infinite_loss_is_named(split: Split, tmp_path: Path) -> None:
 
 
 def test_batch_larger_than_the_split_is_refused() -> None:
-    with pytest.raises(ConfigError, match="train.batch_size: 128 is more than the 100"):
+    with pytest.raises(ConfigError, match=r"train\.batch_size: 128 is more than the 100"):
         Phases.plan(100, TrainConfig())
 
 

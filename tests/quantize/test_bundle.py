@@ -83,7 +83,7 @@ def test_the_size_is_predicted_and_the_bytes_are_the_same(
     random.shuffle(members)
     write_bundle(path, schema, members, receipt)
     assert path.read_bytes() == first
-    reweighted = [dataclasses.replace(m, weight=random.random() + 0.1) for m in members]
+    reweighted = [dataclasses.replace(m, weight=random.uniform(0.01, 1.0)) for m in members]
     assert bundle_bytes(schema, reweighted, receipt) == predicted
     assert os.listdir(tmp_path) == ["bundle.safetensors"]
 
