@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.soft_targets import SoftTargets
-from families import negative_part, positive_part
+from families import cross_entropy
 from records import Batch
 
 
@@ -29,18 +29,20 @@ class SoftAndHardLabels:
 
     def __call__(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         log_odds = model(batch.features, batch.mask).float()
-        hard = positive_part(log_odds, batch.labels)
-        soft = self._soft_part(log_odds, batch)
-        expected = self._hard_weight * hard + (1 - self._hard_weight) * soft
-        return (negative_part(log_odds) - expected) / len(batch), log_odds
-
-    def _soft_part(self, log_odds: Tensor, batch: Batch) -> Tensor:
-        """Sum of t z over all labels and clips, t the soft target. A scalar."""
-        rows = self._targets.rows(batch.ids)
+        found = self._targets.rows(batch.ids)
         device = log_odds.device
-        labels = torch.from_numpy(self._targets.labels[rows].astype(np.int64)).to(device)
-        stored = torch.from_numpy(self._targets.probabilities[rows]).to(device)
-        tail = torch.from_numpy(self._targets.tail[rows]).to(device)
+        labels = torch.from_numpy(self._targets.labels[found].astype(np.int64)).to(device)
+        stored = torch.from_numpy(self._targets.probabilities[found]).to(device)
+        tail = torch.from_numpy(self._targets.tail[found]).to(device)
         share = tail / max(self._targets.num_labels - labels.shape[1], 1)
-        excess = stored - share[:, None]
-        return (log_odds.gather(1, labels) * excess).sum() + (log_odds.sum(1) * share).sum()
+        soft_weight = 1 - self._hard_weight
+        clips = torch.arange(len(batch), device=device)[:, None].expand_as(labels)
+        hard = torch.full((len(batch.labels),), self._hard_weight, device=device)
+        loss = cross_entropy(
+            log_odds,
+            torch.cat([batch.labels[:, 0], clips.flatten()]),
+            torch.cat([batch.labels[:, 1], labels.flatten()]),
+            torch.cat([hard, soft_weight * (stored - share[:, None]).flatten()]),
+            soft_weight * share,
+        )
+        return loss / len(batch), log_odds

@@ -18,6 +18,9 @@ from families import Fold, MemberJob, Workspace, predictions_name
 from runs import Predictions, RunError, Task
 from runs.config import StudentConfig
 
+# A student of this teacher is the member as trained on the labels.
+LABELS = "labels"
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -50,8 +53,10 @@ def train_students(
         RunError: a level-2 student has no level-1 students to learn from.
     """
     wanted = students(workspace)
+    as_they_are = {n: trained[s.member] for n, s in wanted.items() if s.teacher == LABELS}
     by_level = {
-        level: {name: s for name, s in wanted.items() if s.level == level} for level in (1, 2)
+        level: {n: s for n, s in wanted.items() if s.level == level and n not in as_they_are}
+        for level in (1, 2)
     }
     teachers = {name: _first_teacher(workspace, s, choice) for name, s in by_level[1].items()}
     done = _train_level(workspace, by_level[1], teachers, trained, out_of_fold=True)
@@ -61,6 +66,7 @@ def train_students(
             for name, s in by_level[2].items()
         }
         done |= _train_level(workspace, by_level[2], teachers, done, out_of_fold=False)
+    done |= as_they_are
     return {name: done[name] for name in wanted}
 
 

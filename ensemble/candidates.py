@@ -56,12 +56,12 @@ def union_candidates(predictions: Sequence[Predictions], labels: Labels, k: int)
         _chunk_candidates(predictions, slice(start, min(start + step, clips)), k)
         for start in range(0, clips, step)
     ]
-    width = max(part[0].shape[1] for part in parts)
-    found = np.concatenate([_widen(part[0], width, ANYTHING_ELSE) for part in parts])
-    log_odds = np.concatenate([_widen(part[1], width, -np.inf) for part in parts], axis=1)
-    unknown = np.concatenate([_widen(part[2], width, False) for part in parts], axis=1)
-    hits = true_pairs(labels, np.maximum(found, 0)) * (found >= 0)
-    return prune(Candidates(found, log_odds, unknown, hits > 0), k)
+    width = max(part.labels.shape[1] for part in parts)
+    found = np.concatenate([_widen(part.labels, width, ANYTHING_ELSE) for part in parts])
+    log_odds = np.concatenate([_widen(part.log_odds, width, -np.inf) for part in parts], axis=1)
+    unknown = np.concatenate([_widen(part.unknown, width, False) for part in parts], axis=1)
+    hits = (true_pairs(labels, np.maximum(found, 0)) > 0) & (found != ANYTHING_ELSE)
+    return prune(Candidates(found, log_odds, unknown, hits), k)
 
 
 def prune(candidates: Candidates, k: int) -> Candidates:
@@ -104,37 +104,31 @@ def _check_alike(predictions: Sequence[Predictions], labels: Labels, k: int) -> 
             )
 
 
-def _chunk_candidates(
-    predictions: Sequence[Predictions], rows: slice, k: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels (R, C), log-odds and unknown (M, R, C) of a few clips, roughly pruned.
+def _chunk_candidates(predictions: Sequence[Predictions], rows: slice, k: int) -> Candidates:
+    """The labels of a few clips, roughly pruned and not yet marked as true.
 
     The k labels that are best on average are a bar: who is below the lowest of them in every
     member is beaten by all of them.
     """
     parts = [one.select(rows) for one in predictions]
     dense = np.stack([part.to_dense() for part in parts])
-    stored = np.zeros(dense.shape, dtype=bool)
-    for mask, part in zip(stored, parts, strict=True):
-        np.put_along_axis(mask, part.labels.astype(np.int64), True, axis=1)
+    unknown = np.ones(dense.shape, dtype=bool)
+    for member, part in enumerate(parts):
+        np.put_along_axis(unknown[member], part.labels.astype(np.int64), False, axis=1)
     bar, _ = best_labels(dense.mean(axis=0), k)
-    keep = np.zeros(dense.shape[1:], dtype=bool)
-    for values, mask in zip(dense, stored, strict=True):
-        lowest = np.take_along_axis(values, bar, axis=1).min(axis=1, keepdims=True)
-        keep |= (values > lowest) | ((values == lowest) & mask)
+    lowest = np.take_along_axis(dense, bar[None], axis=2).min(axis=2, keepdims=True)
+    keep = ((dense > lowest) | ((dense == lowest) & ~unknown)).any(axis=0)
     np.put_along_axis(keep, bar, True, axis=1)
-    keep &= stored.any(axis=0)
+    keep &= ~unknown.all(axis=0)
     found = np.broadcast_to(np.arange(keep.shape[1]), keep.shape)
     if not any(part.complete for part in parts):
         # One more column for whatever nobody stored: as good as every member's bound allows.
-        bounds = np.stack([part.left_out for part in parts])[:, :, None]
-        dense = np.concatenate([dense, bounds], axis=2)
-        stored = np.concatenate([stored, np.zeros_like(stored[:, :, :1])], axis=2)
-        found = _widen(found, found.shape[1] + 1, ANYTHING_ELSE)
-        keep = _widen(keep, keep.shape[1] + 1, True)
-    rough = Candidates(found, dense, ~stored, np.zeros_like(keep))
-    compact = _compact(rough, keep)
-    return compact.labels, compact.log_odds, compact.unknown
+        width = keep.shape[1] + 1
+        bounds = np.stack([part.left_out for part in parts])
+        dense = np.concatenate([dense, bounds[:, :, None]], axis=2)
+        unknown = _widen(unknown, width, True)
+        found, keep = _widen(found, width, ANYTHING_ELSE), _widen(keep, width, True)
+    return _compact(Candidates(found, dense, unknown, np.zeros_like(keep)), keep)
 
 
 def _compact(candidates: Candidates, keep: np.ndarray) -> Candidates:

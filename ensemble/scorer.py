@@ -17,8 +17,8 @@ from ensemble.pool import average_precision_of_keys, encode
 from metrics import Labels, Ranking, gap_of_ranking
 from runs.predictions import Predictions, PredictionsWriter
 
-CHUNK_CELLS = 1 << 13  # candidates mixed in one go, so that a block of weightings stays in cache
-BLOCK_WEIGHTINGS = 8
+CHUNK_CELLS = 1 << 14  # candidates mixed in one go, so that a block of weightings stays in cache
+BLOCK_WEIGHTINGS = 16
 MIXED_CELLS = 1 << 23  # cells of (members, clips, labels) that are dense in one go
 LIMIT = 87.0  # greatest log-odds whose probability and complement are both normal float32
 LOWEST = -1e4  # stands for -inf where log-odds are mixed: a weight of 0 must not make it NaN
@@ -188,8 +188,8 @@ class WeightedScorer:
 
     def _score_block(self, weights: np.ndarray) -> GapResult:
         """Scores a few weightings (B, M) chunk by chunk, so that a chunk is read only once."""
-        clips = len(self._candidates.labels)
-        pool = np.empty((len(weights), clips * self.k), dtype=np.uint32)
+        places = len(self._candidates.labels) * self.k
+        pool = np.empty((len(weights), places), dtype=np.uint32)
         exact = np.ones(len(weights), dtype=bool)
         straddled = np.zeros(len(weights), dtype=bool)
         light = weights.astype(np.float32)
@@ -214,7 +214,7 @@ class WeightedScorer:
         for chunk in self._chunks:
             scores = _mix_terms(chunk, weights[None]).reshape(chunk.shape)
             order = np.argsort(-scores, axis=1)
-            hits = chunk.flags.astype(np.float32)
+            hits = chunk.flags.astype(np.float64)
             rankings.append(
                 Ranking(
                     np.take_along_axis(scores, order, axis=1),
@@ -297,9 +297,9 @@ def _enters(
     """
     rows = chunk.unsure // chunk.shape[1]
     inside = unsure >= lowest[:, rows]
-    if not inside.any():
-        return inside.any(axis=1)
-    return (inside & ((weights > 0) @ chunk.missing)).any(axis=1)
+    if inside.any():
+        inside &= (weights > 0) @ chunk.missing
+    return np.asarray(inside.any(axis=1))
 
 
 def _straddles(keys: np.ndarray, k: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from families.inference import gap_of, predict, predict_split
 from families.job import JOB_NAME, WEIGHTS_NAME, DataSource, Fold, MemberJob, predictions_name
 from families.netfv import NetFV, NetFVConfig
 from families.netvlad import NetVLAD, NetVLADConfig
-from families.objective import HardLabels, Objective, negative_part, positive_part
+from families.objective import HardLabels, Objective, cross_entropy
 from families.perceptron import Perceptron, PerceptronConfig
 from families.registry import (
     FamilyEntry,
@@ -66,13 +66,12 @@ __all__ = [
     "choose_device",
     "config_from_dict",
     "config_to_dict",
+    "cross_entropy",
     "gap_of",
     "get",
     "list_families",
     "model_bytes",
-    "negative_part",
     "parameter_count",
-    "positive_part",
     "predict",
     "predict_split",
     "predictions_name",

@@ -44,9 +44,9 @@ class FamilyModule(nn.Module):
         """
         raise NotImplementedError
 
-    def penalty(self) -> Tensor:
-        """The L2 penalty on the head's weights, a scalar to add to the loss of a batch."""
-        return self.classifier.penalty()
+    def add_penalty_gradient(self) -> None:
+        """Adds the gradient of the L2 penalty on the head's weights; see `Head`."""
+        self.classifier.add_penalty_gradient()
 
     def frames(
         self, features: Mapping[str, Tensor], mask: Tensor | None

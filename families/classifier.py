@@ -32,6 +32,6 @@ class Classifier(nn.Module):
         log_odds: Tensor = self.head(self.dropout(self.gating(x)))
         return log_odds
 
-    def penalty(self) -> Tensor:
-        """The L2 penalty on the head's weights."""
-        return self.head.penalty()
+    def add_penalty_gradient(self) -> None:
+        """Adds the gradient of the L2 penalty on the head's weights; see `Head`."""
+        self.head.add_penalty_gradient()

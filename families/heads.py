@@ -55,13 +55,13 @@ class Head(nn.Module):
 
     def __init__(self, config: HeadConfig, size: int, num_labels: int) -> None:
         super().__init__()
-        l2 = DEFAULT_L2[config.kind] if config.l2 is None else config.l2
+        self.l2 = DEFAULT_L2[config.kind] if config.l2 is None else config.l2
         self.classifier: LogisticHead | MixtureOfExpertsHead
         if config.kind == "logistic":
-            self.classifier = LogisticHead(size, num_labels, prior=config.prior, l2=l2)
+            self.classifier = LogisticHead(size, num_labels, prior=config.prior)
         else:
             self.classifier = MixtureOfExpertsHead(
-                size, num_labels, experts=config.experts, prior=config.prior, l2=l2
+                size, num_labels, experts=config.experts, prior=config.prior
             )
         self.gating = ProbabilityGating(num_labels) if config.probability_gating else None
 
@@ -70,17 +70,23 @@ class Head(nn.Module):
         log_odds: Tensor = self.classifier(x)
         return log_odds if self.gating is None else self.gating(log_odds)
 
-    def penalty(self) -> Tensor:
-        """The L2 penalty on the classifier's weights."""
-        return self.classifier.penalty()
+    @torch.no_grad()
+    def add_penalty_gradient(self) -> None:
+        """Adds the gradient of the L2 penalty, l2 / 2 times the sum of the squared weights.
+
+        Called between the backward pass and the optimizer: through autograd the penalty would
+        read and write every weight of the head three times more.
+        """
+        for weight in self.classifier.penalized() if self.l2 > 0 else ():
+            if weight.grad is not None:
+                weight.grad.add_(weight, alpha=self.l2)
 
 
 class LogisticHead(nn.Module):
     """One linear map; its outputs are the log-odds."""
 
-    def __init__(self, size: int, num_labels: int, *, prior: float, l2: float) -> None:
+    def __init__(self, size: int, num_labels: int, *, prior: float) -> None:
         super().__init__()
-        self.l2 = l2
         self.linear = nn.Linear(size, num_labels)
         nn.init.xavier_uniform_(self.linear.weight)
         nn.init.constant_(self.linear.bias, _log_odds(prior))
@@ -90,9 +96,9 @@ class LogisticHead(nn.Module):
         log_odds: Tensor = self.linear(x)
         return log_odds.float()
 
-    def penalty(self) -> Tensor:
-        """l2 / 2 times the sum of the squared weights."""
-        return _l2_penalty(self.l2, self.linear.weight)
+    def penalized(self) -> tuple[Tensor, ...]:
+        """The weights that the L2 penalty is on."""
+        return (self.linear.weight,)
 
 
 class MixtureOfExpertsHead(nn.Module):
@@ -102,11 +108,8 @@ class MixtureOfExpertsHead(nn.Module):
     expert by expert, so that each expert's V values lie side by side.
     """
 
-    def __init__(
-        self, size: int, num_labels: int, *, experts: int, prior: float, l2: float
-    ) -> None:
+    def __init__(self, size: int, num_labels: int, *, experts: int, prior: float) -> None:
         super().__init__()
-        self.l2 = l2
         self.num_experts = experts
         self.num_labels = num_labels
         self.gates = nn.Linear(size, (experts + 1) * num_labels, bias=False)
@@ -124,9 +127,9 @@ class MixtureOfExpertsHead(nn.Module):
         experts = self.experts(x).float().view(-1, self.num_experts, self.num_labels)
         return mixture_log_odds(gates, experts)
 
-    def penalty(self) -> Tensor:
-        """l2 / 2 times the sum of the squared weights of gates and experts."""
-        return _l2_penalty(self.l2, self.gates.weight, self.experts.weight)
+    def penalized(self) -> tuple[Tensor, ...]:
+        """The weights that the L2 penalty is on: gates' and experts'."""
+        return self.gates.weight, self.experts.weight
 
 
 class ProbabilityGating(nn.Module):
@@ -177,10 +180,3 @@ def gated_log_odds(log_odds: Tensor, gates: Tensor) -> Tensor:
 
 def _log_odds(probability: float) -> float:
     return math.log(probability / (1 - probability))
-
-
-def _l2_penalty(l2: float, *weights: Tensor) -> Tensor:
-    if l2 == 0:  # worth a shortcut: the penalty reads and writes every weight of the head
-        return weights[0].new_zeros(())
-    squares = [torch.dot(weight.flatten(), weight.flatten()) for weight in weights]
-    return torch.stack(squares).sum() * (l2 / 2)

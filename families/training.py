@@ -202,9 +202,9 @@ class Trainer:
         state.model.train()
         with autocast(self._device, self._train.precision):
             loss, _ = self._objective(state.model, batch)
-        loss = loss + state.model.penalty()
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        state.model.add_penalty_gradient()
         norm = nn.utils.clip_grad_norm_(state.model.parameters(), self._train.clip_norm)
         state.optimizer.step()
         state.step += 1

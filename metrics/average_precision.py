@@ -10,7 +10,6 @@ from metrics.errors import MetricError
 from metrics.labels import Labels
 from metrics.ranking import Ranking, checked_scores, rank, refuse_non_finite, true_pairs
 
-
 Column = tuple[np.ndarray, np.ndarray, int]  # scores and hits (n,), and the number of positives
 
 
@@ -30,7 +29,7 @@ def average_precision(scores: np.ndarray, hits: np.ndarray, positives: int) -> f
     true = hits > 0
     order = np.argsort(scores[true])
     true_scores = scores[true][order]
-    true_hits = hits[true][order].astype(np.float64)
+    true_hits = hits[true][order]
     # What stands at a score or above it: for a tie, the end of the whole group.
     above = scores.size - np.searchsorted(np.sort(scores), true_scores)
     hits_below = np.concatenate(([0.0], np.cumsum(true_hits)))
@@ -101,7 +100,7 @@ def _dense_columns(labels: Labels, scores: np.ndarray) -> Iterator[Column]:
     counts = np.bincount(labels.columns, minlength=labels.num_labels)
     ends = np.cumsum(counts)
     for label in np.flatnonzero(counts):
-        hits = np.zeros(len(labels), dtype=np.float32)
+        hits = np.zeros(len(labels))
         hits[rows[ends[label] - counts[label] : ends[label]]] = 1
         yield scores[:, label], hits, int(counts[label])
 

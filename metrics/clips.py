@@ -60,7 +60,7 @@ def average_precisions(ranking: Ranking, counts: np.ndarray) -> np.ndarray:
         (clips with labels,) float64.
     """
     width = ranking.scores.shape[1]
-    found = np.cumsum(ranking.hits, axis=1, dtype=np.float64)
+    found = np.cumsum(ranking.hits, axis=1)
     # The last place of each place's tie: the next place at which the score falls.
     ends = np.full(ranking.scores.shape, width - 1)
     falls = ranking.scores[:, 1:] < ranking.scores[:, :-1]
@@ -73,7 +73,7 @@ def average_precisions(ranking: Ranking, counts: np.ndarray) -> np.ndarray:
 
 def hits_of_clips(ranking: Ranking) -> np.ndarray:
     """Whether each clip's ranking holds a true label, (N,) in [0, 1]."""
-    return np.minimum(ranking.hits.sum(axis=1, dtype=np.float64), 1.0)
+    return np.minimum(ranking.hits.sum(axis=1), 1.0)
 
 
 def precisions_at_recall(ranking: Ranking, counts: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ def precisions_at_recall(ranking: Ranking, counts: np.ndarray) -> np.ndarray:
     for count in np.unique(counts[counts > 0]):
         rows = np.flatnonzero(counts == count)
         part = Ranking(ranking.scores[rows], ranking.hits[rows]).cut(int(count))
-        result[rows] = part.hits.sum(axis=1, dtype=np.float64) / count
+        result[rows] = part.hits.sum(axis=1) / count
     return result[counts > 0]
 
 

@@ -16,7 +16,7 @@ from metrics.errors import MetricError
 from metrics.labels import Labels
 
 CHUNK_VALUES = 1 << 18  # scores looked at in one go: a chunk of float32 fits a core's own cache
-SLABS = 16  # a dense row is cut into so many slabs, whose maximum bounds its k-th best score
+SLABS = 16  # a dense row is cut into at most so many slabs, to bound its k-th best score
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Ranking:
 
     Attributes:
         scores: (N, k), falling within a row.
-        hits: (N, k) float32: 1 for a true label, 0 for a wrong one; labels that tie across the
+        hits: (N, k) float64: 1 for a true label, 0 for a wrong one; labels that tie across the
             k-th place carry the share of true ones among all that tie.
     """
 
@@ -68,7 +68,7 @@ def rank(labels: Labels, top_labels: np.ndarray | None, top_scores: np.ndarray, 
     if k < 1:
         raise MetricError(f"k = {k}, but at least one label must be ranked")
     scores = np.empty((len(labels), k), dtype=top_scores.dtype)
-    hits = np.empty((len(labels), k), dtype=np.float32)
+    hits = np.empty((len(labels), k))
     table = _blank_table(labels)
     for rows in _chunks(len(labels), len(table)):
         if top_labels is None:
@@ -128,8 +128,8 @@ def best_labels(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def true_pairs(labels: Labels, top_labels: np.ndarray) -> np.ndarray:
-    """Which of the labels (N, K) of N clips are true, (N, K) float32 of 0 and 1."""
-    hits = np.empty(top_labels.shape, dtype=np.float32)
+    """Which of the labels (N, K) of N clips are true, (N, K) float64 of 0 and 1."""
+    hits = np.empty(top_labels.shape)
     table = _blank_table(labels)
     for rows in _chunks(len(labels), len(table)):
         hits[rows] = _look_up(labels, rows, top_labels[rows].astype(np.int64), table)
@@ -159,19 +159,20 @@ def refuse_non_finite(scores: np.ndarray, first_row: int = 0) -> None:
 def _candidates(scores: np.ndarray, k: int, first_row: int) -> tuple[np.ndarray, np.ndarray]:
     """All labels of a dense chunk that can be among the k best, ties included.
 
-    The k-th greatest of many groups' maxima bounds the k-th greatest score from below, and the
-    maxima of slabs are had in one pass over the memory; a partition of the row takes many.
+    The row is cut into slabs that are laid over each other; of the maxima of what lies on one
+    spot the k-th greatest bounds the k-th greatest score from below. That takes one pass over
+    the memory, where a partition of the row takes many.
 
     Returns:
         Labels (R, C) int64 and scores (R, C), unsorted; rows with fewer end in label 0 at -inf.
     """
     refuse_non_finite(scores, first_row)
     rows, num_labels = scores.shape
-    if 2 * k > num_labels // SLABS:
-        everything = np.broadcast_to(np.arange(num_labels), scores.shape)
-        return everything, scores
-    slab = num_labels // SLABS
-    maxima = scores[:, : SLABS * slab].reshape(rows, SLABS, slab).max(axis=1)
+    slabs = min(SLABS, num_labels // (2 * k))
+    if slabs < 2:
+        return np.broadcast_to(np.arange(num_labels), scores.shape), scores
+    slab = num_labels // slabs
+    maxima = scores[:, : slabs * slab].reshape(rows, slabs, slab).max(axis=1)
     bound = np.partition(maxima, slab - k, axis=1)[:, slab - k]
     flat = np.flatnonzero(scores >= bound[:, None])
     row = flat // num_labels
@@ -190,11 +191,11 @@ def _sorted(found: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _look_up(labels: Labels, rows: slice, found: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Which of the labels found (R, C) are true, as float32; `table` is blank before and after."""
+    """Which of the labels found (R, C) are true, as float64; `table` is blank before and after."""
     start, end = labels.offsets[rows.start], labels.offsets[rows.stop]
     columns = labels.columns[start:end]
     row = np.repeat(np.arange(len(found)), np.diff(labels.offsets[rows.start : rows.stop + 1]))
     table[row, columns] = True
-    hits = np.take_along_axis(table[: len(found)], found, axis=1).astype(np.float32)
+    hits = np.take_along_axis(table[: len(found)], found, axis=1).astype(np.float64)
     table[row, columns] = False
     return hits

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from quantize.errors import BundleError
 
 CENTROIDS = 256
 # Values at a time: they stay in the cache, and a tensor of any size needs little beside itself.
+# One thread of numpy does it; threads that meet after every piece are slower on a busy machine.
 _CHUNK = 1 << 16
 
 
@@ -48,14 +50,14 @@ def quantize(tensor: Tensor, name: str) -> Codes:
     check_finite(tensor, name)
     flat = tensor.detach().cpu().reshape(-1)
     low, high = (float(value) for value in torch.aminmax(flat))
-    codes = torch.zeros(flat.numel(), dtype=torch.uint8)
+    codes = np.zeros(flat.numel(), dtype=np.uint8)
     # In float64: the range of two float32 values may be no float32.
     step = (high - low) / (CENTROIDS - 1)
-    if step > 0:
-        for start in range(0, flat.numel(), _CHUNK):
-            part = flat[start : start + _CHUNK].double()
-            codes[start : start + _CHUNK] = ((part - low) / step).round_().to(torch.uint8)
-    return Codes(codes.reshape(tensor.shape), uniform_codebook(low, high))
+    values = flat.numpy()
+    for start in range(0, len(values) if step > 0 else 0, _CHUNK):
+        part = values[start : start + _CHUNK].astype(np.float64)
+        codes[start : start + _CHUNK] = np.rint((part - low) / step)
+    return Codes(torch.from_numpy(codes).reshape(tensor.shape), uniform_codebook(low, high))
 
 
 def uniform_codebook(low: float, high: float) -> Tensor:
@@ -65,12 +67,16 @@ def uniform_codebook(low: float, high: float) -> Tensor:
 
 def dequantize(quantized: Codes) -> Tensor:
     """The float32 tensor that the codes stand for."""
-    flat = quantized.codes.reshape(-1)
-    values = torch.empty(flat.numel(), dtype=torch.float32)
-    for start in range(0, flat.numel(), _CHUNK):
-        index = flat[start : start + _CHUNK].long()
-        torch.index_select(quantized.codebook, 0, index, out=values[start : start + _CHUNK])
-    return values.reshape(quantized.codes.shape)
+    codes = quantized.codes.reshape(-1).numpy()
+    codebook = quantized.codebook.numpy()
+    # Torch's own memory, aligned as its kernels like it.
+    values = torch.empty(quantized.codes.shape, dtype=torch.float32)
+    out = values.reshape(-1).numpy()
+    for start in range(0, len(codes), _CHUNK):
+        stop = start + _CHUNK
+        # No code is out of range; "clip" lets numpy write straight into `out`.
+        np.take(codebook, codes[start:stop], out=out[start:stop], mode="clip")
+    return values
 
 
 def check_finite(tensor: Tensor, name: str) -> None:

@@ -127,8 +127,9 @@ class StudentConfig:
     """A student: which member is trained again, and who teaches it.
 
     `teacher` is `family` (the best combination of the member's own family), the name of another
-    family, or `all` (every teacher, with the searched weights). At level 2 the teacher is the flat
-    mean of the level-1 students of that family, or of all of them.
+    family, `all` (every teacher, with the searched weights), or `labels` (none: the member as it
+    was trained on the labels goes on to packing). At level 2 the teacher is the flat mean of the
+    level-1 students of that family, or of all of them.
     """
 
     member: str
@@ -264,8 +265,9 @@ def _check_students(config: Config) -> None:
         if student.member not in config.members:
             known = ", ".join(config.members) or "none"
             raise ConfigError(f"{where}.member: no member {student.member!r}; there are {known}")
-        if student.teacher not in families | {"family", "all"}:
-            known = ", ".join(sorted(families | {"family", "all"}))
+        teachers = families | {"family", "all", "labels"}
+        if student.teacher not in teachers:
+            known = ", ".join(sorted(teachers))
             raise ConfigError(f"{where}.teacher: {student.teacher!r} is none of {known}")
         _check_choice(f"{where}.level", student.level, (1, 2))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import mmap
 from collections.abc import Iterable, Sequence
@@ -82,8 +83,8 @@ class Predictions:
             state.update(np.ascontiguousarray(array).data)
         return state.hexdigest()
 
-    def select(self, rows: np.ndarray) -> Predictions:
-        """The predictions of some clips, by their numbers or by a mask, in that order."""
+    def select(self, rows: np.ndarray | slice) -> Predictions:
+        """The predictions of some clips, by numbers, a mask or a slice, in that order."""
         return Predictions(
             self.ids[rows],
             self.labels[rows],
@@ -128,10 +129,10 @@ class Predictions:
         """
         path = Path(path)
         tensors, metadata = _map_tensors(path)
+        if metadata.get("format") != FORMAT or set(tensors) != set(TENSORS):
+            raise RunError(f"{path}: not a file of predictions ({FORMAT})")
         try:
             num_labels = int(metadata["num_labels"])
-            if metadata["format"] != FORMAT or set(tensors) != set(TENSORS):
-                raise RunError(f"{path}: not a file of predictions ({FORMAT})")
             return cls(
                 _unpack_ids(tensors["id_ends"], tensors["id_bytes"]),
                 tensors["labels"],
@@ -140,10 +141,10 @@ class Predictions:
                 np.array(tensors["tail"]),
                 num_labels,
             )
+        except RunError as error:
+            raise RunError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, RunError):
-                raise RunError(f"{path}: {error}") from error
-            raise RunError(f"{path}: not a file of predictions ({FORMAT})") from error
+            raise RunError(f"{path}: damaged") from error
 
 
 class PredictionsWriter:
@@ -240,7 +241,7 @@ def _unpack_ids(ends: np.ndarray, text: np.ndarray) -> np.ndarray:
     data, bounds = text.tobytes(), [0, *ends.tolist()]
     if bounds != sorted(bounds) or bounds[-1] != len(data):
         raise RunError("the ids are damaged")
-    pairs = zip(bounds[:-1], bounds[1:], strict=True)
+    pairs = itertools.pairwise(bounds)
     return np.array([data[start:end].decode() for start, end in pairs])
 
 

@@ -114,13 +114,17 @@ class TestContract:
             assert parameter.grad.isfinite().all(), key
             assert parameter.grad.any(), key
 
-    def test_penalty_is_a_differentiable_scalar(
-        self, name: str, flavor: dict[str, Any], schema: Schema
+    def test_penalty_moves_gradients(
+        self, name: str, flavor: dict[str, Any], schema: Schema, features: Any
     ) -> None:
-        penalty = make(name, flavor, schema).penalty()
-        assert penalty.shape == ()
-        assert penalty > 0
-        penalty.backward()
+        model = without_dropout(make(name, flavor, schema)).train()
+        model(features, None).sum().backward()
+        before = {key: p.grad.clone() for key, p in model.named_parameters() if p.grad is not None}
+        model.classifier.head.l2 = 0.5
+        model.add_penalty_gradient()
+        after = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
+        moved = [key for key, gradient in before.items() if not torch.equal(gradient, after[key])]
+        assert moved and all(key.startswith("classifier.head.classifier") for key in moved)
 
     def test_output_does_not_depend_on_the_padding(
         self, name: str, flavor: dict[str, Any], schema: Schema, features: Any, mask: Tensor

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ensemble import EnsembleError, WeightedScorer
+from metrics import Labels, gap
+from tests.ensemble.small import dense_gap, make_members, store
+
+
+def weightings(members: int, count: int, seed: int = 0) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    drawn = generator.dirichlet(np.ones(members), count)
+    return np.concatenate([drawn, np.full((1, members), 1 / members), np.eye(members)])
+
+
+@pytest.mark.parametrize("mode", ["probability", "log_odds"])
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 70), st.integers(2, 60))
+def test_complete_predictions_score_as_dense(
+    mode: str, seed: int, members: int, clips: int, columns: int
+) -> None:
+    dense, labels = make_members(members, clips, columns, seed)
+    scorer = WeightedScorer([store(one, columns) for one in dense], labels, mix=mode, k=6)
+    weights = weightings(members, 5, seed)
+    result = scorer.gap(weights)
+    assert result.exact.all()
+    wanted = [dense_gap(dense, labels, one, mode, 6) for one in weights]
+    assert result.gap == pytest.approx(wanted, abs=1e-7)
+
+
+@pytest.mark.parametrize("mode", ["probability", "log_odds"])
+@pytest.mark.parametrize("stored", [20, 40, 120])
+def test_what_is_called_exact_is_the_dense_score(mode: str, stored: int) -> None:
+    dense, labels = make_members(3, 120, 400, noise=0.3)
+    scorer = WeightedScorer([store(one, stored) for one in dense], labels, mix=mode)
+    weights = weightings(3, 20)
+    result = scorer.gap(weights)
+    wanted = np.array([dense_gap(dense, labels, one, mode, 20) for one in weights])
+    assert result.gap[result.exact] == pytest.approx(wanted[result.exact], abs=1e-7)
+    assert result.exact[-3:].all(), "a member on its own is always known"
+    assert result.exact.all() if stored == 120 else not result.exact.all()
+
+
+@pytest.mark.parametrize("mode", ["probability", "log_odds"])
+def test_unknown_labels_count_with_their_bound(mode: str) -> None:
+    dense, labels = make_members(3, 80, 100, noise=1.0)
+    predictions = [store(one, 20) for one in dense]
+    filled = np.stack([one.to_dense() for one in predictions])
+    result = WeightedScorer(predictions, labels, mix=mode).gap(weightings(3, 10))
+    wanted = [dense_gap(filled, labels, one, mode, 20) for one in weightings(3, 10)]
+    assert not result.exact.all()
+    assert result.gap == pytest.approx(wanted, abs=1e-6)
+
+
+def test_true_and_wrong_labels_that_tie_across_the_cut_share_it() -> None:
+    generator = np.random.default_rng(0)
+    dense = generator.integers(-3, 3, size=(1, 60, 30)).astype(np.float32)
+    labels = Labels.from_dense(generator.random((60, 30)) < 0.2)
+    scorer = WeightedScorer([store(dense[0], 30)], labels, k=5)
+    assert scorer.gap(np.ones((1, 1))).gap[0] == pytest.approx(gap(labels, None, dense[0], 5))
+
+
+def test_a_constant_member_changes_no_order() -> None:
+    dense, labels = make_members(2, 40, 50)
+    dense[1] = -5.0
+    scorer = WeightedScorer([store(one, 50) for one in dense], labels)
+    wanted = [dense_gap(dense, labels, one, "probability", 20) for one in ([0.5, 0.5], [0, 1])]
+    assert scorer.gap(np.array([[0.5, 0.5], [0.0, 1.0]])).gap == pytest.approx(wanted, abs=1e-7)
+
+
+def test_scores_near_one_do_not_tie() -> None:
+    # In float32 both clips' probabilities are 1.0, and a tie would give 0.5.
+    dense = np.array([[[30.0, -9.0], [31.0, -9.0]]], dtype=np.float32)
+    scorer = WeightedScorer([store(dense[0], 2)], Labels.from_lists([[], [0]], 2), k=1)
+    assert scorer.gap(np.ones((1, 1))).gap.tolist() == [1.0]
+
+
+def test_threads_and_batches_change_nothing() -> None:
+    dense, labels = make_members(3, 200, 60)
+    predictions = [store(one, 30) for one in dense]
+    weights = weightings(3, 70)
+    one, two = (WeightedScorer(predictions, labels, threads=n).gap(weights) for n in (1, 2))
+    assert (one.gap == two.gap).all()
+    assert (one.exact == two.exact).all()
+    single = WeightedScorer(predictions, labels)
+    assert [single.gap(row[None]).gap[0] for row in weights] == pytest.approx(one.gap, abs=1e-9)
+
+
+@pytest.mark.parametrize("stored", [25, 60])
+def test_a_subset_scores_like_a_scorer_of_its_own(stored: int) -> None:
+    dense, labels = make_members(4, 100, 60, noise=1.0)
+    predictions = [store(one, stored) for one in dense]
+    weights = weightings(2, 10)
+    subset = WeightedScorer(predictions, labels).subset([3, 1]).gap(weights)
+    alone = WeightedScorer([predictions[3], predictions[1]], labels).gap(weights)
+    assert subset.gap == pytest.approx(alone.gap, abs=1e-9)
+    assert (subset.exact == alone.exact).all()
+
+
+@pytest.mark.parametrize("mode", ["probability", "log_odds"])
+def test_mixed_predictions_have_the_score_of_their_weights(mode: str) -> None:
+    dense, labels = make_members(3, 100, 60)
+    scorer = WeightedScorer([store(one, 40) for one in dense], labels, mix=mode)
+    weights = np.array([0.2, 0.5, 0.3])
+    mixed = scorer.mixed(weights)
+    assert mixed.stored == 40
+    assert mixed.ids.tolist() == [f"clip{n}" for n in range(100)]
+    assert gap(labels, mixed.labels, mixed.log_odds) == pytest.approx(
+        scorer.gap(weights[None]).gap[0], abs=1e-6
+    )
+
+
+def test_no_weighting_is_no_score() -> None:
+    dense, labels = make_members(2, 10, 30)
+    assert WeightedScorer([store(one, 30) for one in dense], labels).gap(np.zeros((0, 2))).gap.size == 0
+
+
+def test_what_cannot_be_scored_is_refused() -> None:
+    dense, labels = make_members(2, 10, 30)
+    predictions = [store(one, 30) for one in dense]
+    with pytest.raises(EnsembleError, match="mix = 'mean'"):
+        WeightedScorer(predictions, labels, mix="mean")
+    with pytest.raises(EnsembleError, match="none of the 10 clips has a true label"):
+        WeightedScorer(predictions, Labels.from_lists([[]] * 10, 30))
+    scorer = WeightedScorer(predictions, labels)
+    with pytest.raises(EnsembleError, match="for 2 members"):
+        scorer.gap(np.ones((1, 3)))
+    with pytest.raises(EnsembleError, match="at least one member"):
+        scorer.subset([])

@@ -1,0 +1,116 @@
+"""Every experiment file composes, is valid and plans; the winners' models take a step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from families import HardLabels, Workspace, build
+from families.training import Trainer
+from quantize import plan
+from records import (
+    Batch,
+    Clip,
+    Split,
+    SplitSpec,
+    encode_clip,
+    load_schema,
+    open_split,
+    write_shards,
+)
+from runs.config import Config, validate
+
+CONF = Path(__file__).parent.parent / "conf"
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+# Counted from the published configurations' tensors, in MB (Skalic & Austin 2018, table 4).
+COUNTED = {
+    "RNN2": 19.2,
+    "FVNet1": 369.2,
+    "DBoF1": 59.4,
+    "DBoF2": 37.3,
+    "DBoF3": 33.1,
+    "NetVLAD1": 242.9,
+}
+WINNERS = [*COUNTED, "RNN1", "RNN3", "NetVLAD2"]
+
+
+def experiment(name: str, *overrides: str) -> Config:
+    ConfigStore.instance().store(name="onegig", node=Config)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose("config", [f"experiment={name}", *overrides])
+    config = OmegaConf.to_object(composed)
+    assert isinstance(config, Config)
+    return config
+
+
+def test_the_five_experiments_are_there() -> None:
+    assert set(EXPERIMENTS) >= {"audioset", "demo", "skalic2018", "smoke", "yt8m_video"}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiment_plans(name: str, tmp_path: Path) -> None:
+    # The vocabulary lies with the data, which a plan does not need.
+    config = experiment(name, f"outputs={tmp_path}", "data.vocabulary=null")
+    validate(config)
+    planned = plan(Workspace(config))
+    assert planned == json.loads((tmp_path / config.run / "plan.json").read_text())
+    assert planned["bytes"] == sum(member["bytes"] for member in planned["members"])
+    assert [member["name"] for member in planned["members"]] == list(config.members)
+
+
+def test_the_winners_members_come_to_their_bytes(tmp_path: Path) -> None:
+    planned = plan(Workspace(experiment("skalic2018", f"outputs={tmp_path}")))
+    found = {m["name"]: m["bytes"] for m in planned["members"] if m["name"] in COUNTED}
+    assert found.keys() == COUNTED.keys()
+    for name, megabytes in COUNTED.items():
+        assert found[name] / 1e6 == pytest.approx(megabytes, rel=0.005)
+    assert planned["bytes"] < planned["budget_bytes"] == 2**30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WINNERS)
+def test_the_winners_members_take_a_step(name: str, tmp_path: Path, tiny_split: Split) -> None:
+    workspace = Workspace(experiment("skalic2018"))
+    assert name in workspace.config.members
+    model = build(
+        workspace.config.members[name].family, workspace.member_config(name), workspace.schema
+    )
+    trainer = Trainer(
+        model,
+        HardLabels(),
+        tiny_split,
+        workspace.train_config(name, ("test", {"batch_size": 2})),
+        seed=0,
+        folder=tmp_path,
+        draws_frames=True,
+    )
+    batch = frames_batch()
+    loss, norm = trainer.step(batch)
+    assert torch.isfinite(loss) and norm > 0
+    again, _ = trainer.step(batch)
+    assert torch.isfinite(again) and again != loss
+
+
+def frames_batch() -> Batch:
+    """Two clips of 30 frames in the schema of YouTube-8M."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = {"rgb": 1024, "audio": 128}
+    features = {k: torch.randn(2, 30, d, generator=generator) for k, d in sizes.items()}
+    labels = torch.tensor([[0, 3], [0, 3000], [1, 17]])
+    return Batch(["one", "two"], features, None, labels, 3862, -2.0, 2.0)
+
+
+@pytest.fixture
+def tiny_split(tmp_path: Path) -> Split:
+    schema = load_schema("yt8m_frame")
+    frames = {s.name: np.zeros((2, s.size), np.uint8) for s in schema.streams}
+    clips = [Clip(f"clip{n}", np.array([n]), frames) for n in range(4)]
+    write_shards(tmp_path / "data", "train", [encode_clip(clip, schema) for clip in clips])
+    return open_split(tmp_path / "data", "train", SplitSpec("train-*"), schema, cache=None)

@@ -1,0 +1,116 @@
+"""The house's rule: a room imports from the floors below it, and from nowhere else."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# By room, the modules of the project that it may import; a room's name stands for all of it.
+MAY_IMPORT = {
+    "records": set[str](),
+    "metrics": set[str](),
+    "runs": {"records.schema"},
+    "families": {"records", "metrics", "runs"},
+    "ensemble": {"records", "metrics", "runs", "families"},
+    "distill": {"records", "metrics", "runs", "families"},
+    "quantize": {"records", "metrics", "runs", "families", "ensemble"},
+    "report": {"records", "metrics", "runs", "families", "ensemble", "distill", "quantize"},
+}
+# A rule that looks at nothing is kept by everyone.
+MODULES_AT_LEAST = {
+    "records": 11,
+    "metrics": 7,
+    "runs": 11,
+    "families": 24,
+    "ensemble": 8,
+    "distill": 6,
+    "quantize": 13,
+    "report": 3,
+}
+PROJECT = {*MAY_IMPORT, "orchestrate", "benchmarks", "tests"}
+
+
+def modules(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything that a module imports, wherever in it.
+
+    `from a import b` counts as `a` where `a.b` is no module: what it needs is `a`. Relative imports
+    cannot leave a package that stands at the top, so they are of the room itself.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                inner = ROOT.joinpath(*node.module.split("."), alias.name)
+                is_module = inner.with_suffix(".py").exists() or inner.is_dir()
+                yield node.lineno, f"{node.module}.{alias.name}" if is_module else node.module
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+            ("import_module", "__import__")
+        ):
+            yield node.lineno, ast.literal_eval(node.args[0])
+
+
+def violations(room: str, path: Path, source: str) -> list[str]:
+    """What a module imports against the rule, each with its place."""
+    found = []
+    for line, name in imported(ast.parse(source)):
+        top = name.partition(".")[0]
+        if top not in PROJECT or top == room:
+            continue
+        if not any(name == fine or name.startswith(f"{fine}.") for fine in MAY_IMPORT[room]):
+            found.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
+    return found
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_room_imports_only_from_below(room: str) -> None:
+    paths = modules(room)
+    assert len(paths) >= MODULES_AT_LEAST[room]
+    broken = [v for path in paths for v in violations(room, path, path.read_text())]
+    assert not broken, f"imports against the floors: {broken}"
+
+
+def test_every_package_is_a_room() -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages - {"tests", "benchmarks"} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "named"),
+    [
+        ("records", "import families", "imports families"),
+        ("metrics", "from records import Split", "imports records"),
+        ("runs", "from records import Schema", "imports records"),
+        ("runs", "from records.splits import Split", "imports records.splits"),
+        ("families", "def f():\n    from ensemble.scorer import x", ":2 imports ensemble.scorer"),
+        ("ensemble", "import numpy, quantize.budget as b", "imports quantize.budget"),
+        ("distill", "from ensemble import search_weights", "imports ensemble"),
+        ("quantize", "import distill", "imports distill"),
+        ("report", "import orchestrate", "imports orchestrate"),
+        ("families", "import importlib\nimportlib.import_module('report')", "imports report"),
+    ],
+)
+def test_a_violation_is_named(room: str, source: str, named: str) -> None:
+    (found,) = violations(room, ROOT / room / "made_up.py", source)
+    assert found.startswith(f"{room}/made_up.py:") and found.endswith(named)
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("runs", "from records.schema import Schema"),
+        ("quantize", "from ensemble import search_weights\nfrom quantize.budget import x"),
+        ("records", "import json\nfrom records import wire\nfrom . import schema"),
+    ],
+)
+def test_what_is_allowed_passes(room: str, source: str) -> None:
+    assert violations(room, ROOT / room / "made_up.py", source) == []

@@ -1,0 +1,248 @@
+"""`stage=all` on small data: the bundle, its receipt, what is redone and what is not."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+import orchestrate
+from families import Workspace
+from quantize import Bundle, evaluate
+from records import SplitSpec, open_split, read_truth
+from tests.conftest import SMALL_FRAMES
+from tests.line import Line, call, frames_line, means_line
+
+BUDGET = 2_000_000
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Line:
+    """Two members on frames. Not to be changed."""
+    return frames_line(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def receipt(finished: Line) -> dict[str, Any]:
+    return read_receipt(finished)
+
+
+def read_receipt(line: Line) -> dict[str, Any]:
+    receipt: dict[str, Any] = json.loads(line.receipt.read_text())
+    return receipt
+
+
+def check_file(line: Line, budget: int) -> dict[str, Any]:
+    """The receipt, whose account of the file is shown to be true."""
+    receipt = read_receipt(line)
+    content = line.bundle.read_bytes()
+    assert receipt["bytes"] == len(content) <= budget == receipt["budget_bytes"]
+    assert receipt["sha256"] == hashlib.sha256(content).hexdigest()
+    return receipt
+
+
+def figures(outcome_out: str) -> dict[str, float]:
+    """What `stage=evaluate` printed."""
+    return {name: float(value) for name, value in map(str.split, outcome_out.splitlines())}
+
+
+def test_bundle_keeps_the_budget_and_the_receipt_tells_the_truth(finished: Line) -> None:
+    check_file(finished, BUDGET)
+
+
+def test_receipt_has_every_key(receipt: dict[str, Any]) -> None:
+    for key in ("gap", "map_at_10", "flat_gap", "gap_float"):
+        assert 0 < receipt[key] <= 1
+    assert receipt["members"]
+    for member in receipt["members"]:
+        assert {"name", "family", "bytes", "weight", "gap", "gap_float"} <= set(member)
+    packed = {member["name"]: member["family"] for member in receipt["members"]}
+    assert packed.items() <= {"vlad": "netvlad", "plain": "perceptron"}.items()
+    assert sum(member["weight"] for member in receipt["members"]) == pytest.approx(1)
+    assert sum(member["bytes"] for member in receipt["members"]) < receipt["bytes"]
+    assert set(receipt["hashes"]["data"]) == {"train", "search", "report"}
+    assert set(receipt["hashes"]["students"]) == set(packed)
+
+
+def test_eight_bits_move_next_to_nothing(receipt: dict[str, Any]) -> None:
+    assert receipt["gap"] == pytest.approx(receipt["gap_float"], abs=1e-3)
+
+
+def test_plan_names_every_member(finished: Line) -> None:
+    plan = json.loads((finished.run / "plan.json").read_text())
+    assert [member["name"] for member in plan["members"]] == ["vlad", "plain"]
+    for member in plan["members"]:
+        assert set(member) >= {"name", "family", "parameters", "bytes"}
+    assert plan["bytes"] == sum(member["bytes"] for member in plan["members"])
+    assert plan["budget_bytes"] == BUDGET
+
+
+def test_evaluate_gives_the_receipts_gap(finished: Line, receipt: dict[str, Any]) -> None:
+    overrides = finished.overrides("stage=evaluate")
+    main = {"HYDRA_MAIN_MODULE": "__main__"}
+    with patch.object(sys, "argv", ["orchestrate.py", *overrides]), patch.dict(os.environ, main):
+        (config,) = orchestrate.parse_command_line()
+    scores = evaluate(Workspace(config))
+    assert scores["gap"] == pytest.approx(receipt["gap"], abs=1e-6)
+    assert scores["map_at_10"] == pytest.approx(receipt["map_at_10"], abs=1e-6)
+
+
+def test_bundle_alone_is_enough(finished: Line, receipt: dict[str, Any], tmp_path: Path) -> None:
+    """Neither experiment nor schema is given, and the file lies somewhere else."""
+    bundle = tmp_path / "moved.safetensors"
+    bundle.write_bytes(finished.bundle.read_bytes())
+    outcome = call(
+        "stage=evaluate",
+        f"bundle={bundle}",
+        f"data.root={finished.data}",
+        "data.report.shards=report-*.tfrecord",
+        f"outputs={tmp_path / 'outputs'}",
+    )
+    assert outcome.status == 0, outcome.err
+    printed = figures(outcome.out)
+    assert printed["gap"] == pytest.approx(receipt["gap"], abs=1e-5)
+    assert printed["videos"] == 60
+
+
+@pytest.mark.parametrize("style", ["kaggle", "top10"])
+def test_submission_is_best_first(finished: Line, tmp_path: Path, style: str) -> None:
+    output = tmp_path / "submission.csv"
+    outcome = finished.call("stage=predict", f"format={style}", f"output={output}")
+    assert outcome.status == 0, outcome.err
+    assert str(output) in outcome.out
+    header, *rows = csv.reader(output.open(newline=""))
+    split = open_split(
+        finished.data, "test", SplitSpec("test-*.tfrecord"), SMALL_FRAMES, cache=None
+    )
+    assert [row[0] for row in rows] == list(read_truth(split).ids)
+    scores = predicted(finished)
+    if style == "top10":
+        assert header == ["VideoId", "Labels"]
+        for (_, text), dense in zip(rows, scores, strict=True):
+            labels = [int(label) for label in text.split(" ")]
+            assert labels == np.argsort(-dense, kind="stable")[:10].tolist()
+        return
+    assert header == ["VideoId", "LabelConfidencePairs"]
+    for (_, text), dense in zip(rows, scores, strict=True):
+        parts = text.split(" ")
+        labels, chances = list(map(int, parts[::2])), list(map(float, parts[1::2]))
+        assert len(labels) == 20 and len(set(labels)) == 20
+        assert chances == sorted(chances, reverse=True)
+        np.testing.assert_allclose(chances, 1 / (1 + np.exp(-dense[labels])), rtol=1e-5)
+        assert min(dense[labels]) >= max(np.delete(dense, labels))
+
+
+def predicted(line: Line) -> np.ndarray:
+    """The bundle's log-odds on the test split, clip by clip: no padding, every frame."""
+    from records import iterate_batches
+
+    bundle = Bundle.load(line.bundle)
+    split = open_split(line.data, "test", SplitSpec("test-*.tfrecord"), SMALL_FRAMES, cache=None)
+    return np.concatenate(
+        [bundle.predict(batch.to(bundle.device)).numpy() for batch in iterate_batches(split, 1)]
+    ).astype(np.float64)
+
+
+def test_stage_all_wrote_the_submission(finished: Line) -> None:
+    header, *rows = csv.reader((finished.run / "submission-test.csv").open(newline=""))
+    assert header == ["VideoId", "LabelConfidencePairs"] and len(rows) == 20
+
+
+def test_second_call_redoes_nothing(finished: Line, tmp_path: Path) -> None:
+    """In a copy: a run may be moved."""
+    line = finished.copy(tmp_path)
+    before, content = line.done(), line.bundle.read_bytes()
+    assert len(before) >= 10
+    outcome = line.call("stage=all")
+    assert outcome.status == 0, outcome.err
+    assert "started" not in outcome.err
+    assert line.done() == before
+    assert line.bundle.read_bytes() == content
+
+
+def test_stages_one_by_one_find_everything_done(finished: Line, tmp_path: Path) -> None:
+    line = finished.copy(tmp_path)
+    before = line.done()
+    for stage in ("plan", "teachers", "ensemble", "distill", "pack"):
+        outcome = line.call(f"stage={stage}")
+        assert outcome.status == 0, outcome.err
+        assert "started" not in outcome.err
+    assert line.done() == before
+
+
+def test_another_budget_packs_again_and_trains_nothing(finished: Line, tmp_path: Path) -> None:
+    line = finished.copy(tmp_path)
+    before = line.done()
+    outcome = line.call("stage=all", "budget=10kB")
+    assert outcome.status == 0, outcome.err
+    receipt = check_file(line, 10_000)
+    assert [member["name"] for member in receipt["members"]] == ["plain"]
+    after = line.done()
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {"selection", "bundle"}
+
+
+def test_budget_that_nothing_fits_leaves_the_older_bundle(finished: Line, tmp_path: Path) -> None:
+    line = finished.copy(tmp_path)
+    content, receipt = line.bundle.read_bytes(), line.receipt.read_bytes()
+    # Less than the tensors, then enough for the tensors of one but not for its file.
+    for budget in (1_000, 3_500):
+        refusal = line.call("stage=pack", f"budget={budget}").refusal()
+        assert "vlad" in refusal and "plain" in refusal and "budget" in refusal
+        assert line.bundle.read_bytes() == content
+        assert line.receipt.read_bytes() == receipt
+
+
+def test_changed_learning_rate_trains_again_what_depends_on_it(
+    finished: Line, tmp_path: Path
+) -> None:
+    line = finished.copy(tmp_path)
+    refusal = line.call("stage=ensemble", "+members.plain.train.learning_rate=0.01").refusal()
+    assert "teachers/plain" in refusal and "stage=teachers" in refusal
+    assert line.done().keys() == finished.done().keys()
+
+
+def test_folds_and_second_level(finished: Line, tmp_path: Path) -> None:
+    """Out-of-fold soft targets, a student of them, and a student of that student."""
+    line = finished.copy(tmp_path)
+    before = line.done()
+    # The first student has the settings of the finished run's, but learns from other soft targets.
+    students = "+distill.students={plain: {member: plain}, late: {member: plain, level: 2}}"
+    outcome = line.call("stage=all", "distill.folds=2", students)
+    assert outcome.status == 0, outcome.err
+    receipt = check_file(line, BUDGET)
+    packed = {m["name"] for m in receipt["members"]} | {m["name"] for m in receipt["left_out"]}
+    assert packed == {"plain", "late"}
+    after = line.done()
+    assert {"folds/plain-0", "folds/plain-1", "soft/perceptron-2", "students/late"} <= set(after)
+    assert after["teachers/plain"] == before["teachers/plain"]
+    assert after["ensemble"] == before["ensemble"]
+    assert after["students/plain"] != before["students/plain"]
+    for student in ("plain", "late"):
+        assert f"students/{student}: started" in outcome.err
+
+
+def test_video_level_data(tmp_path_factory: pytest.TempPathFactory) -> None:
+    line = means_line(tmp_path_factory.getbasetemp())
+    receipt = check_file(line, BUDGET)
+    assert [member["family"] for member in receipt["members"]] == ["perceptron"]
+    outcome = line.call("stage=evaluate")
+    assert figures(outcome.out)["gap"] == pytest.approx(receipt["gap"], abs=1e-5)
+
+
+def test_table_shows_every_member_and_the_paths(finished: Line, tmp_path: Path) -> None:
+    line = finished.copy(tmp_path)
+    out = line.call("stage=all").out
+    for name, family in (("vlad", "netvlad"), ("plain", "perceptron")):
+        assert any(name in row and family in row for row in out.splitlines())
+    for path in (line.bundle, line.receipt, line.run / "submission-test.csv"):
+        assert str(path) in out
+    assert "flat" in out and "2,000,000" in out
