@@ -163,8 +163,12 @@ def main() -> int:
         print(f"onegig: {one_line(error)}", file=sys.stderr)
         return 2
     except JobsFailed as error:
+        if all(result.returncode == 2 for result in error.results):
+            # Every process met the same input; the last line of a log is what it said of it.
+            print(f"onegig: {str(error.results[0].message).splitlines()[-1]}", file=sys.stderr)
+            return 2
         print(f"onegig: {error}", file=sys.stderr)
-        return 2 if all(result.returncode == 2 for result in error.results) else 1
+        return 1
     except KeyboardInterrupt:
         print("onegig: interrupted; the same command goes on from here", file=sys.stderr)
         return 130

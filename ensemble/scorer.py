@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -78,7 +77,7 @@ class WeightedScorer:
         labels: The true labels of those clips.
         mix: "probability" or "log_odds"; see `ensemble.mix`.
         k: Labels of a clip that count.
-        threads: How many weightings are scored at a time; None for one a core.
+        threads: How many threads to score on; None for as many as torch may use.
 
     Raises:
         EnsembleError: The predictions are not of the same clips and labels, store fewer than k
@@ -104,7 +103,7 @@ class WeightedScorer:
             raise EnsembleError(f"none of the {len(labels)} clips has a true label")
         self.mode = mix
         self.k = min(k, labels.num_labels)
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or torch.get_num_threads()
         self._positives = labels.columns.size
         self._predictions = list(predictions)
         self._prepare(union_candidates(predictions, labels, self.k))

@@ -40,7 +40,7 @@ def run_worker(main: Callable[[Path], None]) -> None:
     except ValueError as error:
         if type(error) is ValueError:
             raise
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         sys.exit(2)
 
 

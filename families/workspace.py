@@ -17,15 +17,17 @@ from families import registry
 from families.job import DataSource, Fold, MemberJob
 from metrics import Labels
 from records import (
+    DemoSpec,
     Schema,
     Split,
     SplitSpec,
     check_disjoint,
+    generate,
     load_schema,
     read_truth,
     with_vocabulary,
 )
-from runs import Job, ProgressDisplay, Result, Run, RunError, Task, run_jobs
+from runs import Job, JobProgress, ProgressDisplay, Result, Run, RunError, Task, run_jobs
 from runs.config import Config, ConfigError, TrainConfig, merged_train_config
 
 # The first part of a task's name says whose it is; all others are of stage `distill`.
@@ -125,6 +127,29 @@ class Workspace:
             on_corrupt=data.on_corrupt,
             workers=data.workers,
         )
+
+    def generate_data(self) -> None:
+        """Writes the demonstration data to `data.root`, as far as it is not there.
+
+        Raises:
+            ConfigError: the experiment reads data that is not generated.
+            records.DataError: the folder holds other shards.
+        """
+        data = self.config.data
+        if not data.generated:
+            raise ConfigError(
+                "data.generated: false, this experiment reads shards of its own; "
+                "stage=synthesize is for experiment=demo"
+            )
+        spec = DemoSpec(**vars(data.demo))
+        with ProgressDisplay() as display:
+            generate(
+                self.data_root,
+                spec,
+                lambda written, of: display.update(
+                    JobProgress("synthesize", "done" if written == of else "running", written, of)
+                ),
+            )
 
     def split(self, name: str) -> Split:
         """The records of a split.

@@ -7,15 +7,18 @@ The result never depends on the order in which a sort leaves them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from metrics.errors import MetricError
 from metrics.labels import Labels
 
 CHUNK_VALUES = 1 << 18  # scores looked at in one go: a chunk of float32 fits a core's own cache
+FEW_CHUNKS = 8  # fewer are not worth a pool of threads
 SLABS = 16  # a dense row is cut into at most so many slabs, to bound its k-th best score
 
 
@@ -69,16 +72,18 @@ def rank(labels: Labels, top_labels: np.ndarray | None, top_scores: np.ndarray, 
         raise MetricError(f"k = {k}, but at least one label must be ranked")
     scores = np.empty((len(labels), k), dtype=top_scores.dtype)
     hits = np.empty((len(labels), k))
-    table = _blank_table(labels)
-    for rows in _chunks(len(labels), len(table)):
+
+    def rank_chunk(rows: slice) -> None:
         if top_labels is None:
             found, values = _candidates(top_scores[rows], k, rows.start)
         else:
             found, values = top_labels[rows].astype(np.int64), top_scores[rows]
             refuse_non_finite(values, rows.start)
         found, values = _sorted(found, values)
-        best = Ranking(values, _look_up(labels, rows, found, table)).cut(k)
+        best = Ranking(values, _look_up(labels, rows, found)).cut(k)
         scores[rows], hits[rows] = best.scores, best.hits
+
+    _for_chunks(rank_chunk, len(labels), labels.num_labels)
     return Ranking(scores, hits)
 
 
@@ -121,29 +126,41 @@ def best_labels(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     k = min(k, scores.shape[1])
     labels = np.empty((len(scores), k), dtype=np.int64)
     best = np.empty((len(scores), k), dtype=scores.dtype)
-    for rows in _chunks(len(scores), max(1, CHUNK_VALUES // scores.shape[1])):
+
+    def sort_chunk(rows: slice) -> None:
         found, values = _sorted(*_candidates(scores[rows], k, rows.start))
         labels[rows], best[rows] = found[:, :k], values[:, :k]
+
+    _for_chunks(sort_chunk, *scores.shape)
     return labels, best
 
 
 def true_pairs(labels: Labels, top_labels: np.ndarray) -> np.ndarray:
     """Which of the labels (N, K) of N clips are true, (N, K) float64 of 0 and 1."""
     hits = np.empty(top_labels.shape)
-    table = _blank_table(labels)
-    for rows in _chunks(len(labels), len(table)):
-        hits[rows] = _look_up(labels, rows, top_labels[rows].astype(np.int64), table)
+
+    def look_up_chunk(rows: slice) -> None:
+        hits[rows] = _look_up(labels, rows, top_labels[rows].astype(np.int64))
+
+    _for_chunks(look_up_chunk, len(labels), labels.num_labels)
     return hits
 
 
-def _blank_table(labels: Labels) -> np.ndarray:
-    """A table of (chunk's clips, V) to mark true labels in."""
-    return np.zeros((max(1, CHUNK_VALUES // labels.num_labels), labels.num_labels), dtype=bool)
+def _for_chunks(work: Callable[[slice], None], clips: int, num_labels: int) -> None:
+    """Does the work on a few clips at a time, on as many threads as torch may use.
 
-
-def _chunks(count: int, step: int) -> Iterator[slice]:
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
+    NumPy lets go of the interpreter in all of its long loops.
+    """
+    step = max(1, CHUNK_VALUES // num_labels)
+    chunks = [slice(start, min(start + step, clips)) for start in range(0, clips, step)]
+    threads = torch.get_num_threads()
+    if threads == 1 or len(chunks) < FEW_CHUNKS:
+        for chunk in chunks:
+            work(chunk)
+        return
+    with ThreadPoolExecutor(threads) as executor:
+        for _ in executor.map(work, chunks):
+            pass
 
 
 def refuse_non_finite(scores: np.ndarray, first_row: int = 0) -> None:
@@ -190,12 +207,10 @@ def _sorted(found: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.take_along_axis(found, order, axis=1), np.take_along_axis(values, order, axis=1)
 
 
-def _look_up(labels: Labels, rows: slice, found: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Which of the labels found (R, C) are true, as float64; `table` is blank before and after."""
+def _look_up(labels: Labels, rows: slice, found: np.ndarray) -> np.ndarray:
+    """Which of the labels found (R, C) for a few clips are true, as float64."""
     start, end = labels.offsets[rows.start], labels.offsets[rows.stop]
-    columns = labels.columns[start:end]
-    row = np.repeat(np.arange(len(found)), np.diff(labels.offsets[rows.start : rows.stop + 1]))
-    table[row, columns] = True
-    hits = np.take_along_axis(table[: len(found)], found, axis=1).astype(np.float64)
-    table[row, columns] = False
-    return hits
+    counts = np.diff(labels.offsets[rows.start : rows.stop + 1])
+    table = np.zeros((len(found), labels.num_labels), dtype=bool)
+    table[np.repeat(np.arange(len(found)), counts), labels.columns[start:end]] = True
+    return np.take_along_axis(table, found, axis=1).astype(np.float64)

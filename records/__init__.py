@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from records.batches import Batch, FrameSampling, iterate_batches, num_batches
 from records.clip_reader import ClipReader
+from records.demo_world import DemoSpec
 from records.encoding import encode_clip
 from records.errors import DataError
 from records.example import Clip, parse_clip
@@ -17,6 +18,7 @@ from records.splits import (
     open_split,
     read_truth,
 )
+from records.synthesize import generate
 from records.tfrecord_file import RecordWriter, read_records, scan, write_shards
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Clip",
     "ClipReader",
     "DataError",
+    "DemoSpec",
     "FrameSampling",
     "RecordWriter",
     "Schema",
@@ -34,6 +37,7 @@ __all__ = [
     "check_disjoint",
     "dequantize",
     "encode_clip",
+    "generate",
     "id_hash",
     "iterate_batches",
     "load_schema",

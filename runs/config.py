@@ -48,7 +48,6 @@ class DemoConfig:
     search_clips: int = 1000
     report_clips: int = 1000
     test_clips: int = 1000
-    labels: int = 400
     min_frames: int = 20
     max_frames: int = 120
 

@@ -19,6 +19,7 @@ from runs.atomic import atomic_path
 from runs.errors import RunError
 
 FORMAT = "onegig predictions 1"
+METADATA_KEY = "onegig"
 HEADER_LIMIT = 1 << 20
 DTYPES = {"U8": "<u1", "U16": "<u2", "U32": "<u4", "I64": "<i8", "F32": "<f4"}
 TENSORS = ("id_bytes", "id_ends", "labels", "log_odds", "left_out", "tail")
@@ -116,9 +117,10 @@ class Predictions:
             "left_out": np.ascontiguousarray(self.left_out),
             "tail": np.ascontiguousarray(self.tail),
         }
-        metadata = {"format": FORMAT, "num_labels": str(self.num_labels)}
+        # One key only: safetensors writes several in an order that changes from call to call.
+        about = json.dumps({"format": FORMAT, "num_labels": self.num_labels})
         with atomic_path(path) as beside:
-            save_file(tensors, beside, metadata=metadata)
+            save_file(tensors, beside, metadata={METADATA_KEY: about})
 
     @classmethod
     def load(cls, path: Path | str) -> Predictions:
@@ -129,17 +131,20 @@ class Predictions:
         """
         path = Path(path)
         tensors, metadata = _map_tensors(path)
-        if metadata.get("format") != FORMAT or set(tensors) != set(TENSORS):
-            raise RunError(f"{path}: not a file of predictions ({FORMAT})")
         try:
-            num_labels = int(metadata["num_labels"])
+            about = json.loads(metadata[METADATA_KEY])
+            if about["format"] != FORMAT or set(tensors) != set(TENSORS):
+                raise KeyError("format")
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{path}: not a file of predictions ({FORMAT})") from error
+        try:
             return cls(
                 _unpack_ids(tensors["id_ends"], tensors["id_bytes"]),
                 tensors["labels"],
                 tensors["log_odds"],
                 np.array(tensors["left_out"]),
                 np.array(tensors["tail"]),
-                num_labels,
+                int(about["num_labels"]),
             )
         except RunError as error:
             raise RunError(f"{path}: {error}") from error

@@ -30,15 +30,41 @@ def make_members(
     return dense.astype(np.float32), Labels.from_dense(truth)
 
 
-def dense_gap(
-    dense: np.ndarray, labels: Labels, weights: Sequence[float] | np.ndarray, mode: str, k: int
-) -> float:
-    """GAP of the weighted mean in float64, over every label."""
+def dense_mixture(
+    dense: np.ndarray, weights: Sequence[float] | np.ndarray, mode: str = "probability"
+) -> np.ndarray:
+    """The log-odds (N, V) of the weighted mean in float64, over every label."""
     members = dense.astype(np.float64)
     if mode == "log_odds":
-        mixed = np.tensordot(weights, members, axes=1)
-    else:
-        mixed = np.tensordot(weights, 1 / (1 + np.exp(-members)), axes=1)
-        # Odds instead of probabilities: 1 - 1e-17 and 1 - 1e-18 differ, but not in float64.
-        mixed /= np.tensordot(weights, 1 / (1 + np.exp(members)), axes=1)
-    return gap(labels, None, mixed, k)
+        return np.tensordot(weights, members, axes=1)
+    yes = np.tensordot(weights, 1 / (1 + np.exp(-members)), axes=1)
+    no = np.tensordot(weights, 1 / (1 + np.exp(members)), axes=1)
+    return np.log(yes) - np.log(no)
+
+
+class DenseGap:
+    """GAP of a dense mixture, equal to another if float32 rounding can explain the difference.
+
+    Raising the true labels' log-odds by more than the rounding, and lowering them, gives the
+    greatest and the least GAP that a computation in float32 may come to.
+    """
+
+    ROUNDING = 3e-6
+
+    def __init__(
+        self,
+        dense: np.ndarray,
+        labels: Labels,
+        weights: Sequence[float] | np.ndarray,
+        mode: str = "probability",
+        k: int = 20,
+    ) -> None:
+        mixed, shift = dense_mixture(dense, weights, mode), self.ROUNDING * labels.dense()
+        self.least = gap(labels, None, mixed - shift, k)
+        self.greatest = gap(labels, None, mixed + shift, k)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float) and (self.least - 1e-12 <= other <= self.greatest + 1e-12)
+
+    def __repr__(self) -> str:
+        return f"DenseGap({self.least!r} to {self.greatest!r})"

@@ -61,5 +61,5 @@ def test_wrong_weights_are_refused(weights: list[float], message: str) -> None:
 
 
 def test_an_unknown_mode_is_refused() -> None:
-    with pytest.raises(EnsembleError, match="'median'.*probability, log_odds"):
+    with pytest.raises(EnsembleError, match=r"'median'.*probability, log_odds"):
         mix(torch.zeros(1, 1, 3), [1.0], "median")

@@ -78,7 +78,7 @@ def test_optuna_keeps_its_verbosity(scorer: WeightedScorer) -> None:
 
 
 def test_wrong_input_is_refused(scorer: WeightedScorer) -> None:
-    with pytest.raises(EnsembleError, match="'grid'.*random, greedy, optuna"):
+    with pytest.raises(EnsembleError, match=r"'grid'.*random, greedy, optuna"):
         search_weights(scorer, "grid")
     with pytest.raises(EnsembleError, match="trials = 0"):
         search_weights(scorer, trials=0)
