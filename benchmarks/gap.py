@@ -36,7 +36,8 @@ def measure(
 
     Returns:
         `seconds` by contender, `ratio` of each rival's time to ours, `gap` by contender and by
-        scikit-learn, and `difference`, the largest of ours from any of them.
+        scikit-learn, and `difference` of ours from scikit-learn's. The loops differ by more:
+        they let the order of ties count.
     """
     dense, labels = generate_scores(1, clips, num_labels)
     scores = dense[0]
@@ -61,7 +62,7 @@ def measure(
             name: took / seconds["onegig"] for name, took in seconds.items() if name != "onegig"
         },
         "gap": values,
-        "difference": max(abs(value - values["onegig"]) for value in values.values()),
+        "difference": abs(values["onegig"] - values["scikit-learn"]),
     }
 
 
@@ -117,7 +118,9 @@ def main() -> dict[str, Any]:
         ratio = figures["ratio"].get(name, 1.0)
         timing = f"{took:10.3f}{ratio:12.1f}" if took else " " * 22
         print(f"{name:16}{timing}{value:16.12f}")
-    print(f"largest difference {figures['difference']:.1e} (wanted: 1e-9, and 30 times the heap)")
+    print(
+        f"difference {figures['difference']:.1e} (wanted: 1e-9, and 30 times as fast as the heap)"
+    )
     return figures
 
 

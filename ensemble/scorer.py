@@ -13,12 +13,12 @@ from ensemble.candidates import Candidates, prune, union_candidates
 from ensemble.errors import EnsembleError
 from ensemble.mixing import check_mode, check_weights, mix
 from ensemble.pool import average_precision_of_keys, encode
-from metrics import Labels, Ranking, gap_of_ranking
+from metrics import Labels, Ranking, gap_of_ranking, rank
 from runs.predictions import Predictions, PredictionsWriter
 
 CHUNK_CELLS = 1 << 14  # candidates mixed in one go, so that a block of weightings stays in cache
 BLOCK_WEIGHTINGS = 16
-MIXED_CELLS = 1 << 23  # cells of (members, clips, labels) that are dense in one go
+DENSE_CELLS = 1 << 23  # cells of (members, clips, labels) that are dense in one go
 LIMIT = 87.0  # greatest log-odds whose probability and complement are both normal float32
 LOWEST = -1e4  # stands for -inf where log-odds are mixed: a weight of 0 must not make it NaN
 WIDTH_STEP = 8  # clips are grouped by their number of candidates, rounded up to this
@@ -104,7 +104,7 @@ class WeightedScorer:
         self.mode = mix
         self.k = min(k, labels.num_labels)
         self.threads = threads or torch.get_num_threads()
-        self._positives = labels.columns.size
+        self._labels = labels
         self._predictions = list(predictions)
         self._prepare(union_candidates(predictions, labels, self.k))
 
@@ -124,7 +124,7 @@ class WeightedScorer:
         chosen = list(members)
         scorer = WeightedScorer.__new__(WeightedScorer)
         scorer.mode, scorer.k, scorer.threads = self.mode, self.k, self.threads
-        scorer._positives = self._positives
+        scorer._labels = self._labels
         scorer._predictions = [self._predictions[member] for member in chosen]
         candidates = self._candidates
         scorer._prepare(
@@ -170,16 +170,51 @@ class WeightedScorer:
         store are mixed with its bound.
         """
         weights = check_weights(np.asarray(weights)[None], self.num_members)[0]
-        stored = min(one.stored for one in self._predictions)
         first = self._predictions[0]
-        writer = PredictionsWriter(first.num_labels, stored)
-        step = max(1, MIXED_CELLS // (first.num_labels * self.num_members))
-        for start in range(0, len(first), step):
-            rows = slice(start, start + step)
-            dense = np.stack([one.select(rows).to_dense() for one in self._predictions])
-            mixed = mix(torch.from_numpy(dense), torch.from_numpy(weights), self.mode)
-            writer.append(first.ids[rows].tolist(), mixed)
+        writer = PredictionsWriter(first.num_labels, min(p.stored for p in self._predictions))
+        for rows in self._dense_chunks():
+            writer.append(first.ids[rows].tolist(), self._mixed_dense(rows, weights, "bound"))
         return writer.finish()
+
+    def bounds(self, weights: np.ndarray) -> tuple[float, float]:
+        """Between which values the GAP of one weighting (M,) lies, whatever was not stored.
+
+        The least has each unknown score as low as it can be for a true label, and as high for a
+        wrong one; the greatest the other way around. It goes over dense predictions, clip by
+        clip: a matter of a second or so where `gap` takes milliseconds. Both are equal, up to
+        rounding, for a weighting that is exact.
+        """
+        weights = check_weights(np.asarray(weights)[None], self.num_members)[0]
+        least, greatest = [], []
+        for rows in self._dense_chunks():
+            high = self._mixed_dense(rows, weights, "bound").numpy()
+            low = self._mixed_dense(rows, weights, LOWEST).numpy()
+            truth = self._labels.select(rows)
+            true = truth.dense()
+            least.append(rank(truth, None, np.where(true, low, high), self.k))
+            greatest.append(rank(truth, None, np.where(true, high, low), self.k))
+        return self._pooled_gap(least), self._pooled_gap(greatest)
+
+    def _dense_chunks(self) -> Iterator[slice]:
+        """Some clips at a time, for what is done densely."""
+        clips, num_labels = len(self._labels), self._labels.num_labels
+        step = max(1, DENSE_CELLS // (num_labels * self.num_members))
+        for start in range(0, clips, step):
+            yield slice(start, min(start + step, clips))
+
+    def _mixed_dense(self, rows: slice, weights: np.ndarray, fill: str | float) -> torch.Tensor:
+        """Log-odds (R, V) of the mixture; `fill` stands for what a member did not store."""
+        dense = np.stack([one.select(rows).to_dense(fill) for one in self._predictions])
+        return mix(torch.from_numpy(dense), torch.from_numpy(weights), self.mode)
+
+    def _pooled_gap(self, rankings: Sequence[Ranking]) -> float:
+        return gap_of_ranking(
+            Ranking(
+                np.concatenate([ranking.scores for ranking in rankings]),
+                np.concatenate([ranking.hits for ranking in rankings]),
+            ),
+            self._labels.columns.size,
+        )
 
     def _prepare(self, candidates: Candidates) -> None:
         self._candidates = candidates
@@ -187,7 +222,7 @@ class WeightedScorer:
 
     def _score_block(self, weights: np.ndarray) -> GapResult:
         """Scores a few weightings (B, M) chunk by chunk, so that a chunk is read only once."""
-        places = len(self._candidates.labels) * self.k
+        places = len(self._labels) * self.k
         pool = np.empty((len(weights), places), dtype=np.uint32)
         exact = np.ones(len(weights), dtype=bool)
         straddled = np.zeros(len(weights), dtype=bool)
@@ -202,7 +237,8 @@ class WeightedScorer:
             pool[:, start : start + chunk.shape[0] * self.k] = best.reshape(len(weights), -1)
             exact &= ~_enters(chunk, unsure, best[:, :, 0] >> 1 << 1, weights)
             straddled |= _straddles(keys, self.k)
-        gap = np.array([average_precision_of_keys(keys, self._positives) for keys in pool])
+        positives = self._labels.columns.size
+        gap = np.array([average_precision_of_keys(keys, positives) for keys in pool])
         for number in np.flatnonzero(straddled):
             gap[number] = self._gap_sharing_ties(light[number])
         return GapResult(gap, exact)
@@ -220,11 +256,7 @@ class WeightedScorer:
                     np.take_along_axis(hits, order, axis=1),
                 ).cut(self.k)
             )
-        pooled = Ranking(
-            np.concatenate([ranking.scores for ranking in rankings]),
-            np.concatenate([ranking.hits for ranking in rankings]),
-        )
-        return gap_of_ranking(pooled, self._positives)
+        return self._pooled_gap(rankings)
 
 
 def _lay_out(candidates: Candidates, mode: str, k: int) -> Iterator[_Chunk]:

@@ -98,12 +98,12 @@ class Labels:
         """(positives,) int64: the clip that each entry of `columns` belongs to."""
         return np.repeat(np.arange(len(self)), self.counts)
 
-    def select(self, clips: np.ndarray) -> Labels:
-        """The labels of some clips, by their numbers or by a mask, in that order."""
-        clips = np.arange(len(self))[clips]
-        counts = self.counts[clips]
+    def select(self, clips: np.ndarray | slice) -> Labels:
+        """The labels of some clips, by numbers, a mask or a slice, in that order."""
+        chosen = np.arange(len(self))[clips]
+        counts = self.counts[chosen]
         offsets = np.concatenate(([0], np.cumsum(counts)))
-        take = np.arange(offsets[-1]) + np.repeat(self.offsets[clips] - offsets[:-1], counts)
+        take = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], counts)
         return Labels(offsets, self.columns[take], self.num_labels)
 
     def dense(self) -> np.ndarray:

@@ -52,8 +52,13 @@ _DISTRACTORS = 300
 _BACKGROUNDS = 2048
 _NOISE_ROWS = 4096
 _FRAMES_A_SHOT = 15
-# Amplitudes, in standard deviations of the first dimensions of a frame.
-_SPREAD = 0.8
+# Frames: factors that vary, by stream, and how fast their weight falls.
+_RGB_FACTORS = 96
+_AUDIO_FACTORS = 32
+_FACTOR_KNEE = 16.0
+_FACTOR_POWER = 0.5
+# Amplitudes, as shares of a frame's standard deviation, which starts at _SPREAD.
+_SPREAD = 0.5
 _VERTICAL_SHARE = 0.6
 _LABEL_SHARE = 0.8
 _LOOK_SHARE = 0.6
@@ -61,6 +66,7 @@ _EVENT_VARIATION = 0.3
 _BACKGROUND = 0.6
 _CLIP_BACKGROUND = 0.42
 _NOISE = 0.7
+_BLUR = 0.2  # of every dimension by itself, as a share of the noise
 _ORDER = 1.4
 _TEXTURE = 2.5
 _PEAK = 4.0
@@ -208,19 +214,39 @@ class DemoWorld:
         self.spec = spec
         rng = np.random.default_rng([spec.seed, len(SPLITS)])
         self.labels = LabelSpace.draw(spec.labels, rng)
-        deviations = _falling(spec, (32.0, 16.0), 0.35) * np.float32(_SPREAD)
-        shape = _falling(spec, (16.0, 8.0), 0.75) * deviations
-        size = spec.rgb + spec.audio
-        self._contents = self._draw_contents(rng) * shape
-        self._backgrounds = rng.standard_normal((_BACKGROUNDS, size), np.float32) * shape
-        noise = rng.standard_normal((_NOISE_ROWS, size), np.float32)
+        self._factors = (min(_RGB_FACTORS, spec.rgb), min(_AUDIO_FACTORS, spec.audio))
+        loadings = self._draw_loadings(rng)
+        self._contents = self._draw_contents(rng) @ loadings
+        self._backgrounds = (
+            rng.standard_normal((_BACKGROUNDS, len(loadings)), np.float32) @ loadings
+        )
+        noise = rng.standard_normal((_NOISE_ROWS, len(loadings)), np.float32) @ loadings
+        blur = rng.standard_normal((_NOISE_ROWS, loadings.shape[1]), np.float32)
+        noise += blur * np.linalg.norm(loadings, axis=0) * np.float32(_BLUR)
         # A frame's noise is the sum of two rows.
-        self._noise = noise * deviations * np.float32(_NOISE / np.sqrt(2))
+        self._noise = noise * np.float32(_NOISE / np.sqrt(2))
+
+    def _draw_loadings(self, rng: np.random.Generator) -> Vector:
+        """From the factors that vary to the dimensions of a frame, stream by stream.
+
+        Frames lie near a subspace of few dimensions, as embeddings do: what can be learned from
+        some thousand clips is then more than what can be remembered of them.
+        """
+        spec = self.spec
+        loadings = np.zeros((sum(self._factors), spec.rgb + spec.audio), np.float32)
+        row = column = 0
+        for factors, size in zip(self._factors, (spec.rgb, spec.audio), strict=True):
+            block = rng.standard_normal((factors, size), np.float32)
+            block *= _falling(factors, _FACTOR_KNEE, _FACTOR_POWER)[:, None]
+            block *= _falling(size, size / 32, 0.35) / np.linalg.norm(block, axis=0)
+            loadings[row : row + factors, column : column + size] = block * np.float32(_SPREAD)
+            row, column = row + factors, column + size
+        return loadings
 
     def _draw_contents(self, rng: np.random.Generator) -> Vector:
-        """What labels and distractors look like, before the spectrum; 2 * _LOOKS rows a label."""
+        """Factors of what labels and distractors look like; 2 * _LOOKS rows a label."""
         spec, space = self.spec, self.labels
-        size = spec.rgb + spec.audio
+        split, size = self._factors[0], sum(self._factors)
 
         def draw(*shape: int) -> Vector:
             return rng.standard_normal((*shape, size), np.float32)
@@ -232,8 +258,8 @@ class DemoWorld:
         looks = centers[space.verticals[:, 0], None] + own * np.float32(_LABEL_SHARE)
         looks += draw(spec.labels, 2 * _LOOKS) * np.float32(_LOOK_SHARE)
         streams = rng.choice(3, spec.labels, p=[0.5, 0.2, 0.3])
-        looks[streams == 0, :, spec.rgb :] = 0
-        looks[streams == 1, :, : spec.rgb] = 0
+        looks[streams == 0, :, split:] = 0
+        looks[streams == 1, :, :split] = 0
         first = np.minimum(space.partner, np.arange(spec.labels))
         distractors = centers[rng.integers(0, len(centers), _DISTRACTORS)] + draw(_DISTRACTORS)
         return np.concatenate([looks[first].reshape(-1, size), distractors])
@@ -293,7 +319,7 @@ class DemoWorld:
         for label in labels.tolist():
             events = _EVENTS[Kind(self.labels.kinds[label])](length, rng)
             if self.labels.partner[label] < label:
-                events = [(_LOOKS + look if look < _LOOKS else look - _LOOKS, s) for look, s in events]
+                events = [((look + _LOOKS) % (2 * _LOOKS), shown) for look, shown in events]
             strength = np.float32(rng.uniform(0.7, 1.3))
             rows += [2 * _LOOKS * label + look for look, _ in events]
             strengths += [strength * shown for _, shown in events]
@@ -356,13 +382,9 @@ def _during(length: int, rng: np.random.Generator, least: float, most: float) ->
     return ((frame >= start) & (frame < start + share)).astype(np.float32)
 
 
-def _falling(spec: DemoSpec, knees: tuple[float, float], power: float) -> Vector:
-    """A spectrum (1 + d / knee) ** -power a stream, as a principal component analysis leaves it."""
-    parts = [
-        (1.0 + np.arange(size) / knee) ** -power
-        for size, knee in zip((spec.rgb, spec.audio), knees, strict=True)
-    ]
-    return np.concatenate(parts).astype(np.float32)
+def _falling(size: int, knee: float, power: float) -> Vector:
+    """A spectrum (1 + d / knee) ** -power, as a principal component analysis leaves it."""
+    return ((1.0 + np.arange(size) / knee) ** -power).astype(np.float32)
 
 
 def vertical_names(space: LabelSpace, label: int) -> tuple[str, ...]:

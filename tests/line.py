@@ -25,7 +25,7 @@ PROGRAM = Path(orchestrate.__file__)
 DONE = "DONE"
 # Hydra then looks for conf/ beside the file, as it does when the file is run.
 _AS_MAIN = {"HYDRA_MAIN_MODULE": "__main__"}
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 300.0
 
 
 @dataclass(frozen=True)

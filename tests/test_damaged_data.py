@@ -127,9 +127,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], int], list[str]]] = {
 }
 
 
-def damaged_copy(line: Line, folder: Path, split: str, damage: Callable[[Path], int]) -> tuple[
-    Line, Path, int
-]:
+def damaged_copy(
+    line: Line, folder: Path, split: str, damage: Callable[[Path], int]
+) -> tuple[Line, Path, int]:
     """The line on a copy of its data, the damaged shard, and the byte of the damage."""
     data = folder / "data"
     shutil.copytree(line.data, data)
@@ -161,9 +161,7 @@ def test_evaluate_names_the_clip_with_a_nan(means: Line, tmp_path: Path) -> None
 def test_predict_leaves_no_submission(frames: Line, tmp_path: Path, kind: str) -> None:
     line, shard, offset = damaged_copy(frames, tmp_path, "test", DAMAGES[kind][0])
     output = tmp_path / "submission.csv"
-    refusal = line.call(
-        "stage=predict", f"bundle={frames.bundle}", f"output={output}"
-    ).refusal()
+    refusal = line.call("stage=predict", f"bundle={frames.bundle}", f"output={output}").refusal()
     assert f"{shard}, byte {offset}:" in refusal
     assert not output.exists()
 
@@ -181,9 +179,7 @@ def test_broken_framing_stops_training_before_it_starts(
 @pytest.mark.parametrize(
     ("split", "kind"), [("train", "flipped bit"), ("search", "label out of range")]
 )
-def test_damage_that_a_training_meets(
-    frames: Line, tmp_path: Path, split: str, kind: str
-) -> None:
+def test_damage_that_a_training_meets(frames: Line, tmp_path: Path, split: str, kind: str) -> None:
     damage, named = DAMAGES[kind]
     line, shard, offset = damaged_copy(frames, tmp_path, split, damage)
     line = dataclasses.replace(line, changes=(*line.changes, "~members.vlad"))

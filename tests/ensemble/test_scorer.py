@@ -113,6 +113,25 @@ def test_mixed_predictions_have_the_score_of_their_weights(mode: str) -> None:
     )
 
 
+@pytest.mark.parametrize("mode", ["probability", "log_odds"])
+def test_bounds_hold_the_dense_score(mode: str) -> None:
+    dense, labels = make_members(3, 150, 100, noise=1.0)
+    weights = np.array([0.2, 0.5, 0.3])
+    wanted = DenseGap(dense, labels, weights, mode)
+    widths = []
+    for stored in (20, 30, 60, 100):
+        scorer = WeightedScorer([store(one, stored) for one in dense], labels, mix=mode)
+        least, greatest = scorer.bounds(weights)
+        result = scorer.gap(weights[None])
+        assert least - 1e-6 < result.gap[0] < greatest + 1e-6
+        assert least - 1e-6 < wanted.least <= wanted.greatest < greatest + 1e-6
+        assert (least == greatest) >= result.exact[0]
+        widths.append(greatest - least)
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > 0.001
+    assert widths[-1] == 0
+
+
 def test_no_weighting_is_no_score() -> None:
     dense, labels = make_members(2, 10, 30)
     scorer = WeightedScorer([store(one, 30) for one in dense], labels)

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import gap, weightings
+
+
+def test_gap_is_that_of_scikit_learn_and_the_rivals_agree() -> None:
+    figures = gap.measure(clips=60, num_labels=200, repeats=1)
+    assert figures["difference"] < 1e-9
+    wanted = pytest.approx(figures["gap"]["scikit-learn"], abs=1e-6)
+    assert figures["gap"] == dict.fromkeys(
+        ("onegig", "heap", "starter kit", "scikit-learn"), wanted
+    )
+    assert figures["ratio"].keys() == {"heap", "starter kit"}
+
+
+def test_weightings_have_the_dense_score() -> None:
+    figures = weightings.measure(clips=60, num_labels=200, stored=150, weightings=20, repeats=3)
+    assert figures["exact"] == 1
+    assert figures["difference"] < 1e-6
+    assert figures["per_second"].keys() == {"onegig", "dense"}
