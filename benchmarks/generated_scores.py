@@ -11,7 +11,7 @@ FACTORS = 32  # what clips and labels have in common
 
 
 def generate_scores(
-    members: int, clips: int, num_labels: int, noise: float = 0.3, seed: int = 0
+    members: int, clips: int, num_labels: int, noise: float = 0.2, seed: int = 0
 ) -> tuple[np.ndarray, Labels]:
     """Makes up log-odds of members that are trained alike, and the labels they are to find.
 

@@ -10,18 +10,15 @@ import numpy as np
 import torch
 
 from ensemble.candidates import Candidates, prune, union_candidates
+from ensemble.chunks import LOWEST, enters, lay_out, mixed_scores, straddles
 from ensemble.errors import EnsembleError
 from ensemble.mixing import check_mode, check_weights, mix
 from ensemble.pool import average_precision_of_keys, encode
 from metrics import Labels, Ranking, gap_of_ranking, rank
 from runs.predictions import Predictions, PredictionsWriter
 
-CHUNK_CELLS = 1 << 14  # candidates mixed in one go, so that a block of weightings stays in cache
 BLOCK_WEIGHTINGS = 16
 DENSE_CELLS = 1 << 23  # cells of (members, clips, labels) that are dense in one go
-LIMIT = 87.0  # greatest log-odds whose probability and complement are both normal float32
-LOWEST = -1e4  # stands for -inf where log-odds are mixed: a weight of 0 must not make it NaN
-WIDTH_STEP = 8  # clips are grouped by their number of candidates, rounded up to this
 
 
 @dataclass(frozen=True)
@@ -35,28 +32,6 @@ class GapResult:
 
     gap: np.ndarray
     exact: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """A few clips with equally many candidates, laid out for mixing.
-
-    Attributes:
-        first: Where the clips' places in the pool begin.
-        shape: (R clips, C candidates).
-        terms: (T, M, R * C) float32: what is summed over members by the weights; probabilities
-            and their complements, or log-odds.
-        flags: (R, C) uint32, 1 for a true label.
-        unsure: Cells that some member did not store.
-        missing: (M, cells) bool: which members did not.
-    """
-
-    first: int
-    shape: tuple[int, int]
-    terms: np.ndarray
-    flags: np.ndarray
-    unsure: np.ndarray
-    missing: np.ndarray
 
 
 class WeightedScorer:
@@ -218,7 +193,7 @@ class WeightedScorer:
 
     def _prepare(self, candidates: Candidates) -> None:
         self._candidates = candidates
-        self._chunks = list(_lay_out(candidates, self.mode, self.k))
+        self._chunks = list(lay_out(candidates, self.mode, self.k))
 
     def _score_block(self, weights: np.ndarray) -> GapResult:
         """Scores a few weightings (B, M) chunk by chunk, so that a chunk is read only once."""
@@ -228,15 +203,15 @@ class WeightedScorer:
         straddled = np.zeros(len(weights), dtype=bool)
         light = weights.astype(np.float32)
         for chunk in self._chunks:
-            keys = encode(_mix_terms(chunk, light)).reshape(len(weights), *chunk.shape)
+            keys = encode(mixed_scores(chunk, light)).reshape(len(weights), *chunk.shape)
             unsure = keys.reshape(len(weights), -1)[:, chunk.unsure]
             np.bitwise_or(keys, chunk.flags, out=keys)
             keys.sort(axis=2)
             best = keys[:, :, -self.k :]
             start = chunk.first * self.k
             pool[:, start : start + chunk.shape[0] * self.k] = best.reshape(len(weights), -1)
-            exact &= ~_enters(chunk, unsure, best[:, :, 0] >> 1 << 1, weights)
-            straddled |= _straddles(keys, self.k)
+            exact &= ~enters(chunk, unsure, best[:, :, 0] >> 1 << 1, weights)
+            straddled |= straddles(keys, self.k)
         positives = self._labels.columns.size
         gap = np.array([average_precision_of_keys(keys, positives) for keys in pool])
         for number in np.flatnonzero(straddled):
@@ -247,7 +222,7 @@ class WeightedScorer:
         """GAP of one weighting (M,) under which true and wrong labels tie across the k-th place."""
         rankings = []
         for chunk in self._chunks:
-            scores = _mix_terms(chunk, weights[None]).reshape(chunk.shape)
+            scores = mixed_scores(chunk, weights[None]).reshape(chunk.shape)
             order = np.argsort(-scores, axis=1)
             hits = chunk.flags.astype(np.float64)
             rankings.append(
@@ -257,97 +232,3 @@ class WeightedScorer:
                 ).cut(self.k)
             )
         return self._pooled_gap(rankings)
-
-
-def _lay_out(candidates: Candidates, mode: str, k: int) -> Iterator[_Chunk]:
-    """Groups clips by their number of candidates and cuts the groups into chunks."""
-    counts = np.isfinite(candidates.log_odds[0]).sum(axis=1)
-    widths = np.maximum(-(-counts // WIDTH_STEP) * WIDTH_STEP, k)
-    first = 0
-    for width in np.unique(widths):
-        clips = np.flatnonzero(widths == width)
-        step = max(1, CHUNK_CELLS // int(width))
-        for start in range(0, clips.size, step):
-            rows = clips[start : start + step]
-            yield _chunk(candidates, rows, int(width), mode, first)
-            first += rows.size
-
-
-def _chunk(candidates: Candidates, rows: np.ndarray, width: int, mode: str, first: int) -> _Chunk:
-    shape = (rows.size, width)
-    flags = _columns(candidates.hits[rows], width, 0).astype(np.uint32)
-    log_odds = _columns(candidates.log_odds[:, rows], width, -np.inf)
-    missing = _columns(candidates.unknown[:, rows], width, False)
-    members = len(log_odds)
-    missing = missing.reshape(members, -1)
-    unsure = np.flatnonzero(missing.any(axis=0))
-    return _Chunk(
-        first, shape, _terms(log_odds.reshape(members, -1), mode), flags, unsure, missing[:, unsure]
-    )
-
-
-def _columns(array: np.ndarray, width: int, value: float) -> np.ndarray:
-    """The first `width` columns, filled up with `value` where there are fewer."""
-    missing = max(0, width - array.shape[-1])
-    edges = [(0, 0)] * (array.ndim - 1) + [(0, missing)]
-    return np.pad(array[..., :width], edges, constant_values=value)
-
-
-def _terms(log_odds: np.ndarray, mode: str) -> np.ndarray:
-    """What weights sum over members (T, M, cells): see `_mix_terms`. Blanks hold -inf."""
-    if mode == "log_odds":
-        return np.maximum(log_odds, LOWEST)[None] / 4
-    clipped = torch.from_numpy(np.clip(log_odds, -LIMIT, LIMIT))
-    terms = torch.stack([torch.sigmoid(clipped), torch.sigmoid(-clipped)]).numpy()
-    terms[0][np.isneginf(log_odds)] = 0
-    return terms
-
-
-def _mix_terms(chunk: _Chunk, weights: np.ndarray) -> np.ndarray:
-    """Scores (B, cells) float32, not negative, in the order of the mixture's log-odds.
-
-    They are its odds, or, where log-odds are mixed, the fourth root of its odds, which does not
-    overflow.
-    """
-    scores = np.matmul(weights, chunk.terms[0])
-    if len(chunk.terms) == 1:
-        return np.exp(scores, out=scores)
-    return np.divide(scores, np.matmul(weights, chunk.terms[1]), out=scores)
-
-
-def _enters(
-    chunk: _Chunk, unsure: np.ndarray, lowest: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Under which weightings (B,) a label that a member did not store is among the k best.
-
-    Args:
-        chunk: The clips.
-        unsure: (B, cells) keys of the labels in question, without flags.
-        lowest: (B, R) keys of the k-th best labels, without flags.
-        weights: (B, M); a member of weight 0 need not have stored anything.
-    """
-    rows = chunk.unsure // chunk.shape[1]
-    inside = unsure >= lowest[:, rows]
-    if inside.any():
-        inside &= (weights > 0) @ chunk.missing
-    return np.asarray(inside.any(axis=1))
-
-
-def _straddles(keys: np.ndarray, k: int) -> np.ndarray:
-    """Under which weightings (B,) a true and a wrong label tie across the k-th place of a clip.
-
-    Args:
-        keys: (B, R, C), rising within a clip.
-        k: Places that count.
-    """
-    result = np.zeros(len(keys), dtype=bool)
-    if keys.shape[2] <= k:
-        return result
-    tied = (keys[:, :, -k] ^ keys[:, :, -k - 1]) <= 1
-    if not tied.any():
-        return result
-    for number, row in zip(*np.nonzero(tied), strict=True):
-        clip = keys[number, row]
-        same = clip[(clip ^ clip[-k]) <= 1]
-        result[number] |= same[0] != same[-1]
-    return result

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
 from ensemble.scorer import WeightedScorer
 from ensemble.search import search_weights
 from ensemble.teachers import best_combination
-
 from families import Workspace, predictions_name
 from runs import Predictions, Task, read_json, write_json
 

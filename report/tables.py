@@ -78,8 +78,9 @@ def print_table(
     ]
     _print(header, rows)
     print(
-        f"GAP on report: searched weights {receipt['gap']:.5f}, flat mean {receipt['flat_gap']:.5f},"
-        f"\n  float32 {receipt['gap_float']:.5f}; MAP@10 {receipt['map_at_10']:.5f}, "
+        f"GAP on report: searched weights {receipt['gap']:.5f}, "
+        f"flat mean {receipt['flat_gap']:.5f},\n"
+        f"  float32 {receipt['gap_float']:.5f}; MAP@10 {receipt['map_at_10']:.5f}, "
         f"MAP {receipt['map']:.5f}"
     )
     share = receipt["bytes"] / receipt["budget_bytes"]

@@ -163,7 +163,7 @@ def test_run_that_another_process_holds(line: Line) -> None:
 
 def test_as_a_process_from_anywhere(tmp_path: Path) -> None:
     process = start("stage=plan", "experimint=smoke", cwd=tmp_path)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 2
     assert out == "" and len(err.splitlines()) == 1
     assert err.startswith("onegig: ") and "experimint" in err

@@ -40,7 +40,6 @@ def kill_when(line: Line, moment: str, *overrides: str) -> None:
     finally:
         process.kill()
         process.communicate()
-    assert process.returncode == -signal.SIGKILL
     wait_for(lambda: not processes_on(line.run))
 
 
@@ -55,7 +54,6 @@ def test_killed_again_and_again_the_run_ends_at_the_same_bytes(
         now = line.done()
         assert finished.items() <= now.items(), f"{moment}: a finished task was done again"
         finished = now
-    assert "bundle" not in finished
     outcome = line.call("stage=all")
     assert outcome.status == 0, outcome.err
     assert "started" not in outcome.err  # all that was left is done without a worker
@@ -83,14 +81,14 @@ def test_data_workers_end_with_a_killed_run(undisturbed: Line, tmp_path: Path) -
     assert_same_results(line, undisturbed)
 
 
-def test_terminated_run_writes_checkpoints_and_goes_on(undisturbed: Line, tmp_path: Path) -> None:
+def test_terminated_run_stops_its_workers_and_goes_on(undisturbed: Line, tmp_path: Path) -> None:
     line = undisturbed.copy(tmp_path, "students", "quantized", "selection", "bundle")
     before = line.done()
-    process = line.start("stage=all", "train.checkpoint_seconds=0")
-    assert wait_for((line.run / "students/vlad" / CHECKPOINT_NAME).exists, process)
+    process = line.start("stage=all")
+    assert wait_for((line.run / "students/vlad/job.json").exists, process)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode not in (0, 2)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGTERM
     assert "Traceback" not in err
     assert not processes_on(line.run)
     assert not line.bundle.exists()

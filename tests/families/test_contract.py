@@ -64,7 +64,7 @@ def make(name: str, flavor: dict[str, Any], schema: Schema) -> FamilyModule:
     return model
 
 
-def without_dropout(model: nn.Module) -> nn.Module:
+def without_dropout(model: FamilyModule) -> FamilyModule:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
