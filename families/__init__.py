@@ -29,7 +29,7 @@ from families.size import THRESHOLD, model_bytes, parameter_count
 from families.stage import train_teachers
 from families.training import Trained, Trainer
 from families.worker import run_worker, train_member
-from families.workspace import JobsFailed, Workspace
+from families.workspace import JobsFailed, Workspace, say_skipped
 
 __all__ = [
     "JOB_NAME",
@@ -77,6 +77,7 @@ __all__ = [
     "predictions_name",
     "register",
     "run_worker",
+    "say_skipped",
     "train_member",
     "train_teachers",
 ]

@@ -166,6 +166,8 @@ class Workspace:
     def fingerprints(self) -> dict[str, str]:
         """Content hashes of the splits that training sees, shown not to share a clip."""
         splits = [self.split(name) for name in ("train", "search", "report")]
+        for split in splits:
+            say_skipped(split)
         check_disjoint(splits)
         return {split.name: split.fingerprint for split in splits}
 
@@ -282,6 +284,12 @@ class Workspace:
                 task.prepare()
                 task.finish(*work(task))
         return task
+
+
+def say_skipped(split: Split) -> None:
+    """Tells on standard error what `data.on_corrupt=skip` left out."""
+    if split.skipped:
+        print(f"{split.name}: skipped {split.skipped} damaged records", file=sys.stderr)
 
 
 def parallelism(jobs: int) -> tuple[int, int]:

@@ -15,11 +15,14 @@ from quantize.inference import Bundle, LoadedMember
 from quantize.member import QuantizedState, quantize_state
 from quantize.plan import plan
 from quantize.selection import Candidate, Selection, Tried, select_members
-from quantize.stage import pack
-from quantize.submission import evaluate, predict
+from quantize.stage import RECEIPT_NAME, pack
+from quantize.submission import BUNDLE_FOLDER, BUNDLE_NAME, evaluate, predict
 from quantize.uniform import Codes, dequantize, quantize, uniform_codebook
 
 __all__ = [
+    "BUNDLE_FOLDER",
+    "BUNDLE_NAME",
+    "RECEIPT_NAME",
     "BudgetError",
     "Bundle",
     "BundleContent",

@@ -138,8 +138,6 @@ class _Packer:
         receipt = self._receipt(weights, figures)
         self._write_file(path, members, receipt)
         full = {
-            "bundle": str(path),
-            "receipt": str(task.folder / RECEIPT_NAME),
             "bytes": path.stat().st_size,
             "sha256": sha256_file(path),
             **receipt,

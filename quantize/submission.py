@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from families import Workspace, choose_device
+from families import Workspace, choose_device, say_skipped
 from metrics import StreamingScores
 from quantize.inference import Bundle
 from records import Batch, DataError, Split, SplitSpec, iterate_batches, open_split
@@ -109,7 +109,7 @@ def choose_split(workspace: Workspace, bundle: Bundle, name: str) -> Split:
             raise ConfigError(f"data.{name}.shards: not set; give the glob of the split's shards")
         name = "report"
     spec = configured.get(name)
-    return open_split(
+    split = open_split(
         workspace.data_root,
         name,
         SplitSpec(spec.shards, spec.hash_from, spec.hash_to)
@@ -119,6 +119,8 @@ def choose_split(workspace: Workspace, bundle: Bundle, name: str) -> Split:
         cache=None,
         on_corrupt=data.on_corrupt,
     )
+    say_skipped(split)
+    return split
 
 
 def _best(log_odds: torch.Tensor) -> tuple[list[list[int]], list[list[float]]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from distill import LABELS, students
 from families import Workspace
-from runs.config import STAGES
-from runs.store import DONE_NAME
+from records import DataError
+from runs.config import STAGES, ConfigError
+from runs.store import DONE_NAME, TASK_NAME
 
 # The folders whose DONE markers tell that a stage has been through, in the order of the stages.
 _EVIDENCE = {
@@ -18,7 +20,7 @@ _EVIDENCE = {
 def print_stages(workspace: Workspace) -> None:
     """The stages with a line each; where the run exists, which are done and what comes next."""
     root = workspace.run.root
-    counts = {stage: _finished(workspace, folder) for stage, folder in _EVIDENCE.items()}
+    counts = {stage: _finished(workspace, stage) for stage in _EVIDENCE}
     print("usage: python orchestrate.py stage=STAGE [experiment=NAME] [KEY=VALUE ...]\n")
     for stage, what in STAGES.items():
         mark = _mark(*counts[stage]) if stage in counts and root.exists() else ""
@@ -31,16 +33,31 @@ def print_stages(workspace: Workspace) -> None:
     print(f"\n{root}: next is stage={following}")
 
 
-def _finished(workspace: Workspace, folder: str) -> tuple[int, int]:
-    """Tasks of a folder that are done, and all that stand there."""
-    top = workspace.run.root / folder
-    if (top / "task.json").exists():
+def _finished(workspace: Workspace, stage: str) -> tuple[int, int]:
+    """How many of a stage's tasks are done, and how many it has."""
+    top = workspace.run.root / _EVIDENCE[stage]
+    members = workspace.config.members
+    if stage == "teachers" and members:
+        return sum(_is_trained(workspace, name) for name in members), len(members)
+    if stage == "distill" and members:
+        names = [name for name, s in students(workspace).items() if s.teacher != LABELS]
+        return sum((top / name / DONE_NAME).exists() for name in names), len(names)
+    if (top / TASK_NAME).exists():
         return int((top / DONE_NAME).exists()), 1
     tasks = [path for path in top.iterdir() if path.is_dir()] if top.is_dir() else []
     return sum((path / DONE_NAME).exists() for path in tasks), len(tasks)
 
 
+def _is_trained(workspace: Workspace, member: str) -> bool:
+    """Whether a teacher is done with this configuration; where the data is gone, with any."""
+    name = f"teachers/{member}"
+    try:
+        return workspace.task(workspace.job(name, member)).is_done()
+    except (ConfigError, DataError):
+        return (workspace.run.root / name / DONE_NAME).exists()
+
+
 def _mark(done: int, all_of: int) -> str:
-    if not all_of:
+    if not done:
         return ""
     return " [done]" if done == all_of else f" [{done} of {all_of} done]"

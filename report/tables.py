@@ -10,7 +10,7 @@ from rich.table import Table
 
 from distill import students
 from families import Workspace
-from quantize import format_bytes
+from quantize import BUNDLE_FOLDER, BUNDLE_NAME, RECEIPT_NAME, format_bytes
 from runs import Task
 
 
@@ -85,7 +85,8 @@ def print_table(
     )
     share = receipt["bytes"] / receipt["budget_bytes"]
     print(f"bytes {receipt['bytes']:,} of {receipt['budget_bytes']:,} ({share:.1%})")
-    print(f"bundle      {receipt['bundle']}\nreceipt     {receipt['receipt']}")
+    folder = workspace.run.root / BUNDLE_FOLDER
+    print(f"bundle      {folder / BUNDLE_NAME}\nreceipt     {folder / RECEIPT_NAME}")
 
 
 def _print(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -118,16 +118,6 @@ def test_mistake_that_only_a_worker_can_see(line: Line, override: str, named: li
         assert word in said
 
 
-def test_member_and_student_are_added_on_the_command_line(line: Line) -> None:
-    outcome = line.call(
-        "stage=plan",
-        "+members.more={family: perceptron, config: {hidden: [4]}}",
-        "+distill.students.late.member=more",
-    )
-    assert outcome.status == 0, outcome.err
-    assert any(row.split()[:2] == ["more", "perceptron"] for row in outcome.out.splitlines())
-
-
 def test_level_2_student_without_level_1(finished: Line, tmp_path: Path) -> None:
     line = finished.copy(tmp_path)
     late = "+distill.students={late: {member: vlad, level: 2}}"
