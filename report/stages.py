@@ -20,12 +20,11 @@ _EVIDENCE = {
 def print_stages(workspace: Workspace) -> None:
     """The stages with a line each; where the run exists, which are done and what comes next."""
     root = workspace.run.root
-    counts = {stage: _finished(workspace, stage) for stage in _EVIDENCE}
+    counts = {stage: _finished(workspace, stage) for stage in _EVIDENCE} if root.exists() else {}
     print("usage: python orchestrate.py stage=STAGE [experiment=NAME] [KEY=VALUE ...]\n")
     for stage, what in STAGES.items():
-        mark = _mark(*counts[stage]) if stage in counts and root.exists() else ""
-        print(f"  {stage:<11}{what}{mark}")
-    if not root.exists():
+        print(f"  {stage:<11}{what}{_mark(*counts[stage]) if stage in counts else ''}")
+    if not counts:
         print(f"\n{root}: no such run yet; begin with stage=all")
         return
     open_stages = [stage for stage, (done, all_of) in counts.items() if done < all_of or not all_of]
