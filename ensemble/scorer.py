@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 
 from ensemble.candidates import Candidates, prune, union_candidates
 from ensemble.chunks import LOWEST, enters, lay_out, mixed_scores, straddles
@@ -129,8 +129,9 @@ class WeightedScorer:
             weights[start : start + BLOCK_WEIGHTINGS]
             for start in range(0, len(weights), BLOCK_WEIGHTINGS)
         ]
-        with ThreadPoolExecutor(self.threads) as executor:
-            results = list(executor.map(self._score_block, blocks))
+        # Threads: numpy sorts and multiplies without the interpreter's lock, on shared arrays.
+        score = delayed(self._score_block)
+        results = Parallel(self.threads, prefer="threads")(score(block) for block in blocks)
         if not results:
             return GapResult(np.zeros(0), np.zeros(0, dtype=bool))
         return GapResult(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from distill import students
 from families import Workspace
 from quantize import BUNDLE_FOLDER, BUNDLE_NAME, RECEIPT_NAME, format_bytes
-from runs import Task
+from runs import Task, atomic_path
+
+MEMBERS_NAME = "members.csv"
 
 
 def print_plan(plan: Mapping[str, Any]) -> None:
@@ -45,38 +48,18 @@ def print_scores(scores: Mapping[str, Any]) -> None:
 def print_table(
     workspace: Workspace, teachers: Mapping[str, Task], receipt: Mapping[str, Any]
 ) -> None:
-    """The end of a run: every student from teacher to 8 bits, and the file that came of them."""
-    packed = {member["name"]: member for member in receipt["members"]}
-    rows = []
-    for name, student in students(workspace).items():
-        teacher = teachers[student.member].summary()
-        left = {m["name"]: m for m in receipt["left_out"]}
-        member = packed.get(name) or left[name]
-        rows.append(
-            (
-                name,
-                member["family"],
-                _count(teacher["parameters"]),
-                format_bytes(member["bytes"]),
-                _gap(teacher["gap_report_main"]),
-                _gap(teacher.get("gap_report_average")),
-                _gap(member["gap_float"]),
-                _gap(member["gap"]),
-                f"{member['weight']:.3f}" if name in packed else "out",
-            )
-        )
-    header = [
-        "member",
-        "family",
-        "params",
-        "bytes",
-        "teacher",
-        "averaged",
-        "student",
-        "8 bits",
-        "weight",
+    """The end of a run: every student from teacher to 8 bits, and the file that came of them.
+
+    The members' figures also go to `members.csv` in the run's folder, unrounded.
+    """
+    table = members_table(workspace, teachers, receipt)
+    with atomic_path(workspace.run.root / MEMBERS_NAME) as beside:
+        table.to_csv(beside, index=False)
+    formats = {"params": _count, "bytes": format_bytes, "weight": _weight}
+    columns = [
+        [formats.get(str(name), _text)(value) for value in column] for name, column in table.items()
     ]
-    _print(header, rows)
+    _print(list(map(str, table.columns)), list(zip(*columns, strict=True)))
     print(
         f"GAP on report: searched weights {receipt['gap']:.5f}, "
         f"flat mean {receipt['flat_gap']:.5f},\n"
@@ -87,6 +70,30 @@ def print_table(
     print(f"bytes {receipt['bytes']:,} of {receipt['budget_bytes']:,} ({share:.1%})")
     folder = workspace.run.root / BUNDLE_FOLDER
     print(f"bundle      {folder / BUNDLE_NAME}\nreceipt     {folder / RECEIPT_NAME}")
+
+
+def members_table(
+    workspace: Workspace, teachers: Mapping[str, Task], receipt: Mapping[str, Any]
+) -> pd.DataFrame:
+    """A row a student: size, and GAP on `report` at each step from its teacher twin to 8 bits."""
+    told = {member["name"]: member for member in [*receipt["members"], *receipt["left_out"]]}
+    rows = []
+    for name, student in students(workspace).items():
+        teacher, member = teachers[student.member].summary(), told[name]
+        rows.append(
+            {
+                "member": name,
+                "family": member["family"],
+                "params": teacher["parameters"],
+                "bytes": member["bytes"],
+                "teacher": teacher["gap_report_main"],
+                "averaged": teacher.get("gap_report_average"),
+                "student": member["gap_float"],
+                "8 bits": member["gap"],
+                "weight": member["weight"],
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _print(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -103,12 +110,19 @@ def _print(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(table)
 
 
-def _gap(value: float | None) -> str:
-    return "-" if value is None else f"{value:.5f}"
+def _text(value: Any) -> str:
+    """A name as it is, a score with five digits, a missing one as a dash."""
+    if isinstance(value, str):
+        return value
+    return "-" if value is None or value != value else f"{value:.5f}"
 
 
 def _count(value: int) -> str:
     return f"{value / 1e6:.2f}M" if value >= 10_000 else str(value)
+
+
+def _weight(value: float) -> str:
+    return f"{value:.3f}" if value > 0 else "out"
 
 
 def _proof(exact: bool) -> str:
