@@ -80,35 +80,48 @@ class Workspace:
             )
 
     @cached_property
-    def schema(self) -> Schema:
-        """What the shards hold, with label names where a vocabulary is given.
+    def sizes(self) -> Schema:
+        """The schema without the labels' names, for which no data has to be there yet.
 
         Raises:
             ConfigError: `data.schema` is not set.
-            records.DataError: the schema or the vocabulary is wrong.
+            records.DataError: the schema is wrong.
         """
-        data = self.config.data
-        if data.schema is None:
+        name = self.config.data.schema
+        if name is None:
             raise ConfigError(
                 "data.schema: not set; name yt8m_frame, yt8m_video, audioset or a YAML file of "
                 "your own, or choose an experiment=..."
             )
-        schema = load_schema(data.schema)
-        if data.vocabulary is None:
-            return schema
-        path = Path(data.vocabulary)
-        return with_vocabulary(schema, path if path.is_absolute() else self.data_root / path)
+        return load_schema(name)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """What the shards hold, with label names where a vocabulary is given.
+
+        Raises:
+            ConfigError: `data.schema` is not set, or `data.root` is no folder.
+            records.DataError: the schema or the vocabulary is wrong.
+        """
+        if self.config.data.vocabulary is None:
+            return self.sizes
+        return with_vocabulary(self.sizes, self.data_root / self.config.data.vocabulary)
 
     @property
     def data_root(self) -> Path:
         """The folder of the shards.
 
         Raises:
-            ConfigError: `data.root` is not set.
+            ConfigError: `data.root` is not set, or no folder.
         """
-        if self.config.data.root is None:
+        data = self.config.data
+        if data.root is None:
             raise ConfigError("data.root: not set; give the folder of the shards, data.root=/path")
-        return Path(self.config.data.root)
+        root = Path(data.root)
+        if not root.is_dir():
+            hint = "run stage=synthesize first" if data.generated else "give the shards' folder"
+            raise ConfigError(f"data.root: {root} is no folder; {hint}")
+        return root
 
     @cached_property
     def data(self) -> DataSource:
@@ -141,10 +154,12 @@ class Workspace:
                 "data.generated: false, this experiment reads shards of its own; "
                 "stage=synthesize is for experiment=demo"
             )
+        if data.root is None:
+            raise ConfigError("data.root: not set; give the folder to write to, data.root=/path")
         spec = DemoSpec(**vars(data.demo))
         with ProgressDisplay() as display:
             generate(
-                self.data_root,
+                Path(data.root),
                 spec,
                 lambda written, of: display.update(
                     JobProgress("synthesize", "done" if written == of else "running", written, of)
@@ -203,7 +218,7 @@ class Workspace:
             self.train_config(name)
             with torch.device("meta"):
                 registry.build(
-                    self.config.members[name].family, self.member_config(name), self.schema
+                    self.config.members[name].family, self.member_config(name), self.sizes
                 )
         for name, student in self.config.distill.students.items():
             self.train_config(student.member, (f"distill.students.{name}.train", student.train))

@@ -28,7 +28,7 @@ def plan(workspace: Workspace) -> dict[str, Any]:
     members: list[dict[str, Any]] = []
     for name, member in workspace.config.members.items():
         with torch.device("meta"):
-            model = build(member.family, workspace.member_config(name), workspace.schema)
+            model = build(member.family, workspace.member_config(name), workspace.sizes)
         members.append(
             {
                 "name": name,

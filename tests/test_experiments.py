@@ -56,8 +56,7 @@ def test_the_five_experiments_are_there() -> None:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiment_plans(name: str, tmp_path: Path) -> None:
-    # The vocabulary lies with the data, which a plan does not need.
-    config = experiment(name, f"outputs={tmp_path}", "data.vocabulary=null")
+    config = experiment(name, f"outputs={tmp_path}")
     validate(config)
     planned = plan(Workspace(config))
     assert planned == json.loads((tmp_path / config.run / "plan.json").read_text())
