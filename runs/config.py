@@ -12,11 +12,11 @@ from typing import Any, get_type_hints
 
 STAGES = {
     "synthesize": "generate the demonstration data set",
-    "plan": "write plan.json: parameters and bytes of every member, before anything is trained",
+    "plan": "write plan.json: parameters and bytes, before training",
     "teachers": "train every member on the labels, write its predictions",
-    "ensemble": "choose each family's teacher and search the weights of all teachers",
+    "ensemble": "choose each family's teacher, search the weights of all",
     "distill": "write soft targets, train the students on them",
-    "pack": "quantize the students, choose under the budget, write the bundle and its receipt",
+    "pack": "quantize, choose under the budget, write bundle and receipt",
     "predict": "bundle and shards to a submission file",
     "evaluate": "score a bundle on labeled shards",
     "all": "all of these in order, then the table",
