@@ -9,7 +9,7 @@ from families.device import autocast, choose_device
 from families.errors import FamilyError
 from families.gating import ContextGating
 from families.heads import Head, HeadConfig
-from families.inference import gap_of, predict, predict_split
+from families.inference import gap_of, labels_of, predict, predict_split
 from families.job import JOB_NAME, WEIGHTS_NAME, DataSource, Fold, MemberJob, predictions_name
 from families.netfv import NetFV, NetFVConfig
 from families.netvlad import NetVLAD, NetVLADConfig
@@ -69,6 +69,7 @@ __all__ = [
     "cross_entropy",
     "gap_of",
     "get",
+    "labels_of",
     "list_families",
     "model_bytes",
     "parameter_count",

@@ -49,8 +49,12 @@ def predict(job: MemberJob, model: nn.Module, split: Split) -> Predictions:
     )
 
 
-def gap_of(split: Split, predictions: Predictions) -> float:
-    """GAP@20 of predictions on a split."""
+def labels_of(split: Split) -> Labels:
+    """The true labels of a split, in its order: one pass over its records."""
     truth = read_truth(split)
-    labels = Labels(truth.offsets, truth.columns, split.schema.num_labels)
+    return Labels(truth.offsets, truth.columns, split.schema.num_labels)
+
+
+def gap_of(labels: Labels, predictions: Predictions) -> float:
+    """GAP@20 of predictions on the clips of `labels`."""
     return gap(labels, predictions.labels, predictions.log_odds)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from families import registry
 from families.checkpoint import CHECKPOINT_NAME
 from families.device import choose_device
-from families.inference import gap_of, predict
+from families.inference import gap_of, labels_of, predict
 from families.job import JOB_NAME, WEIGHTS_NAME, MemberJob, predictions_name
 from families.objective import Objective
 from families.size import model_bytes, parameter_count
@@ -108,14 +108,13 @@ def _keep_better(
     """Writes weights and predictions of the better phase, by GAP on `search` alone."""
     figures: dict[str, object] = {}
     kept, best = "main", -1.0
+    labels = {name: labels_of(split) for name, split in splits.items() if name != "fold"}
     for phase, weights in (("main", main), ("average", average)):
         if weights is None:
             continue
         model.load_state_dict(weights)
         predictions = {name: predict(job, model, split) for name, split in splits.items()}
-        scores = {
-            name: gap_of(splits[name], predictions[name]) for name in splits if name != "fold"
-        }
+        scores = {name: gap_of(labels[name], predictions[name]) for name in labels}
         figures |= {f"gap_{name}_{phase}": value for name, value in scores.items()}
         if scores["search"] > best:
             kept, best = phase, scores["search"]

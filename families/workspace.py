@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from families import registry
+from families.inference import labels_of
 from families.job import DataSource, Fold, MemberJob
 from metrics import Labels
 from records import (
@@ -24,7 +25,6 @@ from records import (
     check_disjoint,
     generate,
     load_schema,
-    read_truth,
     with_vocabulary,
 )
 from runs import Job, JobProgress, ProgressDisplay, Result, Run, RunError, Task, run_jobs
@@ -188,8 +188,7 @@ class Workspace:
 
     def labels(self, name: str) -> Labels:
         """The true labels of a split, in its order."""
-        truth = read_truth(self.split(name))
-        return Labels(truth.offsets, truth.columns, self.schema.num_labels)
+        return labels_of(self.split(name))
 
     def member_config(self, name: str) -> Any:
         """The family's config of a member, checked.

@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from families.size import CENTROIDS
 from quantize.container import container_bytes, read_container, write_container
 from quantize.errors import BundleError
 from quantize.manifest import Manifest, MemberEntry, from_text, make_manifest, to_text
 from quantize.member import QuantizedState
 from quantize.skeleton import check_shapes
-from quantize.uniform import CENTROIDS, Codes, check_finite
+from quantize.uniform import Codes, check_finite
 from records import Schema
 
 _METADATA_KEY = "onegig"

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from families import THRESHOLD
+from families.size import CENTROIDS
 from quantize.errors import BundleError
-from quantize.uniform import CENTROIDS, Codes, check_finite, dequantize, quantize
+from quantize.uniform import Codes, check_finite, dequantize, quantize
 
 
 @dataclass(frozen=True)

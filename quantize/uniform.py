@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from families.size import CENTROIDS
 from quantize.errors import BundleError
 
-CENTROIDS = 256
 # Values at a time: they stay in the cache, and a tensor of any size needs little beside itself.
 # One thread of numpy does it; threads that meet after every piece are slower on a busy machine.
 _CHUNK = 1 << 16

@@ -13,6 +13,7 @@ from families import (
     build,
     choose_device,
     gap_of,
+    labels_of,
     predict,
     predictions_name,
     run_worker,
@@ -36,10 +37,11 @@ def score_at_8_bits(folder: Path) -> None:
         for name, split in splits.items():
             predict(job, model, split).save(folder / predictions_name(name))
         report = Path(job.extra["folder"]) / predictions_name("report")
+        labels = labels_of(splits["report"])
         summary = {
             "bytes": state.tensor_bytes(),
-            "gap": gap_of(splits["report"], Predictions.load(folder / report.name)),
-            "gap_float": gap_of(splits["report"], Predictions.load(report)),
+            "gap": gap_of(labels, Predictions.load(folder / report.name)),
+            "gap_float": gap_of(labels, Predictions.load(report)),
         }
         task.finish([predictions_name(name) for name in splits], summary)
 
