@@ -49,16 +49,7 @@ def measure(clips: int = CLIPS, frames: int = FRAMES, repeats: int = REPEATS) ->
     """
     schema = load_schema("yt8m_frame")
     modules = make_modules(schema)
-    members = [
-        BundleMember(
-            name,
-            name,
-            families.config_to_dict(module.config),
-            1 / len(modules),
-            quantize_state(module.state_dict()),
-        )
-        for name, module in modules.items()
-    ]
+    members = make_members(modules)
     batch = make_batch(schema, clips, frames)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bundle.safetensors"
@@ -112,6 +103,20 @@ class _Redequantized:
 def make_modules(schema: Schema) -> dict[str, FamilyModule]:
     torch.manual_seed(0)
     return {name: families.build(name, config, schema).eval() for name, config in CONFIGS.items()}
+
+
+def make_members(modules: Mapping[str, FamilyModule]) -> list[BundleMember]:
+    """The modules, by family, as members of equal weight."""
+    return [
+        BundleMember(
+            name,
+            name,
+            families.config_to_dict(module.config),
+            1 / len(modules),
+            quantize_state(module.state_dict()),
+        )
+        for name, module in modules.items()
+    ]
 
 
 def make_batch(schema: Schema, clips: int, frames: int) -> Batch:

@@ -20,7 +20,6 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-import families
 from benchmarks.bundle_inference import (
     CLIPS,
     CONFIGS,
@@ -28,9 +27,10 @@ from benchmarks.bundle_inference import (
     REPEATS,
     best_times,
     make_batch,
+    make_members,
     make_modules,
 )
-from quantize import Bundle, BundleMember, quantize_state, read_bundle, write_bundle
+from quantize import Bundle, read_bundle, write_bundle
 from quantize.onnx_graph import onnx_bytes
 from records import Batch, load_schema
 
@@ -50,16 +50,7 @@ def measure(clips: int = CLIPS, frames: int = FRAMES, repeats: int = REPEATS) ->
     """
     schema = load_schema("yt8m_frame")
     modules = make_modules(schema)
-    members = [
-        BundleMember(
-            name,
-            name,
-            families.config_to_dict(module.config),
-            1 / len(modules),
-            quantize_state(module.state_dict()),
-        )
-        for name, module in modules.items()
-    ]
+    members = make_members(modules)
     batch = make_batch(schema, clips, frames)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bundle.safetensors"

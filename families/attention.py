@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from families.base import FamilyModule
 from families.batch_norm import MaskedBatchNorm
-from families.classifier import Classifier
+from families.classifier import classifier_of
 from families.config import require_at_least, require_share
 from families.heads import HeadConfig
 from families.perceptron import HiddenLayer, PerceptronConfig
@@ -101,13 +101,7 @@ class Attention(FamilyModule):
             # The classifier drops the units.
             layer = PerceptronConfig(norm="batch", dropout=0.0)
             self.hidden = HiddenLayer(width, config.hidden, layer)
-        self.classifier = Classifier(
-            config.hidden or width,
-            schema.num_labels,
-            head=config.head,
-            gating=config.gating,
-            dropout=config.dropout,
-        )
+        self.classifier = classifier_of(config, config.hidden or width, schema.num_labels)
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""

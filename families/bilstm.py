@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from families.base import FamilyModule
-from families.classifier import Classifier
+from families.classifier import classifier_of
 from families.config import require_at_least, require_share
 from families.heads import HeadConfig
 from families.recurrent import LastOutputs, dense_layer, state_of
@@ -55,13 +55,7 @@ class BiLSTM(FamilyModule):
         size = sum(stream.size for stream in self.streams)
         self.net = LastOutputs(size, config.hidden, layers=config.layers, bidirectional=True)
         self.dense = dense_layer(self.net.size, config.dense)
-        self.classifier = Classifier(
-            config.dense,
-            schema.num_labels,
-            head=config.head,
-            gating=config.gating,
-            dropout=config.dropout,
-        )
+        self.classifier = classifier_of(config, config.dense, schema.num_labels)
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from families.base import FamilyModule
-from families.classifier import Classifier
+from families.classifier import classifier_of
 from families.config import require_at_least, require_share
 from families.heads import HeadConfig
 from families.inputs import InputNorm
@@ -70,13 +70,7 @@ class Stage(nn.Module):
         if config.hidden:
             # The classifier drops the units.
             self.hidden = HiddenLayer(size, config.hidden, PerceptronConfig(dropout=0.0))
-        self.classifier = Classifier(
-            config.hidden or size,
-            num_labels,
-            head=config.head,
-            gating=config.gating,
-            dropout=config.dropout,
-        )
+        self.classifier = classifier_of(config, config.hidden or size, num_labels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, size) to log-odds (B, V), float32."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from torch import Tensor, nn
 
 from families.gating import ContextGating
@@ -31,3 +33,23 @@ class Classifier(nn.Module):
         """(B, H) to log-odds (B, V), float32."""
         log_odds: Tensor = self.head(self.dropout(self.gating(x)))
         return log_odds
+
+
+class ClassifierConfig(Protocol):
+    """The hyperparameters of a family whose classifier is the usual one."""
+
+    @property
+    def head(self) -> HeadConfig: ...
+
+    @property
+    def gating(self) -> bool: ...
+
+    @property
+    def dropout(self) -> float: ...
+
+
+def classifier_of(config: ClassifierConfig, size: int, num_labels: int) -> Classifier:
+    """The classifier behind a representation of `size` values, as the family's `config` has it."""
+    return Classifier(
+        size, num_labels, head=config.head, gating=config.gating, dropout=config.dropout
+    )

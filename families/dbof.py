@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from families.base import FamilyModule, share_of_clusters
 from families.batch_norm import MaskedBatchNorm
-from families.classifier import Classifier
+from families.classifier import classifier_of
 from families.config import require_at_least, require_share
 from families.heads import HeadConfig
 from families.pooling import (
@@ -160,13 +160,7 @@ class DBoF(FamilyModule):
             self.hidden = _bounded_layer(config.clusters, config.hidden)
         else:
             self.hidden = hidden_layer(self._add_bags(config), config.hidden, config.clusters)
-        self.classifier = Classifier(
-            config.hidden,
-            schema.num_labels,
-            head=config.head,
-            gating=config.gating,
-            dropout=config.dropout,
-        )
+        self.classifier = classifier_of(config, config.hidden, schema.num_labels)
 
     def _add_bags(self, config: DBoFConfig) -> int:
         """One bag a stream; the sum of their clusters."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from families.base import FamilyModule
 from families.batch_norm import MaskedBatchNorm
-from families.classifier import Classifier
+from families.classifier import classifier_of
 from families.config import require_at_least, require_share
 from families.errors import FamilyError
 from families.heads import HeadConfig
@@ -107,13 +107,7 @@ class DMRNet(FamilyModule):
         self.entrances = nn.ModuleList(fc_block(stream.size, config) for stream in self.streams)
         self.mappings = nn.Sequential(*(MergeAndRun(config, count) for _ in range(config.depth)))
         self.norm = MaskedBatchNorm(count * config.hidden)
-        self.classifier = Classifier(
-            count * config.hidden,
-            schema.num_labels,
-            head=config.head,
-            gating=config.gating,
-            dropout=config.dropout,
-        )
+        self.classifier = classifier_of(config, count * config.hidden, schema.num_labels)
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from families.base import FamilyModule
-from families.classifier import Classifier
+from families.classifier import classifier_of
 from families.config import require_share
 from families.errors import FamilyError
 from families.heads import HeadConfig
@@ -62,13 +62,7 @@ class Logistic(FamilyModule):
     def __init__(self, config: LogisticConfig, schema: Schema) -> None:
         super().__init__(config, schema)
         self.pooled = PooledClip(self.streams, pooling=config.pooling, norm=config.input_norm)
-        self.classifier = Classifier(
-            self.pooled.size,
-            schema.num_labels,
-            head=config.head,
-            gating=config.gating,
-            dropout=config.dropout,
-        )
+        self.classifier = classifier_of(config, self.pooled.size, schema.num_labels)
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""

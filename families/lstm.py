@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from families.base import FamilyModule
 from families.batch_norm import MaskedBatchNorm
-from families.classifier import Classifier
+from families.classifier import classifier_of
 from families.config import require_at_least, require_share
 from families.heads import HeadConfig
 from families.registry import register
@@ -82,13 +82,7 @@ class LSTM(FamilyModule):
             for stream in self.streams
         )
         self.steps = nn.ModuleList(FirstStep(stream.size, units) for stream in self.streams)
-        self.classifier = Classifier(
-            len(self.streams) * units,
-            schema.num_labels,
-            head=config.head,
-            gating=config.gating,
-            dropout=config.dropout,
-        )
+        self.classifier = classifier_of(config, len(self.streams) * units, schema.num_labels)
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""

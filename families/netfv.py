@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from families.base import FamilyModule, share_of_clusters
 from families.batch_norm import MaskedBatchNorm
-from families.classifier import Classifier
+from families.classifier import classifier_of
 from families.config import require_at_least, require_share
 from families.heads import HeadConfig
 from families.pooling import SoftAssignment, hidden_layer, unit_length, weighted_sums
@@ -100,13 +100,7 @@ class NetFV(FamilyModule):
         )
         width = sum(2 * s.size * count for s, count in zip(self.streams, clusters, strict=True))
         self.hidden = hidden_layer(width, config.hidden, clusters[0])
-        self.classifier = Classifier(
-            config.hidden,
-            schema.num_labels,
-            head=config.head,
-            gating=config.gating,
-            dropout=config.dropout,
-        )
+        self.classifier = classifier_of(config, config.hidden, schema.num_labels)
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from families.base import FamilyModule
-from families.classifier import Classifier
+from families.classifier import classifier_of
 from families.config import require_at_least, require_share
 from families.fo_pooling import fo_pooling
 from families.heads import HeadConfig
@@ -154,13 +154,7 @@ class QRNN(FamilyModule):
         )
         self.below = nn.ModuleList(below)
         self.top = top
-        self.classifier = Classifier(
-            outputs,
-            schema.num_labels,
-            head=config.head,
-            gating=config.gating,
-            dropout=config.dropout,
-        )
+        self.classifier = classifier_of(config, outputs, schema.num_labels)
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""

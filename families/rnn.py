@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from families.base import FamilyModule
 from families.batch_norm import MaskedBatchNorm
-from families.classifier import Classifier
+from families.classifier import classifier_of
 from families.config import require_at_least, require_share
 from families.errors import FamilyError
 from families.heads import HeadConfig
@@ -131,13 +131,7 @@ class RNN(FamilyModule):
                 self.entrances.append(ProjectedFrames(size))
                 self.nets.append(BidirectionalNet(size, units, config.cell))
             width = sum(widths)
-        self.classifier = Classifier(
-            width,
-            schema.num_labels,
-            head=config.head,
-            gating=config.gating,
-            dropout=config.dropout,
-        )
+        self.classifier = classifier_of(config, width, schema.num_labels)
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""

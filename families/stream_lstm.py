@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from families.base import FamilyModule
-from families.classifier import Classifier
+from families.classifier import classifier_of
 from families.config import require_at_least, require_share
 from families.heads import HeadConfig
 from families.recurrent import LastOutputs, dense_layer, state_of
@@ -74,13 +74,7 @@ class StreamLSTM(FamilyModule):
             StreamBranch(size, units, bidirectional=config.bidirectional)
             for size, units in zip(sizes, widths, strict=True)
         )
-        self.classifier = Classifier(
-            sum(widths),
-            schema.num_labels,
-            head=config.head,
-            gating=config.gating,
-            dropout=config.dropout,
-        )
+        self.classifier = classifier_of(config, sum(widths), schema.num_labels)
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""

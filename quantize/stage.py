@@ -36,7 +36,8 @@ class Packed:
 
     Attributes:
         receipt: of the bundle.
-        curve: the best bundle for every number of bytes; the packed one is on it.
+        curve: the best bundle for every number of bytes; the packed one is on it, unless it is a
+            flat mean that a smaller bundle beats.
         sensitivity: a row a student and recipe; see `Catalogue.sensitivity`.
     """
 

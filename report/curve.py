@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from quantize import Packed, Solution, curve_rows, format_bytes
 from runs import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CURVE_NAME = "curve.csv"
 PICTURE_NAME = "curve.png"
@@ -43,6 +44,10 @@ def write_curve(folder: Path, packed: Packed) -> None:
 
 def draw_curve(packed: Packed) -> Figure:
     """GAP on `search` against bytes: the curve, uniform 8 bits, and the bundle that was packed."""
+    # Here, and not above: its import takes a third of a second, and most commands draw nothing.
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.subplots()
@@ -74,6 +79,8 @@ def draw_curve(packed: Packed) -> Figure:
 
 
 def _name_axes(axes: Axes, curve: Sequence[Solution]) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(int(value))))
