@@ -2,14 +2,17 @@
 
     python -m benchmarks.precisions outputs/yt8m_video
 
-Each student of the run is quantized at every precision, and scored with the weights that come back
-on `search` and `report` together: nothing is chosen here, and more clips tell more. Bytes are those
-of all its tensors, as shares of float32; the loss is of GAP, against the float32 weights.
+Each student of the run is quantized at every precision and predicts with the weights that come
+back, on `search` and `report` together: nothing is chosen here, and more clips tell more. Beside
+single students stands the bundle of them all: the exact bytes of its file, and the GAP of the flat
+mean.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,78 +20,136 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 
-from families import JOB_NAME, WEIGHTS_NAME, build, choose_device, labels_of, load_job, predict
-from metrics import Labels, gap
-from quantize import PRECISIONS, MemberLayout, quantize_state
+from ensemble import WeightedScorer
+from families import (
+    JOB_NAME,
+    WEIGHTS_NAME,
+    MemberJob,
+    build,
+    choose_device,
+    gap_of,
+    labels_of,
+    load_job,
+    predict,
+)
+from families.size import THRESHOLD
+from metrics import Labels
+from quantize import PRECISIONS, MemberLayout, bundle_bytes, quantize_state
 from quantize.precision import FLOAT32
+from runs import Predictions
+
+BUNDLE = "all in a bundle"  # stands where rows of single students have the student's name
+SPLITS = ("search", "report")
+_FIELDS = ("ids", "labels", "log_odds", "left_out", "tail")
 
 
-def measure(run: Path) -> pd.DataFrame:
-    """A row a student and precision: `student`, `precision`, `bytes`, `compressed`, `gap`.
+@dataclass(frozen=True)
+class Stored:
+    """A student at one precision.
+
+    Attributes:
+        student: Its name.
+        precision: The precision's name.
+        plain: Its tensors in a file.
+        compressed: The same with entropy coding.
+        predictions: With the weights as they come back, on all of `SPLITS`.
+    """
+
+    student: str
+    precision: str
+    plain: MemberLayout
+    compressed: MemberLayout
+    predictions: Predictions
+
+
+def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
+    """A row a precision and student, or `BUNDLE`: `bytes`, `compressed`, `gap`.
 
     Args:
-        run: folder of a run whose students are trained.
+        run: Folder of a run whose students are trained.
+        threshold: Elements up to which a tensor stays float32.
     """
-    rows = []
-    for path in sorted(run.glob(f"students/*/{JOB_NAME}")):
-        rows += _measure_student(path.parent)
+    jobs = {
+        path.parent: load_job(path.parent) for path in sorted(run.glob(f"students/*/{JOB_NAME}"))
+    }
+    first = next(iter(jobs.values()))
+    labels = _joined_labels([labels_of(first.data.open(split)) for split in SPLITS])
+    stored = [one for folder, job in jobs.items() for one in _store(folder, job, threshold)]
+    rows = [
+        {
+            "precision": one.precision,
+            "student": one.student,
+            "bytes": one.plain.tensor_bytes(),
+            "compressed": one.compressed.tensor_bytes(),
+            "gap": gap_of(labels, one.predictions),
+        }
+        for one in stored
+    ]
+    for precision in PRECISIONS:
+        members = [one for one in stored if one.precision == precision]
+        scorer = WeightedScorer([one.predictions for one in members], labels)
+        flat = np.full((1, len(members)), 1 / len(members))
+        rows.append(
+            {
+                "precision": precision,
+                "student": BUNDLE,
+                "bytes": bundle_bytes(first.data.schema, [one.plain for one in members], {}),
+                "compressed": bundle_bytes(
+                    first.data.schema, [one.compressed for one in members], {}
+                ),
+                "gap": float(scorer.gap(flat).gap[0]),
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def _measure_student(folder: Path) -> list[dict[str, object]]:
-    job = load_job(folder)
+def _store(folder: Path, job: MemberJob, threshold: int) -> Iterator[Stored]:
     state = load_file(folder / WEIGHTS_NAME)
     model = build(job.family, job.config, job.data.schema).to(choose_device(job.device))
-    splits = [job.data.open(name) for name in ("search", "report")]
-    rows = []
+    splits = [job.data.open(name) for name in SPLITS]
     for precision in PRECISIONS:
-        quantized = quantize_state(state, precision=precision)
+        quantized = quantize_state(state, threshold, precision)
         model.load_state_dict(quantized.dequantize())
-        sizes = [
-            MemberLayout.of(folder.name, job.family, job.config, quantized, entropy).tensor_bytes()
+        plain, compressed = (
+            MemberLayout.of(folder.name, job.family, job.config, quantized, entropy)
             for entropy in (False, True)
-        ]
-        predictions = [predict(job, model, split) for split in splits]
-        rows.append(
-            {
-                "student": folder.name,
-                "precision": precision,
-                "bytes": sizes[0],
-                "compressed": sizes[1],
-                "gap": _joined_gap(
-                    [labels_of(split) for split in splits],
-                    np.concatenate([one.labels for one in predictions]),
-                    np.concatenate([one.log_odds for one in predictions]),
-                ),
-            }
         )
-    return rows
+        found = _joined([predict(job, model, split) for split in splits])
+        yield Stored(folder.name, precision, plain, compressed, found)
 
 
-def _joined_gap(labels: list[Labels], top_labels: np.ndarray, log_odds: np.ndarray) -> float:
-    starts = np.cumsum([0, *(len(one.columns) for one in labels[:-1])])
-    offsets = [one.offsets[1:] + start for one, start in zip(labels, starts, strict=True)]
-    columns = np.concatenate([one.columns for one in labels])
-    joined = Labels(np.concatenate([[0], *offsets]), columns, labels[0].num_labels)
-    return gap(joined, top_labels, log_odds)
+def _joined(parts: list[Predictions]) -> Predictions:
+    arrays = {name: np.concatenate([getattr(one, name) for one in parts]) for name in _FIELDS}
+    return Predictions(**arrays, num_labels=parts[0].num_labels)
+
+
+def _joined_labels(parts: list[Labels]) -> Labels:
+    starts = np.cumsum([0, *(len(one) for one in parts)])
+    rows = [one.rows + start for one, start in zip(parts, starts[:-1], strict=True)]
+    columns = np.concatenate([one.columns for one in parts])
+    return Labels.from_pairs(np.concatenate(rows), columns, int(starts[-1]), parts[0].num_labels)
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
-    """By precision: shares of float32 over all students, mean and greatest loss of GAP."""
+    """By precision: the bundle's shares of float32 and its loss, the students' mean and worst."""
     whole = table[table["precision"] == FLOAT32].set_index("student")
+    of_float32 = table["student"].map(whole["bytes"])
     table = table.assign(
+        share=table["bytes"] / of_float32,
+        compressed_share=table["compressed"] / of_float32,
         loss=table["student"].map(whole["gap"]) - table["gap"],
-        share=table["bytes"] / whole["bytes"].sum(),
-        compressed_share=table["compressed"] / whole["bytes"].sum(),
     )
-    groups = table.groupby("precision", sort=False)
+    bundle = table[table["student"] == BUNDLE].set_index("precision")
+    losses = table[table["student"] != BUNDLE].groupby("precision")["loss"]
     return pd.DataFrame(
         {
-            "of float32": groups["share"].sum(),
-            "compressed": groups["compressed_share"].sum(),
-            "mean loss": groups["loss"].mean(),
-            "most": groups["loss"].max(),
-        }
+            "of float32": bundle["share"],
+            "compressed": bundle["compressed_share"],
+            "loss": bundle["loss"],
+            "mean loss": losses.mean(),
+            "most": losses.max(),
+        },
+        index=bundle.index,
     )
 
 
@@ -97,10 +158,12 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit("usage: python -m benchmarks.precisions outputs/RUN")
     table = summarize(measure(Path(sys.argv[1])))
-    print(f"{'precision':10} {'of float32':>10} {'compressed':>10} {'mean loss':>10} {'most':>10}")
+    print("            file's bytes           loss of GAP")
+    print("precision of float32 compressed    bundle  students    the most")
     for name, row in table.iterrows():
         shares = f"{row['of float32']:10.4f} {row['compressed']:10.4f}"
-        print(f"{name:10} {shares} {row['mean loss']:10.6f} {row['most']:10.6f}")
+        losses = f"{row['loss']:9.5f} {row['mean loss']:9.5f} {row['most']:11.5f}"
+        print(f"{name:9} {shares} {losses}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.precisions import BUNDLE, measure, summarize
+from metrics import Labels, gap
+from quantize import PRECISIONS
+from records import SplitSpec, open_split, read_truth
+from runs import Predictions
+from tests.conftest import SMALL_MEANS
+from tests.line import Line, means_line
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
+    return means_line(tmp_path_factory.getbasetemp())
+
+
+def test_every_precision_is_measured_on_both_splits(line: Line) -> None:
+    table = measure(line.run, threshold=30)
+    assert len(table) == 2 * len(PRECISIONS)
+    single = table[table["precision"] == "float32"].set_index("student")["gap"]
+    wanted = pytest.approx(gap_on_both(line), abs=1e-6)
+    assert single.to_dict() == {"plain": wanted, BUNDLE: wanted}
+
+    summary = summarize(table)
+    assert list(summary.index) == list(PRECISIONS)
+    assert summary.loc["float32", "of float32"] == 1
+    assert (summary.loc["float32", ["loss", "mean loss", "most"]] == 0).all()
+    assert 0.5 < summary.loc["float16", "of float32"] < 1
+
+
+def gap_on_both(line: Line) -> float:
+    """What the student scores on the clips of both splits, from what its training stored."""
+    truth: list[list[int]] = []
+    scores = []
+    for name in ("search", "report"):
+        spec = SplitSpec(f"{name}-*.tfrecord")
+        labels = read_truth(open_split(line.data, name, spec, SMALL_MEANS, cache=None))
+        truth += [part.tolist() for part in np.split(labels.columns, labels.offsets[1:-1])]
+        stored = Predictions.load(line.run / f"students/plain/predictions-{name}.safetensors")
+        scores.append(stored.to_dense())
+    return gap(Labels.from_lists(truth, SMALL_MEANS.num_labels), None, np.concatenate(scores))
