@@ -79,11 +79,13 @@ def draw_curve(packed: Packed) -> Figure:
 
 
 def _name_axes(axes: Axes, curve: Sequence[Solution]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(int(value))))
+    low, high = axes.get_xlim()
+    # More names than these would run into each other.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 60 * low else (1, 3)))
+    axes.xaxis.set_major_formatter(EngFormatter("B"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("bytes of the file")
     axes.set_ylabel("GAP on search")
