@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ensemble.errors import EnsembleError
+from ensemble.evenness import entropy, nat_on
 from ensemble.mixing import mix
 from ensemble.scorer import GapResult, WeightedScorer
 from ensemble.search import SearchResult, search_weights
@@ -18,6 +19,8 @@ __all__ = [
     "WeightedScorer",
     "best_combination",
     "choose_teachers",
+    "entropy",
     "mix",
+    "nat_on",
     "search_weights",
 ]

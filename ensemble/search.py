@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 
 from ensemble.errors import EnsembleError
+from ensemble.evenness import entropy
 from ensemble.scorer import WeightedScorer
 
 BATCH = 64  # weightings that are scored at a time
@@ -29,9 +30,7 @@ class SearchResult:
         flat_gap: GAP@k of the flat mean.
         trials: How many weightings were scored, the flat mean among them.
         method: "random", "greedy", "optuna" or "flat".
-        history: (trials,) the score of every trial, in order; the first is the flat mean.
-        weightings: (trials, M) the weights of every trial.
-        drawn: How many trials, the first, were set without regard to the score of any other.
+        history: (trials,) what was maximised, of every trial in order; the first is the flat mean.
     """
 
     weights: np.ndarray
@@ -41,38 +40,38 @@ class SearchResult:
     trials: int
     method: str
     history: np.ndarray
-    weightings: np.ndarray
-    drawn: int
 
 
 class _Trials:
     """Keeps count of what was scored and remembers the first of the best."""
 
-    def __init__(self, scorer: WeightedScorer, limit: int) -> None:
+    def __init__(self, scorer: WeightedScorer, limit: int, nat: float) -> None:
         self.scorer = scorer
         self.limit = limit
         self.history: list[float] = []
-        self.weightings: list[np.ndarray] = []
         self.best = np.full(scorer.num_members, 1 / scorer.num_members)
-        self.best_gap = -np.inf
+        self.best_gap = 0.0
         self.best_exact = False
+        self._nat = nat
+        self._best_score = -np.inf
         self.score(self.best[None])
-        self.drawn = 1
+        self.flat_gap = self.best_gap
 
     @property
     def left(self) -> int:
         return self.limit - len(self.history)
 
     def score(self, weights: np.ndarray) -> np.ndarray:
-        """GAP (W,) of weightings (W, M)."""
+        """What is maximised (W,), of weightings (W, M)."""
         result = self.scorer.gap(weights)
-        self.history.extend(result.gap.tolist())
-        self.weightings.extend(weights)
-        top = int(result.gap.argmax())
-        if result.gap[top] > self.best_gap:
+        scores = result.gap + self._nat * entropy(weights)
+        self.history.extend(scores.tolist())
+        top = int(scores.argmax())
+        if scores[top] > self._best_score:
             self.best, self.best_gap = weights[top], float(result.gap[top])
             self.best_exact = bool(result.exact[top])
-        return result.gap
+            self._best_score = float(scores[top])
+        return scores
 
 
 def search_weights(
@@ -82,6 +81,7 @@ def search_weights(
     trials: int = 1000,
     seed: int = 0,
     start: np.ndarray | None = None,
+    nat: float = 0.0,
 ) -> SearchResult:
     """Searches for the weights with the best GAP; the flat mean is always the first trial.
 
@@ -97,6 +97,7 @@ def search_weights(
         trials: How many weightings may be scored; greedy stops within that number.
         seed: The same seed finds the same weights.
         start: (M,) weights that are known to be good: the second trial.
+        nat: The GAP that a nat of entropy of the weights is worth; see `ensemble.evenness`.
 
     Raises:
         EnsembleError: The method is unknown, or trials is less than 1.
@@ -105,22 +106,19 @@ def search_weights(
         raise EnsembleError(f"method = {method!r}, but must be one of {', '.join(METHODS)}")
     if trials < 1:
         raise EnsembleError(f"trials = {trials}, but at least one is needed")
-    state = _Trials(scorer, trials)
+    state = _Trials(scorer, trials, nat)
     if scorer.num_members > 1:
         if start is not None and state.left:
             state.score(start[None])
-            state.drawn = 2
         METHODS[method](state, np.random.default_rng(seed))
     return SearchResult(
         weights=state.best / state.best.sum(),
         gap=state.best_gap,
         exact=state.best_exact,
-        flat_gap=state.history[0],
+        flat_gap=state.flat_gap,
         trials=len(state.history),
         method=method,
         history=np.array(state.history),
-        weightings=np.stack(state.weightings),
-        drawn=state.drawn,
     )
 
 
@@ -133,7 +131,6 @@ def _random(state: _Trials, generator: np.random.Generator) -> None:
         concentration = np.exp(generator.uniform(np.log(SPARSEST), np.log(members + 1), count))
         state.score(_dirichlet(generator, np.outer(concentration, np.ones(members))))
         first -= count
-    state.drawn = len(state.history)
     total = state.left
     while state.left > 0:
         progress = 1 - state.left / total

@@ -19,7 +19,7 @@ class Baseline:
     """The best bundle with every member at `uniform8`, under one budget after another.
 
     All members go in if they fit. Otherwise, with up to ten that fit alone, it is the subset with
-    the best flat mean; with more, those that cost the least GAP a byte are dropped until the rest
+    the best flat mean; with more, those that cost the least a byte are dropped until the rest
     fits. What still finds room is added.
 
     Args:
@@ -32,7 +32,7 @@ class Baseline:
         self._problem = problem
         self._trials = trials
         self._seed = seed
-        self._gaps: dict[Choice, float] = {}
+        self._scores: dict[Choice, float] = {}
         self._solutions: dict[Choice, Solution] = {}
 
     def under(self, budget: int) -> Solution | None:
@@ -63,21 +63,21 @@ class Baseline:
             if self._problem.size(subset) <= budget
         ]
         self._score(subsets)
-        return self._filled(max(subsets, key=lambda one: self._gaps[one]), everyone, budget)
+        return self._filled(max(subsets, key=lambda one: self._scores[one]), everyone, budget)
 
     def _dropped(self, everyone: Choice, budget: int) -> Choice:
         choice, problem = everyone, self._problem
         while problem.size(choice) > budget:
             rests = [_without(choice, number) for number in choice]
             self._score([choice, *rests])
-            here, size = self._gaps[choice], problem.size(choice)
+            here, size = self._scores[choice], problem.size(choice)
             choice = min(
-                rests, key=lambda rest: _price(here - self._gaps[rest], size - problem.size(rest))
+                rests, key=lambda rest: _price(here - self._scores[rest], size - problem.size(rest))
             )
         return choice
 
     def _filled(self, choice: Choice, everyone: Choice, budget: int) -> Choice:
-        """Adds the member that leads to the best GAP as long as one fits."""
+        """Adds the member that leads to the best score as long as one fits."""
         while True:
             larger = [
                 tuple(sorted((*choice, number))) for number in everyone if number not in choice
@@ -86,19 +86,19 @@ class Baseline:
             if not larger:
                 return choice
             self._score(larger)
-            choice = max(larger, key=lambda one: self._gaps[one])
+            choice = max(larger, key=lambda one: self._scores[one])
 
     def _score(self, choices: Iterable[Choice]) -> None:
         """Flat means, each scored once."""
-        new = [choice for choice in dict.fromkeys(choices) if choice not in self._gaps]
+        new = [choice for choice in dict.fromkeys(choices) if choice not in self._scores]
         if new:
             rows = np.stack([flat_row(choice, len(self._problem.options)) for choice in new])
-            gaps = self._problem.scorer.gap(rows).gap
-            self._gaps.update(zip(new, gaps.tolist(), strict=True))
+            scores = self._problem.scores(rows)
+            self._scores.update(zip(new, scores.tolist(), strict=True))
 
 
 def _price(loss: float, freed: int) -> float:
-    """GAP lost a byte freed; where dropping helps, the gain, so that the greatest gain leads."""
+    """What is lost a byte freed; where dropping helps, the gain: the greatest leads."""
     return loss / max(freed, 1) if loss > 0 else loss
 
 

@@ -37,8 +37,8 @@ def curve(
         points: Budgets, without the natural sizes.
 
     Returns:
-        Bundles with strictly rising bytes and strictly rising GAP on `search`. The first is the
-        smallest bundle that there can be.
+        Bundles with strictly rising bytes, GAP on `search` and score. The first is the smallest
+        bundle that there can be.
     """
     solver = Solver(problem, method, trials=max(1, trials // 2), seed=seed)
     found = natural_solutions(problem)
@@ -49,10 +49,10 @@ def curve(
 
 
 def front(solutions: Iterable[Solution]) -> tuple[Solution, ...]:
-    """Those that no other beats with as few bytes: bytes and GAP rise strictly."""
+    """From small to large, each that has more GAP and a better score than all before it."""
     kept: list[Solution] = []
-    for one in sorted(solutions, key=lambda one: (one.size, -one.gap)):
-        if not kept or one.gap > kept[-1].gap:
+    for one in sorted(solutions, key=lambda one: (one.size, -one.score)):
+        if not kept or (one.gap > kept[-1].gap and one.score > kept[-1].score):
             kept.append(one)
     return tuple(kept)
 
@@ -74,7 +74,7 @@ def best_under(solutions: Sequence[Solution], budget: int) -> Solution:
 
 
 def curve_rows(solutions: Sequence[Solution]) -> list[dict[str, Any]]:
-    """A curve as a table: `bytes`, `gap`, `flat_gap`, `members`, `precisions`, `weights`.
+    """A curve as a table: `bytes`, `gap`, `score`, `flat_gap`, `members`, `precisions`, `weights`.
 
     The last three are lists in the same order.
     """
@@ -82,6 +82,7 @@ def curve_rows(solutions: Sequence[Solution]) -> list[dict[str, Any]]:
         {
             "bytes": one.size,
             "gap": one.gap,
+            "score": one.score,
             "flat_gap": one.flat_gap,
             "members": list(one.choice),
             "precisions": list(one.choice.values()),

@@ -37,15 +37,13 @@ def brute_force(problem: Problem, budget: int, *, trials: int = 1, seed: int = 0
             (problem.solution(one.row, one.trials, "brute force") for one in weighed), key=better
         )
     everything = list(choices(problem))
-    gaps = np.concatenate(
+    scores = np.concatenate(
         [
-            problem.scorer.gap(
-                np.stack([flat_row(choice, len(problem.options)) for choice in block])
-            ).gap
+            problem.scores(np.stack([flat_row(choice, len(problem.options)) for choice in block]))
             for block in _blocks(everything)
         ]
     )
-    for place in np.argsort(-gaps, kind="stable").tolist():
+    for place in np.argsort(-scores, kind="stable").tolist():
         if problem.size(everything[place]) <= budget:
             row = flat_row(everything[place], len(problem.options))
             return problem.solution(row, len(everything), "brute force")

@@ -3,6 +3,8 @@
 Which members go into the file, each at which precision and with which weight? A state of the
 search is one row of weights over all options, at most one option a member: what is above 0 is in
 the file. So one scorer over all options scores membership, precision and weights alike.
+
+What is maximised, the score, is GAP on `search` and a little for evenness: see `ensemble.evenness`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ensemble import WeightedScorer
+from ensemble import WeightedScorer, entropy, nat_on
 from metrics import Labels
 from quantize.budget import format_bytes
 from quantize.errors import BudgetError
@@ -49,6 +51,7 @@ class Solution:
         weights: By member, in the same order, above 0, summing to 1.
         size: Bytes of the finished file.
         gap: GAP on `search` with these weights.
+        score: What was maximised: that, and what the evenness of the weights is worth.
         flat_gap: GAP on `search` of the flat mean of the same choice.
         exact: Whether `gap` is proven, and not a bound; see `WeightedScorer`.
         trials: Weightings that were scored to find it.
@@ -59,6 +62,7 @@ class Solution:
     weights: dict[str, float]
     size: int
     gap: float
+    score: float
     flat_gap: float
     exact: bool
     trials: int
@@ -98,6 +102,7 @@ class Problem:
         self.member_of = np.array([self.members.index(one.member) for one in self.options])
         self.labels = labels
         self.mix = mix
+        self.nat = nat_on(len(labels))
         self._size = size
         self._sizes: dict[Choice, int] = {}
         self._scorers: dict[Choice, WeightedScorer] = {}
@@ -108,6 +113,10 @@ class Problem:
         return WeightedScorer(
             [option.predictions for option in self.options], self.labels, mix=self.mix
         )
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """What is maximised (W,), of rows of weights (W, options)."""
+        return self.scorer.gap(rows).gap + self.nat * entropy(rows)
 
     @cached_property
     def alone(self) -> np.ndarray:
@@ -168,12 +177,14 @@ class Problem:
         weights = row[list(choice)] / row.sum()
         scorer = self.scorer_of(choice)
         found = scorer.gap(weights[None])
+        gap = float(found.gap[0])
         named = self.named(choice)
         return Solution(
             choice=named,
             weights=dict(zip(named, weights.tolist(), strict=True)),
             size=self.size(choice),
-            gap=float(found.gap[0]),
+            gap=gap,
+            score=gap + self.nat * float(entropy(weights[None])[0]),
             flat_gap=float(scorer.gap(np.full((1, len(choice)), 1 / len(choice))).gap[0]),
             exact=bool(found.exact[0]),
             trials=trials,
@@ -212,5 +223,5 @@ def flat_row(choice: Choice, options: int) -> np.ndarray:
 
 
 def better(solution: Solution) -> tuple[float, int]:
-    """What to rank solutions by: GAP first; of equals, the smaller file leads."""
-    return solution.gap, -solution.size
+    """What to rank solutions by: their score; of equals, the smaller file leads."""
+    return solution.score, -solution.size

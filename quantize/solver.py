@@ -47,19 +47,19 @@ class Race:
         return self.limit - self.trials
 
     def score(self, rows: Sequence[np.ndarray]) -> np.ndarray:
-        """GAP (W,) of as many of the rows as are left."""
+        """What is maximised (W,), of as many of the rows as are left."""
         if not rows[: self.left]:
             return np.zeros(0)
         block = np.stack(rows[: self.left])
         if self.flat:
             block = (block > 0) / (block > 0).sum(axis=1, keepdims=True)
-        gaps = self.problem.scorer.gap(block).gap
+        scores = self.problem.scores(block)
         self.trials += len(block)
-        for row, gap in zip(block, gaps.tolist(), strict=True):
+        for row, score in zip(block, scores.tolist(), strict=True):
             choice = choice_of(row)
-            if choice not in self._leaders or gap > self._leaders[choice][0]:
-                self._leaders[choice] = gap, row
-        return gaps
+            if choice not in self._leaders or score > self._leaders[choice][0]:
+                self._leaders[choice] = score, row
+        return scores
 
     def fits(self, choice: Choice) -> bool:
         """By its exact bytes."""
@@ -67,10 +67,10 @@ class Race:
 
     def best(self, count: int) -> list[np.ndarray]:
         """The best weights of the best choices that fit; of equal choices, the smaller first."""
-        gaps = np.array([gap for gap, _ in self._leaders.values()])
+        scores = np.array([score for score, _ in self._leaders.values()])
         rows = np.stack([row for _, row in self._leaders.values()])
         found: list[np.ndarray] = []
-        for place in np.lexsort((self.problem.estimate(rows), -gaps)).tolist():
+        for place in np.lexsort((self.problem.estimate(rows), -scores)).tolist():
             if self.fits(choice_of(rows[place])):
                 found.append(rows[place])
             if len(found) == count:
@@ -83,7 +83,7 @@ class Solver:
 
     "random", as the winners searched (Skalic & Austin 2018), extended to precisions and members:
     some trials draw bundles that fit, from few members to many; the others vary the best so far.
-    "greedy": from nothing, the change with the most GAP a byte, then swaps that gain.
+    "greedy": from nothing, the change that gains most a byte, then swaps that gain.
     "optuna": a seeded TPE study, in which what does not fit is cut down until it does, and greedy
     steps from the best that it finds. "flat": no search, but the flat mean of the baseline, all
     members at `uniform8` if they fit, with no choice that a small `search` could mislead; where no
@@ -126,8 +126,8 @@ class Solver:
 
         Args:
             budget: Bytes of the finished file, which it never passes.
-            known: Solutions of the same problem, of any size. The result of a search is at least as
-                good as those that fit.
+            known: Solutions of the same problem, of any size. The result of a search has at least
+                the GAP of each that fits.
 
         Raises:
             BudgetError: No member fits alone.
@@ -138,7 +138,9 @@ class Solver:
         baseline = self.baseline(budget)
         if self._flat and baseline is not None:
             return baseline
-        held = [one for one in [baseline, *known] if one is not None and one.size <= budget]
+        held = [one for one in known if one.size <= budget]
+        promised = max((one.gap for one in held), default=0.0)
+        held += [] if baseline is None else [baseline]
         generator = np.random.default_rng(self._seed)
         moves = Moves(problem, budget, generator)
         race = Race(problem, budget, max(1, self._trials // 2), self._flat)
@@ -149,7 +151,7 @@ class Solver:
         found = [weigh(problem, row, trials, self._seed) for row in leaders]
         spent = race.trials + sum(one.trials for one in found)
         solutions = [problem.solution(one.row, spent, self.method) for one in found]
-        return max([*solutions, *held], key=better)
+        return max((one for one in [*solutions, *held] if one.gap >= promised), key=better)
 
     def _start(self, race: Race, moves: Moves, known: Sequence[Solution]) -> None:
         """Single members, and what is known, cut to the budget."""
@@ -197,18 +199,18 @@ def _greedy(race: Race, moves: Moves, generator: np.random.Generator) -> None:
     _climb(race, np.zeros(len(race.problem.options)), 0.0, generator)
 
 
-def _climb(race: Race, row: np.ndarray, gap: float, generator: np.random.Generator) -> None:
-    """Takes the single step with the most GAP a byte, or a swap, as long as one gains."""
+def _climb(race: Race, row: np.ndarray, score: float, generator: np.random.Generator) -> None:
+    """Takes the single step that gains most a byte, or a swap, as long as one gains."""
     while race.left:
-        found = _best_step(race, row, gap, _steps(race.problem, row), by_byte=True)
-        found = found or _best_swap(race, row, gap, generator)
+        found = _best_step(race, row, score, _steps(race.problem, row), by_byte=True)
+        found = found or _best_swap(race, row, score, generator)
         if found is None:
             return
-        row, gap = _reweighed(race, *found, generator)
+        row, score = _reweighed(race, *found, generator)
 
 
 def _best_swap(
-    race: Race, row: np.ndarray, gap: float, generator: np.random.Generator
+    race: Race, row: np.ndarray, score: float, generator: np.random.Generator
 ) -> tuple[np.ndarray, float] | None:
     """The best of some double steps, one of which may put a member in the place of another."""
     problem = race.problem
@@ -219,43 +221,43 @@ def _best_swap(
         if not race.left:
             return None
         some = [swaps[place] for place in order[start : start + SWAPS]]
-        found = _best_step(race, row, gap, some, by_byte=False)
+        found = _best_step(race, row, score, some, by_byte=False)
         if found is not None:
             return found
     return None
 
 
 def _best_step(
-    race: Race, row: np.ndarray, gap: float, steps: Sequence[np.ndarray], *, by_byte: bool
+    race: Race, row: np.ndarray, score: float, steps: Sequence[np.ndarray], *, by_byte: bool
 ) -> tuple[np.ndarray, float] | None:
     """The step that gains most and fits; None where none gains."""
     if not steps:
         return None
     bytes_of = race.problem.estimate(np.stack([row, *steps]))
     fitting = np.flatnonzero(bytes_of[1:] <= race.budget)[: race.left].tolist()
-    gains = race.score([steps[place] for place in fitting]) - gap
+    gains = race.score([steps[place] for place in fitting]) - score
     grown = bytes_of[1:][fitting] - bytes_of[0]
     # What gains and frees bytes comes before all that costs bytes.
     price = np.maximum(grown, 1) if by_byte else np.ones(len(fitting))
     for place in np.argsort(-gains / price, kind="stable").tolist():
         step = steps[fitting[place]]
         if gains[place] > 0 and race.fits(choice_of(step)):
-            return step, gap + float(gains[place])
+            return step, score + float(gains[place])
     return None
 
 
 def _reweighed(
-    race: Race, row: np.ndarray, gap: float, generator: np.random.Generator
+    race: Race, row: np.ndarray, score: float, generator: np.random.Generator
 ) -> tuple[np.ndarray, float]:
     """The same choice with better weights, if a short search finds some."""
     count = min(PRICED, race.left)
     if race.flat or not count or (row > 0).sum() == 1:
-        return row, gap
+        return row, score
     rows = row * np.exp(0.3 * generator.standard_normal((count, row.size)))
     rows /= rows.sum(axis=1, keepdims=True)
-    gaps = race.score(list(rows))
-    top = int(gaps.argmax())
-    return (rows[top], float(gaps[top])) if gaps[top] > gap else (row, gap)
+    scores = race.score(list(rows))
+    top = int(scores.argmax())
+    return (rows[top], float(scores[top])) if scores[top] > score else (row, score)
 
 
 def _steps(problem: Problem, row: np.ndarray) -> list[np.ndarray]:

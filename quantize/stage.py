@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ensemble import WeightedScorer
+from ensemble.evenness import PER_CLIP
 from families import Workspace
 from quantize.budget import parse_budget
 from quantize.bundle import BundleMember, write_bundle
@@ -115,6 +116,7 @@ class _Packer:
             "method": ensemble.method,
             "trials": ensemble.trials,
             "mix": ensemble.mix,
+            "evenness": PER_CLIP,
             "seed": self._workspace.config.seed,
             "schema": self._workspace.schema,
             "upstream": {task.name: task.digest() for task in self.catalogue.measured.values()},

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import optuna
 import pytest
+from scipy import stats
 
 from ensemble import EnsembleError, WeightedScorer, search_weights
 from metrics import Labels
@@ -104,9 +105,22 @@ def test_a_good_start_is_not_lost(scorer: WeightedScorer, method: str) -> None:
     result = search_weights(scorer, method, trials=5, start=start)
     assert result.gap >= scorer.gap(start[None]).gap[0]
     assert result.trials <= 5
-    assert (result.weightings[1] == start).all()
+    assert result.history[1] == pytest.approx(scorer.gap(start[None]).gap[0], abs=1e-12)
 
 
-def test_every_trial_can_be_scored_again(scorer: WeightedScorer) -> None:
-    result = search_weights(scorer, trials=100)
-    assert scorer.gap(result.weightings).gap == pytest.approx(result.history, abs=1e-9)
+@pytest.mark.parametrize("method", METHODS)
+def test_evenness_counts_beside_the_gap(scorer: WeightedScorer, method: str) -> None:
+    plain = search_weights(scorer, method, trials=100)
+    even = search_weights(scorer, method, trials=100, nat=0.02)
+    assert even.flat_gap == plain.flat_gap
+    assert even.history[0] == pytest.approx(plain.flat_gap + 0.02 * np.log(3))
+    own = even.gap + 0.02 * shannon(even.weights)
+    assert even.history.max() == pytest.approx(own, abs=1e-9)
+    assert own >= plain.gap + 0.02 * shannon(plain.weights) - 0.002
+    nothing_else = search_weights(scorer, method, trials=100, nat=10.0)
+    assert nothing_else.weights == pytest.approx([1 / 3] * 3, abs=0.05)
+
+
+def shannon(weights: np.ndarray) -> float:
+    """Entropy in nats, by scipy."""
+    return float(stats.entropy(weights))

@@ -12,6 +12,7 @@ from tests.ensemble.small import make_members, store
 # By name, bits of a weight and how far the log-odds are off.
 PRECISIONS = {"channel4": (4, 0.7), "uniform8": (8, 0.05), "float32": (32, 0.0)}
 LABELS = 30
+NAT = 0.002  # what a nat of entropy is worth; of 60 clips alone it would be all that counts
 
 
 def make_problem(
@@ -39,7 +40,9 @@ def make_problem(
         header = 80 + 9 * len(choice) + 5 * len(str(data)) + jump * max(0, len(choice) - 2)
         return header + -(-data // 8) * 8
 
-    return Problem(options, labels, size)
+    problem = Problem(options, labels, size)
+    problem.nat = NAT
+    return problem
 
 
 def largest(problem: Problem) -> int:
@@ -51,4 +54,4 @@ def largest(problem: Problem) -> int:
 
 def key(one: Solution) -> tuple[object, ...]:
     """Everything about a solution that a seed has to settle."""
-    return tuple(one.choice.items()), tuple(one.weights.items()), one.size, one.gap
+    return tuple(one.choice.items()), tuple(one.weights.items()), one.size, one.gap, one.score

@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ensemble import EnsembleError, WeightedScorer, search_weights
 from quantize import BudgetError
@@ -17,7 +18,7 @@ from tests.quantize.problems import PRECISIONS, key, largest, make_problem
 
 SEARCHES = ["random", "greedy", "optuna"]
 METHODS = [*SEARCHES, "flat"]
-# By how much less GAP than the best flat mean a search may end: single and double steps from one
+# By how much less than the best flat mean a search may end: single and double steps from one
 # start can end beside it; searched weights make up for some of that.
 SHORT = {"random": 0.002, "greedy": 0.02, "optuna": 0.02}
 
@@ -35,6 +36,8 @@ def check(problem: Problem, solution: Solution, budget: int) -> None:
     again = scorer.gap(np.array([list(solution.weights.values())]))
     assert again.gap[0] == pytest.approx(solution.gap, abs=1e-12)
     assert again.exact[0] == solution.exact
+    worth = problem.nat * float(stats.entropy(list(solution.weights.values())))
+    assert solution.score == pytest.approx(solution.gap + worth, abs=1e-12)
     flat = scorer.gap(np.full((1, len(chosen)), 1 / len(chosen)))
     assert flat.gap[0] == pytest.approx(solution.flat_gap, abs=1e-12)
 
@@ -48,7 +51,7 @@ def test_as_good_as_the_best_flat_mean_of_all(method: str, share: float, seed: i
     every = brute_force(problem, budget)
     found = solve(problem, budget, method, trials=400)
     check(problem, found, budget)
-    assert found.gap >= every.gap - SHORT[method]
+    assert found.score >= every.score - SHORT[method]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -73,12 +76,13 @@ def test_brute_force_against_plain_loops() -> None:
         seen += 1
         if problem._size({o.member: o.precision for o in inside}) <= budget:
             scorer = WeightedScorer([option.predictions for option in inside], problem.labels)
-            best = max(best, search_weights(scorer, "flat").gap)
+            flat = search_weights(scorer, "flat").gap
+            best = max(best, flat + problem.nat * np.log(len(inside)))
     assert seen == 4**3 - 1 == len(list(choices(problem)))
     found = brute_force(problem, budget)
-    assert found.gap == pytest.approx(best, abs=1e-9)
+    assert found.score == pytest.approx(best, abs=1e-9)
     check(problem, found, budget)
-    assert brute_force(problem, budget, trials=12).gap >= found.gap - 1e-9
+    assert brute_force(problem, budget, trials=12).score >= found.score - 1e-9
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -91,7 +95,7 @@ def test_never_worse_than_uniform_8_bits(method: str) -> None:
         assert baseline is not None
         assert set(baseline.choice.values()) == {"uniform8"}
         check(problem, baseline, budget)
-        assert solver.solve(budget).gap >= baseline.gap
+        assert solver.solve(budget).score >= baseline.score
 
 
 def test_baseline_holds_all_that_fit() -> None:
@@ -102,8 +106,8 @@ def test_baseline_holds_all_that_fit() -> None:
     everyone, fewer = solver.baseline(size), solver.baseline(size - 1)
     assert everyone is not None and len(everyone.choice) == 4
     assert fewer is not None and len(fewer.choice) < 4
-    best = max(brute_force(at_8_bits(problem), budget).gap for budget in (fewer.size, size - 1))
-    assert fewer.gap <= best + 1e-9
+    best = max(brute_force(at_8_bits(problem), budget).score for budget in (fewer.size, size - 1))
+    assert fewer.score <= best + 1e-9
 
 
 def test_flat_takes_all_members_that_fit_whatever_they_score() -> None:
@@ -194,7 +198,9 @@ def alike(names: tuple[str, ...]) -> Problem:
 
 @pytest.mark.parametrize("method", SEARCHES)
 def test_of_equals_the_smallest(method: str) -> None:
-    found = solve(alike(("b", "a")), 1000, method, trials=60)
+    problem = alike(("b", "a"))
+    problem.nat = 0.0
+    found = solve(problem, 1000, method, trials=60)
     assert found.size == 54
     assert list(found.choice.values()) == ["channel4"]
 

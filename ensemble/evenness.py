@@ -1,0 +1,25 @@
+"""What it is worth, beside its GAP, that a weighting is spread evenly over many members.
+
+The best of thousands of weightings owes part of its GAP to the clips that it was chosen on, the
+more so the fewer they are. Of two with about the same GAP the evener one scores more on others.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Times the number of clips, the GAP that a nat of entropy is worth. Bundles for several budgets were
+# solved on half of the clips of `search` and `report` and scored on the other half: with 2.5 those of
+# `yt8m_video` gain 0.0004 to 0.0012 over none, those of `demo` -0.0002 to 0.0009.
+PER_CLIP = 2.5
+
+
+def entropy(weights: np.ndarray) -> np.ndarray:
+    """Entropy (W,) in nats of weightings (W, M): log(n) for a flat mean of n, 0 for one alone."""
+    held = np.where(weights > 0, weights, 1.0)
+    return -(weights * np.log(held)).sum(axis=1)
+
+
+def nat_on(clips: int) -> float:
+    """The GAP that a nat of entropy is worth where so many clips are searched on."""
+    return PER_CLIP / clips
