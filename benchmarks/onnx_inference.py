@@ -77,6 +77,8 @@ class _Session:
     def __init__(self, file: bytes) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # Its threads would wait for the next batch on the cores that the other contender needs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(file, options)
 
     def predict(self, batch: Batch) -> Tensor:
