@@ -145,7 +145,7 @@ def members_table(
                 "averaged": teacher.get("gap_report_average"),
                 "student": member["gap_float"],
                 "8 bits": member["gap"],
-                "stored as": member["precision"] if member["weight"] else None,
+                "stored as": member["precision"] if member["weight"] else "",
                 "weight": member["weight"],
             }
         )
@@ -190,9 +190,9 @@ def _count(value: int) -> str:
     return f"{value / 1e6:.2f}M" if value >= 10_000 else str(value)
 
 
-def _short(recipe: str | None) -> str:
+def _short(recipe: str) -> str:
     """A recipe's name, or that of the group that it has apart; a dash for a member left out."""
-    return "-" if recipe is None else recipe.replace("uniform8+", "8+").partition("=")[0]
+    return recipe.replace("uniform8+", "8+").partition("=")[0] or "-"
 
 
 def _weight(value: float) -> str:
