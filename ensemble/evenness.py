@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-# Times the number of clips, the GAP that a nat of entropy is worth. Bundles for several budgets were
-# solved on half of the clips of `search` and `report` and scored on the other half: with 2.5 those of
-# `yt8m_video` gain 0.0004 to 0.0012 over none, those of `demo` -0.0002 to 0.0009.
+# Times the number of clips, the GAP that a nat of entropy is worth. Bundles for several budgets
+# were solved on half of the clips of `search` and `report` and scored on the other half: with 2.5
+# those of `yt8m_video` gain 0.0004 to 0.0012 over none, those of `demo` -0.0002 to 0.0009.
 PER_CLIP = 2.5
 
 

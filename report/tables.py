@@ -90,9 +90,9 @@ def print_choice(choice: Mapping[str, Any]) -> None:
 
 
 def print_scores(scores: Mapping[str, Any]) -> None:
-    """Scores by name."""
+    """Scores by name, with the digits to hold a bundle to what its curve promised."""
     for name, value in scores.items():
-        print(f"{name:<12}{value:.5f}" if isinstance(value, float) else f"{name:<12}{value}")
+        print(f"{name:<12}{value:.7f}" if isinstance(value, float) else f"{name:<12}{value}")
 
 
 def print_table(workspace: Workspace, teachers: Mapping[str, Task], packed: Packed) -> None:

@@ -63,12 +63,10 @@ def test_sensitivity_has_every_student_by_every_recipe(packed: Line) -> None:
         assert float(at[member, "float32"]["loss"]) == 0
 
 
-def test_baseline_is_never_better_on_search(packed: Line) -> None:
+def test_receipt_has_the_baseline(packed: Line) -> None:
     receipt = receipt_of(packed)
     (baseline,) = receipt["uniform8"]
     assert set(baseline["weights"]) == {"vlad", "plain"}
-    # The weights that were averaged may cost a little; see `quantize.weighing`.
-    assert receipt["search_gap"] >= baseline["search_gap"] - 1e-12
     assert 0 < receipt["uniform8_gap"] < 1
 
 
@@ -87,8 +85,7 @@ def test_halved_twice_the_budget_holds_and_the_promise_too(packed: Line, tmp_pat
         assert receipt["search_gap"] >= promised - 1e-12
         found = line.call("stage=evaluate", "split=search", *QUANTIZED)
         gap = float(dict(map(str.split, found.out.splitlines()))["gap"])
-        # As printed, with five digits.
-        assert gap == pytest.approx(receipt["search_gap"], abs=6e-6)
+        assert gap == pytest.approx(receipt["search_gap"], abs=1e-6)
     after = {name: time for name, time in line.done().items() if name.startswith("quantized")}
     assert after == measured
 
