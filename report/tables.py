@@ -110,7 +110,8 @@ def print_table(workspace: Workspace, teachers: Mapping[str, Task], packed: Pack
         "weight": _weight,
         "stored as": _short,
     }
-    _print_frame(table.drop(columns="params"), formats)
+    # Without weight averaging its column is empty, and a terminal has 80 columns.
+    _print_frame(table.drop(columns="params").dropna(axis="columns", how="all"), formats)
     print(
         f"GAP on report: {receipt['gap']:.5f}, float32 {receipt['gap_float']:.5f}; "
         f"MAP@10 {receipt['map_at_10']:.5f}, MAP {receipt['map']:.5f}"
@@ -191,8 +192,9 @@ def _count(value: int) -> str:
 
 
 def _short(recipe: str) -> str:
-    """A recipe's name, or that of the group that it has apart; a dash for a member left out."""
-    return recipe.replace("uniform8+", "8+").partition("=")[0] or "-"
+    """A recipe's name, or how that of its group apart begins; a dash for a member left out."""
+    whole, _, apart = recipe.partition("+")
+    return f"8+{apart[:4]}" if apart else whole or "-"
 
 
 def _weight(value: float) -> str:
