@@ -11,7 +11,7 @@ mean.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,20 +27,18 @@ from families import (
     MemberJob,
     build,
     choose_device,
-    gap_of,
     labels_of,
     load_job,
     predict,
 )
 from families.size import THRESHOLD
-from metrics import Labels
+from metrics import Labels, StreamingScores
 from quantize import PRECISIONS, MemberLayout, bundle_bytes, quantize_state
 from quantize.precision import FLOAT32
 from runs import Predictions
 
 BUNDLE = "all in a bundle"  # stands where rows of single students have the student's name
 SPLITS = ("search", "report")
-_FIELDS = ("ids", "labels", "log_odds", "left_out", "tail")
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,14 @@ class Stored:
         precision: The precision's name.
         plain: Its tensors in a file.
         compressed: The same with entropy coding.
-        predictions: With the weights as they come back, on all of `SPLITS`.
+        predictions: With the weights as they come back, on each of `SPLITS`.
     """
 
     student: str
     precision: str
     plain: MemberLayout
     compressed: MemberLayout
-    predictions: Predictions
+    predictions: tuple[Predictions, ...]
 
 
 def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
@@ -73,7 +71,7 @@ def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
         path.parent: load_job(path.parent) for path in sorted(run.glob(f"students/*/{JOB_NAME}"))
     }
     first = next(iter(jobs.values()))
-    labels = _joined_labels([labels_of(first.data.open(split)) for split in SPLITS])
+    labels = [labels_of(first.data.open(split)) for split in SPLITS]
     stored = [one for folder, job in jobs.items() for one in _store(folder, job, threshold)]
     rows = [
         {
@@ -81,14 +79,12 @@ def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
             "student": one.student,
             "bytes": one.plain.tensor_bytes(),
             "compressed": one.compressed.tensor_bytes(),
-            "gap": gap_of(labels, one.predictions),
+            "gap": _gap(labels, one.predictions),
         }
         for one in stored
     ]
     for precision in PRECISIONS:
         members = [one for one in stored if one.precision == precision]
-        scorer = WeightedScorer([one.predictions for one in members], labels)
-        flat = np.full((1, len(members)), 1 / len(members))
         rows.append(
             {
                 "precision": precision,
@@ -97,7 +93,7 @@ def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
                 "compressed": bundle_bytes(
                     first.data.schema, [one.compressed for one in members], {}
                 ),
-                "gap": float(scorer.gap(flat).gap[0]),
+                "gap": _gap(labels, _flat_means(labels, members)),
             }
         )
     return pd.DataFrame(rows)
@@ -114,20 +110,23 @@ def _store(folder: Path, job: MemberJob, threshold: int) -> Iterator[Stored]:
             MemberLayout.of(folder.name, job.family, job.config, quantized, entropy)
             for entropy in (False, True)
         )
-        found = _joined([predict(job, model, split) for split in splits])
+        found = tuple(predict(job, model, split) for split in splits)
         yield Stored(folder.name, precision, plain, compressed, found)
 
 
-def _joined(parts: list[Predictions]) -> Predictions:
-    arrays = {name: np.concatenate([getattr(one, name) for one in parts]) for name in _FIELDS}
-    return Predictions(**arrays, num_labels=parts[0].num_labels)
+def _flat_means(labels: list[Labels], members: list[Stored]) -> Iterator[Predictions]:
+    flat = np.full(len(members), 1 / len(members))
+    by_split = zip(*(one.predictions for one in members), strict=True)
+    for truth, predictions in zip(labels, by_split, strict=True):
+        yield WeightedScorer(predictions, truth).mixed(flat)
 
 
-def _joined_labels(parts: list[Labels]) -> Labels:
-    starts = np.cumsum([0, *(len(one) for one in parts)])
-    rows = [one.rows + start for one, start in zip(parts, starts[:-1], strict=True)]
-    columns = np.concatenate([one.columns for one in parts])
-    return Labels.from_pairs(np.concatenate(rows), columns, int(starts[-1]), parts[0].num_labels)
+def _gap(labels: list[Labels], predictions: Iterable[Predictions]) -> float:
+    """GAP on the clips of all splits together."""
+    scores = StreamingScores(labels[0].num_labels)
+    for truth, one in zip(labels, predictions, strict=True):
+        scores.update((one.labels, one.log_odds), truth)
+    return scores.compute()["gap"]
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:

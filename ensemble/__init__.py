@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ensemble.errors import EnsembleError
-from ensemble.evenness import entropy, nat_on
+from ensemble.evenness import evened, nat_on
 from ensemble.mixing import mix
 from ensemble.scorer import GapResult, WeightedScorer
 from ensemble.search import SearchResult, search_weights
@@ -19,7 +19,7 @@ __all__ = [
     "WeightedScorer",
     "best_combination",
     "choose_teachers",
-    "entropy",
+    "evened",
     "mix",
     "nat_on",
     "search_weights",

@@ -14,12 +14,20 @@ import numpy as np
 PER_CLIP = 2.5
 
 
-def entropy(weights: np.ndarray) -> np.ndarray:
-    """Entropy (W,) in nats of weightings (W, M): log(n) for a flat mean of n, 0 for one alone."""
-    held = np.where(weights > 0, weights, 1.0)
-    return -(weights * np.log(held)).sum(axis=1)
-
-
 def nat_on(clips: int) -> float:
     """The GAP that a nat of entropy is worth where so many clips are searched on."""
     return PER_CLIP / clips
+
+
+def evened(gap: np.ndarray, weights: np.ndarray, nat: float) -> np.ndarray:
+    """What a search maximises (W,): GAP (W,) and what the evenness of weightings (W, M) is worth.
+
+    Evenness is their entropy: log(n) nats for a flat mean of n members, none for one alone.
+
+    Args:
+        gap: Of each weighting.
+        weights: Not negative, rows with sum 1.
+        nat: The GAP that a nat is worth.
+    """
+    held = np.where(weights > 0, weights, 1.0)
+    return gap - nat * (weights * np.log(held)).sum(axis=1)

@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 
 from ensemble.errors import EnsembleError
-from ensemble.evenness import entropy
+from ensemble.evenness import evened
 from ensemble.scorer import WeightedScorer
 
 BATCH = 64  # weightings that are scored at a time
@@ -64,7 +64,7 @@ class _Trials:
     def score(self, weights: np.ndarray) -> np.ndarray:
         """What is maximised (W,), of weightings (W, M)."""
         result = self.scorer.gap(weights)
-        scores = result.gap + self._nat * entropy(weights)
+        scores = evened(result.gap, weights, self._nat)
         self.history.extend(scores.tolist())
         top = int(scores.argmax())
         if scores[top] > self._best_score:

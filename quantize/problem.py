@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ensemble import WeightedScorer, entropy, nat_on
+from ensemble import WeightedScorer, evened, nat_on
 from metrics import Labels
 from quantize.budget import format_bytes
 from quantize.errors import BudgetError
@@ -116,7 +116,7 @@ class Problem:
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """What is maximised (W,), of rows of weights (W, options)."""
-        return self.scorer.gap(rows).gap + self.nat * entropy(rows)
+        return evened(self.scorer.gap(rows).gap, rows, self.nat)
 
     @cached_property
     def alone(self) -> np.ndarray:
@@ -177,14 +177,13 @@ class Problem:
         weights = row[list(choice)] / row.sum()
         scorer = self.scorer_of(choice)
         found = scorer.gap(weights[None])
-        gap = float(found.gap[0])
         named = self.named(choice)
         return Solution(
             choice=named,
             weights=dict(zip(named, weights.tolist(), strict=True)),
             size=self.size(choice),
-            gap=gap,
-            score=gap + self.nat * float(entropy(weights[None])[0]),
+            gap=float(found.gap[0]),
+            score=float(evened(found.gap, weights[None], self.nat)[0]),
             flat_gap=float(scorer.gap(np.full((1, len(choice)), 1 / len(choice))).gap[0]),
             exact=bool(found.exact[0]),
             trials=trials,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from tests.line import Line, frames_line
 
@@ -63,10 +64,15 @@ def test_sensitivity_has_every_student_by_every_recipe(packed: Line) -> None:
         assert float(at[member, "float32"]["loss"]) == 0
 
 
-def test_receipt_has_the_baseline(packed: Line) -> None:
+def test_baseline_is_never_better_on_search(packed: Line) -> None:
     receipt = receipt_of(packed)
     (baseline,) = receipt["uniform8"]
     assert set(baseline["weights"]) == {"vlad", "plain"}
+    # Better is what counts evenness too: 2.5 a nat, over the 60 clips of `search`.
+    own = [member["weight"] for member in receipt["members"]]
+    score = receipt["search_gap"] + 2.5 / 60 * stats.entropy(own)
+    rival = baseline["search_gap"] + 2.5 / 60 * stats.entropy(list(baseline["weights"].values()))
+    assert score >= rival - 1e-9 or receipt["search_gap"] > baseline["search_gap"]
     assert 0 < receipt["uniform8_gap"] < 1
 
 
