@@ -22,30 +22,24 @@ from hydra.errors import HydraException  # noqa: E402
 from omegaconf import DictConfig, OmegaConf  # noqa: E402
 from omegaconf.errors import OmegaConfBaseException  # noqa: E402
 
-from distill import SoftTargetError, train_students  # noqa: E402
-from ensemble import EnsembleError, choose_teachers  # noqa: E402
-from families import FamilyError, JobsFailed, Workspace, train_teachers  # noqa: E402
+from common.errors import ConfigError  # noqa: E402
+from distill import SoftTargetError  # noqa: E402
+from ensemble import EnsembleError  # noqa: E402
+from families import FamilyError  # noqa: E402
 from metrics import MetricError  # noqa: E402
-from quantize import (  # noqa: E402
-    BudgetError,
-    BundleError,
-    evaluate,
-    export,
-    pack,
-    plan,
-    predict,
-)
+from quantize import BudgetError, BundleError  # noqa: E402
 from records import DataError  # noqa: E402
-from report import (  # noqa: E402
-    print_choice,
-    print_plan,
-    print_scores,
-    print_stages,
-    print_table,
-    print_teachers,
-)
+from report import print_choice, print_plan, print_scores, print_stages, print_table, print_teachers  # noqa: E402
 from runs import RunError  # noqa: E402
-from runs.config import Config, ConfigError, validate  # noqa: E402
+from stages.config import Config, validate  # noqa: E402
+from stages.distill import train_students  # noqa: E402
+from stages.ensemble import choose_teachers  # noqa: E402
+from stages.export import export  # noqa: E402
+from stages.pack import pack  # noqa: E402
+from stages.plan import plan  # noqa: E402
+from stages.submission import evaluate, predict  # noqa: E402
+from stages.teachers import train_teachers  # noqa: E402
+from stages.workspace import JobsFailed, Workspace  # noqa: E402
 
 USER_ERRORS = (
     ConfigError,

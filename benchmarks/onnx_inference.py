@@ -31,7 +31,7 @@ from benchmarks.bundle_inference import (
     make_modules,
 )
 from quantize import Bundle, read_bundle, write_bundle
-from quantize.onnx_graph import onnx_bytes
+from quantize.onnx.graph import onnx_bytes
 from records import Batch, load_schema
 
 

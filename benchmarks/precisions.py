@@ -21,21 +21,16 @@ import torch
 from safetensors.torch import load_file
 
 from ensemble import WeightedScorer
-from families import (
-    JOB_NAME,
-    WEIGHTS_NAME,
-    MemberJob,
-    build,
-    choose_device,
-    labels_of,
-    load_job,
-    predict,
-)
+from families import build
 from families.size import THRESHOLD
 from metrics import Labels, StreamingScores
 from quantize import PRECISIONS, MemberLayout, bundle_bytes, quantize_state
 from quantize.precision import FLOAT32
 from runs import Predictions
+from stages.jobs import JOB_NAME, WEIGHTS_NAME, MemberJob
+from stages.worker import load_job, predict
+from training.device import choose_device
+from training.inference import labels_of
 
 BUNDLE = "all in a bundle"  # stands where rows of single students have the student's name
 SPLITS = ("search", "report")

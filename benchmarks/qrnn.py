@@ -14,8 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from families import choose_device
 from families.qrnn import QRNNLayer
+from training.device import choose_device
 
 CLIPS, FRAMES, SIZE, HIDDEN, REPEATS = 64, 300, 1152, 1024, 5
 

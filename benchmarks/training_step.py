@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from families import HardLabels, Trainer, build
+from families import build
 from records import (
     Clip,
     Split,
@@ -26,7 +26,9 @@ from records import (
     open_split,
     write_shards,
 )
-from runs.config import TrainConfig
+from training.config import TrainConfig
+from training.objective import HardLabels
+from training.trainer import Trainer
 
 BATCH, HIDDEN = 256, 1536
 STEPS, ROUNDS = 12, 5

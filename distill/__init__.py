@@ -5,14 +5,10 @@ from __future__ import annotations
 from distill.errors import SoftTargetError
 from distill.objective import SoftAndHardLabels
 from distill.soft_targets import SoftTargets, mix_teachers
-from distill.stage import LABELS, students, train_students
 
 __all__ = [
-    "LABELS",
     "SoftAndHardLabels",
     "SoftTargetError",
     "SoftTargets",
     "mix_teachers",
-    "students",
-    "train_students",
 ]

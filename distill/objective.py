@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from distill.soft_targets import SoftTargets
-from families import FamilyModule, cross_entropy, loss_of
+from families import FamilyModule
 from records import Batch
+from training.objective import cross_entropy, loss_of
 
 
 class SoftAndHardLabels:

@@ -7,7 +7,6 @@ from ensemble.evenness import evened, nat_on
 from ensemble.mixing import mix
 from ensemble.scorer import GapResult, WeightedScorer
 from ensemble.search import SearchResult, search_weights
-from ensemble.stage import choose_teachers
 from ensemble.teachers import Combination, Teacher, best_combination
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "Teacher",
     "WeightedScorer",
     "best_combination",
-    "choose_teachers",
     "evened",
     "mix",
     "nat_on",

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from families.errors import FamilyError
-from families.heads import Head
-from families.pooling import masked_mean
+from families.layers.heads import Head
+from families.layers.pooling import masked_mean
 from records.schema import Schema, Stream
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from families.base import FamilyModule
-from families.classifier import classifier_of
 from families.config import require_at_least, require_share
-from families.heads import HeadConfig
-from families.recurrent import LastOutputs, dense_layer, state_of
+from families.layers.classifier import classifier_of
+from families.layers.heads import HeadConfig
+from families.layers.recurrent import LastOutputs, dense_layer, state_of
 from families.registry import register
 from records.schema import Schema
 

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from families.base import FamilyModule
-from families.classifier import classifier_of
 from families.config import require_at_least, require_share
-from families.heads import HeadConfig
-from families.inputs import InputNorm
-from families.moments import ClipPooling, PooledClip
+from families.layers.classifier import classifier_of
+from families.layers.heads import HeadConfig
+from families.layers.inputs import InputNorm
+from families.layers.moments import ClipPooling, PooledClip
+from families.layers.pooling import unit_length
 from families.perceptron import HiddenLayer, PerceptronConfig
-from families.pooling import unit_length
 from families.registry import register
 from records.schema import Schema
 

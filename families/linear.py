@@ -9,12 +9,12 @@ from typing import ClassVar
 from torch import Tensor
 
 from families.base import FamilyModule
-from families.classifier import classifier_of
 from families.config import require_share
 from families.errors import FamilyError
-from families.heads import HeadConfig
-from families.inputs import InputNorm
-from families.moments import ClipPooling, PooledClip
+from families.layers.classifier import classifier_of
+from families.layers.heads import HeadConfig
+from families.layers.inputs import InputNorm
+from families.layers.moments import ClipPooling, PooledClip
 from families.registry import register
 from records.schema import Schema
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from families.base import FamilyModule
-from families.batch_norm import MaskedBatchNorm
-from families.classifier import classifier_of
 from families.config import require_at_least, require_share
-from families.heads import HeadConfig
+from families.layers.batch_norm import MaskedBatchNorm
+from families.layers.classifier import classifier_of
+from families.layers.heads import HeadConfig
 from families.registry import register
 from records.schema import Schema
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from families.config import require_at_least
-from families.experts import Experts, Gates
+from families.layers.experts import Experts, Gates
+from families.layers.towers import MultiTask, MultiTaskConfig
 from families.registry import register
-from families.towers import MultiTask, MultiTaskConfig
 from records.schema import Schema
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from families.base import FamilyModule, share_of_clusters
-from families.batch_norm import MaskedBatchNorm
-from families.classifier import classifier_of
 from families.config import require_at_least, require_share
-from families.heads import HeadConfig
-from families.pooling import SoftAssignment, hidden_layer, unit_length, weighted_sums
+from families.layers.batch_norm import MaskedBatchNorm
+from families.layers.classifier import classifier_of
+from families.layers.heads import HeadConfig
+from families.layers.pooling import SoftAssignment, hidden_layer, unit_length, weighted_sums
 from families.registry import register
 from records.schema import Schema
 

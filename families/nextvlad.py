@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from families.base import FamilyModule, share_of_clusters
-from families.batch_norm import MaskedBatchNorm
-from families.classifier import Classifier
 from families.config import require_at_least, require_share
-from families.heads import HeadConfig
-from families.pooling import unit_length, weighted_sums
+from families.layers.batch_norm import MaskedBatchNorm
+from families.layers.classifier import Classifier
+from families.layers.heads import HeadConfig
+from families.layers.pooling import unit_length, weighted_sums
 from families.registry import register
 from records.schema import Schema
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from families.base import FamilyModule
-from families.batch_norm import MaskedBatchNorm
-from families.classifier import Classifier
 from families.config import require_share, require_sizes
-from families.heads import HeadConfig
-from families.pooling import unit_length
+from families.layers.batch_norm import MaskedBatchNorm
+from families.layers.classifier import Classifier
+from families.layers.heads import HeadConfig
+from families.layers.pooling import unit_length
 from families.registry import register
 from records.schema import Schema
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from families.base import FamilyModule
-from families.classifier import classifier_of
 from families.config import require_at_least, require_share
-from families.fo_pooling import fo_pooling
-from families.heads import HeadConfig
+from families.layers.classifier import classifier_of
+from families.layers.fo_pooling import fo_pooling
+from families.layers.heads import HeadConfig
 from families.registry import register
 from records.schema import Schema
 

@@ -12,13 +12,13 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from families.base import FamilyModule
-from families.batch_norm import MaskedBatchNorm
-from families.classifier import classifier_of
 from families.config import require_at_least, require_share
 from families.errors import FamilyError
-from families.heads import HeadConfig
-from families.pooling import NormedLinear
-from families.recurrent import Cell, last_state, recurrent_layer, state_of
+from families.layers.batch_norm import MaskedBatchNorm
+from families.layers.classifier import classifier_of
+from families.layers.heads import HeadConfig
+from families.layers.pooling import NormedLinear
+from families.layers.recurrent import Cell, last_state, recurrent_layer, state_of
 from families.registry import register
 from records.schema import Schema
 

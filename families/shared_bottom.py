@@ -8,9 +8,9 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from families.config import require_sizes
-from families.experts import GroupedHidden
+from families.layers.experts import GroupedHidden
+from families.layers.towers import MultiTask, MultiTaskConfig
 from families.registry import register
-from families.towers import MultiTask, MultiTaskConfig
 from records.schema import Schema
 
 

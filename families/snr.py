@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from families.config import require_at_least
-from families.experts import GroupedHidden
+from families.layers.experts import GroupedHidden
+from families.layers.towers import MultiTask, MultiTaskConfig
 from families.registry import register
-from families.towers import MultiTask, MultiTaskConfig
 from records.schema import Schema
 
 TEMPERATURE = 2 / 3  # beta of the hard concrete distribution

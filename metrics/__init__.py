@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from metrics.average_precision import (
-    average_precision,
-    gap,
-    gap_of_ranking,
-    mean_average_precision,
-)
+from metrics.average_precision import average_precision, gap, gap_of_ranking, mean_average_precision
 from metrics.clips import hit_at_k, map_at_k, perr
 from metrics.errors import MetricError
 from metrics.labels import Labels

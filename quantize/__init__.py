@@ -1,28 +1,20 @@
-"""Members at few bits, chosen under a budget, in one file."""
+"""Precisions: how a tensor is stored in few bits; what is chosen under a budget; the one file."""
 
 from __future__ import annotations
 
 from quantize.budget import format_bytes, parse_budget
-from quantize.bundle import BundleContent, BundleMember, read_bundle, write_bundle
-from quantize.curve import best_under, curve, curve_rows
+from quantize.bundle.content import BundleContent, BundleMember, read_bundle, write_bundle
+from quantize.bundle.inference import Bundle, LoadedMember
+from quantize.bundle.layout import MemberLayout, TensorLayout, bundle_bytes
 from quantize.errors import BudgetError, BundleError
-from quantize.export import ONNX_NAME, export
-from quantize.inference import Bundle, LoadedMember
-from quantize.layout import MemberLayout, TensorLayout, bundle_bytes
-from quantize.member import QuantizedState, quantize_state
-from quantize.plan import plan
 from quantize.precision import PRECISIONS, Codes, Precision, dequantize, quantize
-from quantize.problem import Option, Problem, Solution
-from quantize.solver import Solver, solve
-from quantize.stage import RECEIPT_NAME, Packed, pack
-from quantize.submission import BUNDLE_FOLDER, BUNDLE_NAME, evaluate, predict
+from quantize.selection.curve import best_under, curve, curve_rows
+from quantize.selection.problem import Option, Problem, Solution
+from quantize.selection.solver import Solver, solve
+from quantize.state import QuantizedState, quantize_state
 
 __all__ = [
-    "BUNDLE_FOLDER",
-    "BUNDLE_NAME",
-    "ONNX_NAME",
     "PRECISIONS",
-    "RECEIPT_NAME",
     "BudgetError",
     "Bundle",
     "BundleContent",
@@ -32,7 +24,6 @@ __all__ = [
     "LoadedMember",
     "MemberLayout",
     "Option",
-    "Packed",
     "Precision",
     "Problem",
     "QuantizedState",
@@ -44,13 +35,8 @@ __all__ = [
     "curve",
     "curve_rows",
     "dequantize",
-    "evaluate",
-    "export",
     "format_bytes",
-    "pack",
     "parse_budget",
-    "plan",
-    "predict",
     "quantize",
     "quantize_state",
     "read_bundle",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from records.batches import Batch, FrameSampling, iterate_batches, num_batches
 from records.clip_reader import ClipReader
-from records.demo_world import DemoSpec
-from records.encoding import encode_clip
+from records.demo.synthesize import generate
+from records.demo.world import DemoSpec
 from records.errors import DataError
-from records.example import Clip, parse_clip
 from records.schema import Schema, Stream, dequantize, load_schema, with_vocabulary
 from records.splits import (
     Split,
@@ -19,8 +18,9 @@ from records.splits import (
     read_truth,
     with_frames,
 )
-from records.synthesize import generate
-from records.tfrecord_file import RecordWriter, read_records, scan, write_shards
+from records.tfrecord.encoding import encode_clip
+from records.tfrecord.example import Clip, parse_clip
+from records.tfrecord.framing import RecordWriter, read_records, scan, write_shards
 
 __all__ = [
     "Batch",

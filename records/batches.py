@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from records.clip_reader import ClipReader
 from records.errors import DataError
-from records.example import Clip
 from records.order import EpochOrder
 from records.schema import Schema, dequantize
 from records.splits import Split
+from records.tfrecord.example import Clip
 
 _FRAMES = 2  # keeps the generators of frames apart from those of the order
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from records.errors import DataError
-from records.example import Clip, parse_clip, parse_id_and_labels
 from records.schema import Schema
-from records.tfrecord_file import ShardReader
+from records.tfrecord.example import Clip, parse_clip, parse_id_and_labels
+from records.tfrecord.framing import ShardReader
 
 
 class ClipReader:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from records.clip_reader import ClipReader
 from records.errors import DataError
 from records.schema import Schema
-from records.tfrecord_file import scan
+from records.tfrecord.framing import scan
 
 _COLUMNS = {name: np.dtype(t) for name, t in (("shard", "u4"), ("offset", "u8"), ("length", "u4"))}
 

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from report.stages import print_stages
-from report.tables import (
-    print_choice,
-    print_plan,
-    print_scores,
-    print_table,
-    print_teachers,
-)
+from report.tables import print_choice, print_plan, print_scores, print_table, print_teachers
 
 __all__ = [
     "print_choice",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from quantize import Packed, Solution, curve_rows, format_bytes
+from quantize import Solution, curve_rows, format_bytes
 from runs import atomic_path
+from stages.pack import Packed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

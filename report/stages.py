@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from distill import LABELS, students
-from families import Workspace
+from common.errors import ConfigError
 from records import DataError
-from runs.config import STAGES, ConfigError
 from runs.store import DONE_NAME, TASK_NAME
+from stages.config import STAGES
+from stages.distill import LABELS, students
+from stages.workspace import Workspace
 
 # The folders whose DONE markers tell that a stage has been through, in the order of the stages.
 _EVIDENCE = {

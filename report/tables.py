@@ -10,12 +10,15 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from distill import students
-from families import Workspace, predictions_name
 from metrics import StreamingScores
-from quantize import BUNDLE_FOLDER, BUNDLE_NAME, RECEIPT_NAME, Packed, format_bytes
+from quantize import format_bytes
 from report.curve import PICTURE_NAME, write_curve
 from runs import Predictions, Task, atomic_path
+from stages.distill import students
+from stages.jobs import predictions_name
+from stages.pack import RECEIPT_NAME, Packed
+from stages.submission import BUNDLE_FOLDER, BUNDLE_NAME
+from stages.workspace import Workspace
 
 MEMBERS_NAME = "members.csv"
 TEACHERS_NAME = "teachers.csv"

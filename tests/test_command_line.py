@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from runs.config import STAGES
+from stages.config import STAGES
 from tests.line import Line, call, frames_line, start
 
 

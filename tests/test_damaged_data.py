@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from records import Schema, Stream, encode_clip, write_shards
-from records.tfrecord_file import HEADER_BYTES, masked_crc, scan
+from records.tfrecord.framing import HEADER_BYTES, masked_crc, scan
 from tests.conftest import SMALL_FRAMES, SMALL_MEANS, make_clips
 from tests.line import Line, frames_line, means_line
 

@@ -12,9 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from families import HardLabels, Workspace, build
-from families.training import Trainer
-from quantize import plan
+from families import build
 from records import (
     Batch,
     Clip,
@@ -25,7 +23,11 @@ from records import (
     open_split,
     write_shards,
 )
-from runs.config import Config, validate
+from stages.config import Config, validate
+from stages.plan import plan
+from stages.workspace import Workspace
+from training.objective import HardLabels
+from training.trainer import Trainer
 
 CONF = Path(__file__).parent.parent / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from families.checkpoint import CHECKPOINT_NAME
 from tests.line import Line, frames_line, processes_on, wait_for
+from training.checkpoint import CHECKPOINT_NAME
 
 # Files that appear in a run, and at which it is killed: in the middle of a teacher's training,
 # between two stages, in a student's training, while 8-bit members are scored, and while the

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import orchestrate
-from families import Workspace
-from quantize import Bundle, evaluate
+from quantize import Bundle
 from records import SplitSpec, open_split, read_truth
+from stages.submission import evaluate
+from stages.workspace import Workspace
 from tests.conftest import SMALL_FRAMES, make_clips
 from tests.line import Line, call, frames_line, means_line
 

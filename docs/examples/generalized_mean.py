@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from families import FamilyError, FamilyModule, HeadConfig, register
-from families.classifier import Classifier
 from families.config import require_at_least, require_share
-from families.pooling import NormedLinear, masked_mean
+from families.layers.classifier import Classifier
+from families.layers.pooling import NormedLinear, masked_mean
 from records import Schema
 
 FLOOR = 1e-6

@@ -23,8 +23,8 @@ import keras
 from keras import layers
 
 from families import BiLSTMConfig, FamilyModule, HeadConfig, StreamLSTMConfig, register
-from families.classifier import Classifier
 from families.config import require_share, require_sizes
+from families.layers.classifier import Classifier
 from families.stream_lstm_fc import mean_log_odds
 from records import Schema
 

@@ -16,7 +16,7 @@ from distill.merged import write_merged
 from records import SplitSpec, open_split, read_records, read_truth
 from runs import Predictions, PredictionsWriter
 from tests.conftest import SMALL_FRAMES
-from tests.families.test_objective import Fixed, make_batch
+from tests.training.test_objective import Fixed, make_batch
 
 
 def predictions(

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 import families
-from families import Chain, ChainConfig, FamilyError, HeadConfig, cross_entropy, loss_of
+from families import Chain, ChainConfig, FamilyError, HeadConfig
 from records import Batch
 from records.schema import Schema
+from training.objective import cross_entropy, loss_of
 
 CONFIG = ChainConfig(
     stages=3, projection=4, auxiliary_weight=0.25, input_norm="none", head=HeadConfig("logistic")

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import families
-from families import FamilyError, FamilyModule, Head, cross_entropy, loss_of
+from families import FamilyError, FamilyModule, Head
 from records import Batch
 from records.schema import Schema
 from tests.families.flavors import FLAVORS
+from training.objective import cross_entropy, loss_of
 
 CASES = [
     pytest.param(name, flavor, id=f"{name}-{index}")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import families
 from families import FamilyError, LogisticConfig, MoEConfig
-from families.moments import moments
+from families.layers.moments import moments
 from records.schema import Schema
 
 

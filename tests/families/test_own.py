@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 import families
-from families import DataSource, FamilyError, MemberJob, load_job, load_own_family
-from families.job import JOB_NAME
+from families import FamilyError, load_own_family
 from families.registry import FamilySource
 from records import Schema
+from records.source import DataSource
 from runs import content_key, write_json
-from runs.config import TrainConfig
+from stages.jobs import JOB_NAME, MemberJob
+from stages.worker import load_job
 from tests.families.own import DOCS, EXAMPLES, module_of, nothing_stays_registered
 from tests.families.test_contract import Contract
+from training.config import TrainConfig
 
 EXAMPLE = EXAMPLES / "generalized_mean.py"
 SMALL = """

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from families import QRNN, QRNNConfig
-from families.fo_pooling import FOPooling, scan_
+from families.layers.fo_pooling import FOPooling, scan_
 from families.qrnn import QRNNLayer
 from records.schema import Schema
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from families import RNN, RNNConfig
-from families.recurrent import recurrent_layer, state_of
+from families.layers.recurrent import recurrent_layer, state_of
 from families.rnn import BidirectionalNet, StackedNet
 from records.schema import Schema
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from families import Workspace, build
+from families import build
 from families.size import is_large
 from quantize import (
     BundleMember,
@@ -24,6 +24,7 @@ from quantize import (
     write_bundle,
 )
 from quantize.precision import UNIFORM8
+from stages.workspace import Workspace
 from tests.ensemble.small import make_members, store
 from tests.test_experiments import WINNERS, experiment
 

@@ -17,10 +17,10 @@ from records import (
     parse_clip,
     read_records,
     read_truth,
-    wire,
     with_vocabulary,
 )
-from records.example import parse_with_protobuf
+from records.tfrecord import wire
+from records.tfrecord.example import parse_with_protobuf
 
 ROOT = Path(os.environ.get("ONEGIG_DATA", "unset"))
 

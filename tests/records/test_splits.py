@@ -24,7 +24,7 @@ from records import (
     read_truth,
     with_frames,
 )
-from records.tfrecord_file import masked_crc
+from records.tfrecord.framing import masked_crc
 
 MakeClip = Callable[..., Clip]
 MakeShards = Callable[..., list[Path]]

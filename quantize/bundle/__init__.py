@@ -1,0 +1,1 @@
+"""The bundle: its manifest, layout, tensors, and the models read from it."""

@@ -1,0 +1,121 @@
+"""A loaded bundle: every member as a module, and their mix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from ensemble import mix
+from families import FamilyModule
+from quantize.bundle.content import BundleMember, read_bundle
+from quantize.bundle.manifest import MemberEntry
+from quantize.bundle.skeleton import build_skeleton
+from quantize.errors import BundleError
+from records import Batch, Schema
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedMember:
+    """A member that can be run.
+
+    Attributes:
+        name: Its name in the bundle.
+        family: Its name in the registry of families.
+        config: Every field of its configuration.
+        weight: Its share in the mix.
+        module: The model, in evaluation mode, float32.
+    """
+
+    name: str
+    family: str
+    config: Mapping[str, Any]
+    weight: float
+    module: FamilyModule
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """The ensemble of a bundle's file.
+
+    Attributes:
+        schema: What the records of a batch have to hold.
+        mix: What the weights mix: `probability` or `log_odds`.
+        members: Sorted by name.
+        receipt: What the maker reported.
+        device: Where the members are.
+    """
+
+    schema: Schema
+    mix: str
+    members: tuple[LoadedMember, ...]
+    receipt: Mapping[str, Any]
+    device: torch.device
+
+    @classmethod
+    def load(cls, path: Path | str, device: torch.device | str = "cpu") -> Self:
+        """Reads a bundle and turns its codes into float32 weights, once.
+
+        Nothing in the file is executed: families are looked up in the registry of this program,
+        configurations are checked against their dataclasses, and tensors against both.
+
+        Raises:
+            BundleError: The file is missing, or is no bundle; one line says what is wrong.
+        """
+        device = torch.device(device)
+        content = read_bundle(path)
+        members = tuple(_load(member, content.schema, device) for member in content.members)
+        return cls(content.schema, content.mix, members, content.receipt, device)
+
+    @property
+    def weights(self) -> Tensor:
+        """(M,) float64, in the order of `members`, summing to 1."""
+        weights = torch.tensor([member.weight for member in self.members], dtype=torch.float64)
+        return weights / weights.sum()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels' names, by number; empty where the schema has none."""
+        return self.schema.label_names
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Tensor:
+        """Scores a batch with every member and mixes them.
+
+        Args:
+            batch: As it was read, or already dequantized, on any device.
+
+        Returns:
+            Log-odds (B, V), float32, on the bundle's device.
+
+        Raises:
+            BundleError: The batch lacks a stream, or has one of another size.
+        """
+        self._check(batch)
+        batch = batch.to(self.device)
+        scores = [member.module(batch.features, batch.mask) for member in self.members]
+        return mix(torch.stack(scores), self.weights, self.mix)
+
+    def _check(self, batch: Batch) -> None:
+        for stream in self.schema.streams:
+            found = batch.features.get(stream.name)
+            if found is None or found.shape[-1] != stream.size:
+                size = "missing" if found is None else f"{found.shape[-1]} wide"
+                raise BundleError(
+                    f"stream {stream.name}: {size} in the data, the bundle needs {stream.size}"
+                )
+
+
+def _load(member: BundleMember, schema: Schema, device: torch.device) -> LoadedMember:
+    entry = MemberEntry(member.name, member.family, member.config, member.weight)
+    state = member.state.dequantize()
+    module = build_skeleton(entry, schema, len(state))
+    # The tensors become the parameters themselves; a copy would double the memory.
+    module.load_state_dict(state, assign=True)
+    module.requires_grad_(False)
+    module.to(device).eval()
+    return LoadedMember(member.name, member.family, member.config, member.weight, module)

@@ -1,0 +1,164 @@
+"""A bundle's ONNX graph: what torch traced, with the bundle's weights put in.
+
+This module and `onnx_weights`, and no other, import the packages of the extra `onnx`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
+
+import onnx_ir as ir
+import torch
+from torch import Tensor
+
+from quantize.bundle.content import BundleContent, BundleMember
+from quantize.errors import BundleError
+from quantize.onnx.model import OUTPUTS, OnnxMix, axis_names, input_names, trace
+from quantize.onnx.weights import WeightNodes
+from records import Schema
+
+# Runs on onnxruntime from 1.17 on.
+_OPSET = 20
+# A protobuf message, which an ONNX file is, ends at 2 GiB; the rest is for the nodes.
+_LARGEST_WEIGHTS = 2**31 - 2**26
+
+
+def onnx_bytes(content: BundleContent) -> bytes:
+    """The ONNX file of a bundle.
+
+    Inputs, outputs and metadata are those that docs/formats.md lists.
+
+    Raises:
+        BundleError: A family cannot be exported, all such families are named; a stream has a
+            name that is taken; or the file would be larger than ONNX files can be.
+    """
+    members = [member for member in content.members if member.weight > 0]
+    input_names(content.schema)
+    try:
+        model = _convert(content.schema, members, content.mix)
+    except Exception as error:
+        raise _named(content.schema, members, error) from error
+    _simplify_casts(model.graph)
+    _leave_no_trace(model)
+    model.metadata_props.update(_metadata(content))
+    stored = (value.const_value for value in model.graph.initializers.values())
+    size = sum(tensor.nbytes for tensor in stored if tensor is not None)
+    if size > _LARGEST_WEIGHTS:
+        raise BundleError(f"export: {size:,} bytes of weights; an ONNX file ends at 2 GiB")
+    return ir.to_proto(model).SerializeToString(deterministic=True)
+
+
+def _named(schema: Schema, members: Sequence[BundleMember], error: Exception) -> Exception:
+    """The error that names the families that fail on their own; without any, `error` itself."""
+    reasons = {member.family: _reason(schema, member) for member in members}
+    families = sorted(family for family, reason in reasons.items() if reason)
+    if not families:
+        return error
+    return BundleError(
+        f"export: no ONNX graph can be made of family {', '.join(families)} "
+        f"({reasons[families[0]]})"
+    )
+
+
+def _reason(schema: Schema, member: BundleMember) -> str:
+    """Why a member cannot be exported, one line; empty if it can."""
+    try:
+        _convert(schema, [member], "log_odds")
+    except Exception as error:
+        cause = error.__cause__ or error
+        return f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+    return ""
+
+
+def _convert(schema: Schema, members: Sequence[BundleMember], mode: str) -> ir.Model:
+    """The graph as the exporter makes it, with the members' weights put in."""
+    module = OnnxMix(schema, members, mode)
+    with _quiet():
+        program = torch.onnx.export(
+            trace(module),
+            input_names=input_names(schema),
+            output_names=OUTPUTS,
+            dynamic_shapes=axis_names(schema),
+            opset_version=_OPSET,
+            optimize=False,
+            verbose=False,
+        )
+    assert program is not None
+    _set_weights(program.model.graph, members, module.constants)
+    return program.model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps torch's remarks on its own work from the terminal."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        # A trace that fails prints all that was traced.
+        with redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def _simplify_casts(graph: ir.Graph) -> None:
+    """Says to which type a CastLike casts: onnxruntime can then work out constants beforehand."""
+    for node in graph:
+        if node.op_type == "CastLike":
+            like = node.inputs[1]
+            assert like is not None and like.dtype is not None
+            node.replace_input_with(1, None)
+            node.resize_inputs(1)
+            node.op_type = "Cast"
+            node.attributes.add(ir.AttrInt64("to", like.dtype))
+
+
+def _leave_no_trace(model: ir.Model) -> None:
+    """Drops what the exporter notes on where every node comes from: lines of files, mostly."""
+    model.graph.metadata_props.clear()
+    for node in model.graph:
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+
+
+def _set_weights(
+    graph: ir.Graph, members: Sequence[BundleMember], constants: Mapping[str, Tensor]
+) -> None:
+    """Gives the traced weights, which are but shapes, their values; names them as the bundle."""
+    weights = WeightNodes(graph)
+    for name in [name for name in graph.initializers if name.startswith("members.")]:
+        value = graph.initializers.pop(name)
+        if not value.uses():
+            continue
+        _, number, tensor = name.split(".", maxsplit=2)
+        member = members[int(number)]
+        stored, state = f"{member.name}/{tensor}", member.state
+        if tensor in state.codes:
+            weight = weights.coded(stored, state.codes[tensor])
+        elif tensor in state.plain:
+            weight = weights.plain(stored, state.plain[tensor])
+        else:
+            weight = weights.plain(stored, constants[name])
+        value.replace_all_uses_with(weight)
+
+
+def _metadata(content: BundleContent) -> Mapping[str, str]:
+    """What a reader of the file may want to know, as JSON."""
+    return {
+        "schema": json.dumps(content.schema.to_dict()),
+        "labels": json.dumps(content.schema.label_names, ensure_ascii=False),
+        "mix": content.mix,
+        "members": json.dumps(
+            [{"name": m.name, "family": m.family, "weight": m.weight} for m in content.members]
+        ),
+        "receipt": json.dumps(content.receipt),
+    }

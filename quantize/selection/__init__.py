@@ -1,0 +1,1 @@
+"""Which members go into the file, at which precision, with which weight."""

@@ -1,0 +1,106 @@
+"""Uniform 8 bits for all that fits: what every choice of precisions has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+
+import numpy as np
+
+from quantize.selection.problem import Choice, Problem, Solution, flat_row
+from quantize.selection.weighing import weigh
+
+PRECISION = "uniform8"
+# 2**10 subsets are scored in seconds; of more members some are dropped one by one.
+_EXHAUSTIVE = 10
+
+
+class Baseline:
+    """The best bundle with every member at `uniform8`, under one budget after another.
+
+    All members go in if they fit. Otherwise, with up to ten that fit alone, it is the subset with
+    the best flat mean; with more, those that cost the least a byte are dropped until the rest
+    fits. What still finds room is added.
+
+    Args:
+        problem: Of whose options those at `uniform8` count.
+        trials: Weightings to try for a subset; 1 for its flat mean.
+        seed: Of the weightings.
+    """
+
+    def __init__(self, problem: Problem, trials: int, seed: int) -> None:
+        self._problem = problem
+        self._trials = trials
+        self._seed = seed
+        self._scores: dict[Choice, float] = {}
+        self._solutions: dict[Choice, Solution] = {}
+
+    def under(self, budget: int) -> Solution | None:
+        """The solution, or None where no member fits at this precision."""
+        everyone = tuple(
+            number
+            for number, option in enumerate(self._problem.options)
+            if option.precision == PRECISION and self._problem.alone[number] <= budget
+        )
+        if not everyone:
+            return None
+        choice = self._chosen(everyone, budget)
+        if choice not in self._solutions:
+            row = flat_row(choice, len(self._problem.options))
+            found = weigh(self._problem, row, self._trials, self._seed)
+            self._solutions[choice] = self._problem.solution(found.row, found.trials, "baseline")
+        return self._solutions[choice]
+
+    def _chosen(self, everyone: Choice, budget: int) -> Choice:
+        if self._problem.size(everyone) <= budget:
+            return everyone
+        if len(everyone) > _EXHAUSTIVE:
+            return self._filled(self._dropped(everyone, budget), everyone, budget)
+        subsets = [
+            subset
+            for count in range(1, len(everyone))
+            for subset in combinations(everyone, count)
+            if self._problem.size(subset) <= budget
+        ]
+        self._score(subsets)
+        return self._filled(max(subsets, key=lambda one: self._scores[one]), everyone, budget)
+
+    def _dropped(self, everyone: Choice, budget: int) -> Choice:
+        choice, problem = everyone, self._problem
+        while problem.size(choice) > budget:
+            rests = [_without(choice, number) for number in choice]
+            self._score([choice, *rests])
+            here, size = self._scores[choice], problem.size(choice)
+            choice = min(
+                rests, key=lambda rest: _price(here - self._scores[rest], size - problem.size(rest))
+            )
+        return choice
+
+    def _filled(self, choice: Choice, everyone: Choice, budget: int) -> Choice:
+        """Adds the member that leads to the best score as long as one fits."""
+        while True:
+            larger = [
+                tuple(sorted((*choice, number))) for number in everyone if number not in choice
+            ]
+            larger = [one for one in larger if self._problem.size(one) <= budget]
+            if not larger:
+                return choice
+            self._score(larger)
+            choice = max(larger, key=lambda one: self._scores[one])
+
+    def _score(self, choices: Iterable[Choice]) -> None:
+        """Flat means, each scored once."""
+        new = [choice for choice in dict.fromkeys(choices) if choice not in self._scores]
+        if new:
+            rows = np.stack([flat_row(choice, len(self._problem.options)) for choice in new])
+            scores = self._problem.scores(rows)
+            self._scores.update(zip(new, scores.tolist(), strict=True))
+
+
+def _price(loss: float, freed: int) -> float:
+    """What is lost a byte freed; where dropping helps, the gain: the greatest leads."""
+    return loss / max(freed, 1) if loss > 0 else loss
+
+
+def _without(choice: Choice, number: int) -> Choice:
+    return tuple(other for other in choice if other != number)

@@ -1,0 +1,134 @@
+"""Random steps between states of the search that fit a budget."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quantize.selection.problem import Problem, choice_of, flat_row
+
+EVEN = 0.5  # share of draws that are flat means
+FILLED = 0.7  # share of draws whose last room is filled
+STILL = 0.3  # share of variations that move weights only
+SWAPPED = 0.4  # share of the others that take a second step
+
+
+class Moves:
+    """Draws rows of weights over all options, and varies them.
+
+    All rows that it returns fit by the estimate of bytes; whether they do is for the caller to
+    measure. At least one option alone fits the budget.
+    """
+
+    def __init__(self, problem: Problem, budget: int, generator: np.random.Generator) -> None:
+        self._problem = problem
+        self._generator = generator
+        # What fits alone fits by the estimate too: both are the same number there.
+        self._fitting = np.flatnonzero(problem.alone <= budget)
+        self._cost = problem.alone - problem.shared
+        self._room = budget - problem.shared
+        self._own = [
+            self._fitting[problem.member_of[self._fitting] == member]
+            for member in range(len(problem.members))
+        ]
+
+    def drawn(self) -> np.ndarray:
+        """Any row: few members or many, even weights or weights on a few."""
+        share = self._generator.random()
+        chosen = {
+            member: int(self._generator.choice(own))
+            for member, own in enumerate(self._own)
+            if own.size and self._generator.random() < share
+        }
+        self._shrink(chosen)
+        if self._generator.random() < FILLED:
+            self._fill(chosen)
+        row = flat_row(tuple(chosen.values()), len(self._cost))
+        if self._generator.random() >= EVEN:
+            # Concentrations below 1 put the weight on a few; far below, gamma draws underflow.
+            row *= self._generator.standard_gamma(
+                np.exp(self._generator.uniform(-1.5, 2)), row.size
+            )
+        return row / row.sum()
+
+    def varied(self, row: np.ndarray, spread: float) -> np.ndarray:
+        """A row near this one: a step or two, and every weight scaled at random.
+
+        A step takes a member to another of its states: out, or one of its precisions. So it
+        drops, adds, upgrades or downgrades; two steps are a swap.
+        """
+        chosen = {int(self._problem.member_of[number]): number for number in choice_of(row)}
+        weights = {member: row[number] for member, number in chosen.items()}
+        if self._generator.random() >= STILL:
+            self._step(chosen)
+            if self._generator.random() < SWAPPED:
+                self._step(chosen)
+        self._shrink(chosen)
+        if self._generator.random() < FILLED:
+            self._fill(chosen)
+        scale = np.exp(spread * self._generator.standard_normal(len(self._own)))
+        new = np.zeros(len(self._cost))
+        usual = float(row.sum()) / len(weights)
+        for member, number in chosen.items():
+            new[number] = weights.get(member, usual) * scale[member]
+        return new / new.sum()
+
+    def fitted(self, row: np.ndarray) -> np.ndarray:
+        """The row, or where it is too large, the same with cheaper precisions or fewer members.
+
+        Nothing is drawn here: the member with the least weight is taken to the next cheaper
+        precision, and out after the last, until all fits.
+        """
+        row = row.copy()
+        for number in np.setdiff1d(choice_of(row), self._fitting).tolist():
+            own = self._own[self._problem.member_of[number]]
+            if own.size:
+                row[own[self._cost[own].argmax()]] = row[number]
+            row[number] = 0
+        while row.any() and self._cost[row > 0].sum() > self._room:
+            inside = np.flatnonzero(row)
+            number = inside[row[inside].argmin()]
+            own = self._own[self._problem.member_of[number]]
+            cheaper = own[self._cost[own] < self._cost[number]]
+            if cheaper.size:
+                row[cheaper[self._cost[cheaper].argmax()]] = row[number]
+            row[number] = 0
+        if not row.any():
+            row[self._fitting[self._cost[self._fitting].argmin()]] = 1
+        return row / row.sum()
+
+    def _step(self, chosen: dict[int, int]) -> None:
+        member = int(self._generator.integers(len(self._own)))
+        now = chosen.pop(member, None)
+        states = [int(number) for number in self._own[member] if number != now]
+        if now is not None:
+            states.append(-1)
+        state = states[self._generator.integers(len(states))] if states else -1
+        if state >= 0:
+            chosen[member] = state
+
+    def _shrink(self, chosen: dict[int, int]) -> None:
+        """Takes random members to cheaper states until all fit."""
+        spent = sum(self._cost[number] for number in chosen.values())
+        while spent > self._room:
+            member = list(chosen)[self._generator.integers(len(chosen))]
+            spent -= self._cost[chosen[member]]
+            own = self._own[member]
+            cheaper = own[self._cost[own] < self._cost[chosen.pop(member)]]
+            place = int(self._generator.integers(len(cheaper) + 1))
+            if place < len(cheaper):
+                chosen[member] = int(cheaper[place])
+                spent += self._cost[chosen[member]]
+        if not chosen:
+            number = int(self._generator.choice(self._fitting))
+            chosen[int(self._problem.member_of[number])] = number
+
+    def _fill(self, chosen: dict[int, int]) -> None:
+        """Takes members, in random order, to dearer states as long as there is room."""
+        room = self._room - sum(self._cost[number] for number in chosen.values())
+        for member in self._generator.permutation(len(self._own)).tolist():
+            now = self._cost[chosen[member]] if member in chosen else 0
+            own = self._own[member]
+            dearer = own[(self._cost[own] > now) & (self._cost[own] <= room + now)]
+            if dearer.size:
+                chosen[member] = int(self._generator.choice(dearer))
+                room -= self._cost[chosen[member]] - now

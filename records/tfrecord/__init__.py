@@ -1,0 +1,1 @@
+"""The TFRecord format: framing, examples, their wire format."""

@@ -1,0 +1,34 @@
+"""Stage `export`: a bundle as one ONNX file, which onnxruntime runs without this project."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from common.errors import ConfigError
+from quantize.bundle.content import read_bundle
+from runs import write_bytes
+from stages.submission import BUNDLE_FOLDER, find_bundle
+from stages.workspace import Workspace
+
+ONNX_NAME = "bundle.onnx"
+_PACKAGES = ("onnx_ir", "onnxscript")
+
+
+def export(workspace: Workspace) -> Path:
+    """Writes the ONNX file of `bundle=`, by default the run's own, and returns its path.
+
+    Raises:
+        ConfigError: there is no such bundle, or the extra `onnx` is not installed.
+        BundleError: it is no bundle, or holds a family of which no ONNX graph can be made.
+    """
+    if any(importlib.util.find_spec(package) is None for package in _PACKAGES):
+        raise ConfigError(
+            "stage=export: needs packages that are not installed: pip install 'onegig[onnx]'"
+        )
+    from quantize.onnx.graph import onnx_bytes
+
+    content = read_bundle(find_bundle(workspace))
+    output = Path(workspace.config.output or workspace.run.root / BUNDLE_FOLDER / ONNX_NAME)
+    write_bytes(output, onnx_bytes(content))
+    return output

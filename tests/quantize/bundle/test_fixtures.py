@@ -1,0 +1,51 @@
+"""Files that earlier versions wrote load in this one, and score as they did then.
+
+There is one bundle for every version of the format, with the log-odds that it gave when it was
+written. They were made once and are never rewritten: what no longer loads them has broken every
+bundle that people keep. Each holds a netvlad (4 clusters, hidden 8) and a perceptron (hidden 16)
+with random weights, mixed at 0.625 and 0.375, on a schema of 8 and 4 bytes a frame and 6 labels;
+tensors of more than 40 elements are codes. In version 2 they are at several precisions, and one of
+them, half of it zeros, is compressed. `bundle-inputs.json` holds three clips of 5, 3 and no frames.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from quantize import Bundle
+from quantize.bundle.container import read_container
+from records import Batch
+
+FOLDER = Path(__file__).parent / "fixtures"
+
+
+def inputs() -> Batch:
+    values = json.loads((FOLDER / "bundle-inputs.json").read_text())
+    features = {
+        name: torch.tensor(values[name], dtype=torch.uint8).reshape(3, 5, size)
+        for name, size in (("rgb", 8), ("audio", 4))
+    }
+    mask = torch.arange(5) < torch.tensor(values["lengths"])[:, None]
+    labels = torch.zeros(0, 2, dtype=torch.int64)
+    return Batch(["a", "b", "c"], features, mask, labels, 6, -2.0, 2.0)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_bundle_of_every_version_scores_as_it_did(version: int) -> None:
+    bundle = Bundle.load(FOLDER / f"bundle-v{version}.safetensors")
+    assert bundle.labels == ("zero", "one", "zwei", "drei", "naïve", "日本")
+    assert bundle.weights.tolist() == [0.625, 0.375]
+    assert bundle.receipt["gap"] == 0.5
+    expected = torch.tensor(json.loads((FOLDER / f"bundle-v{version}.json").read_text()))
+    torch.testing.assert_close(bundle.predict(inputs()), expected, atol=1e-6, rtol=0)
+
+
+def test_version_2_has_codes_of_every_kind() -> None:
+    names = {
+        name.rpartition("/")[2] for name in read_container(FOLDER / "bundle-v2.safetensors").tensors
+    }
+    assert names >= {"uniform8.zst", "uniform4", "kmeans5", "channel6", "channel8", "float16"}

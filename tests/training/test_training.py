@@ -1,0 +1,175 @@
+"""The training loop: what a kill may not change, and what averaging and schedules are."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from common.errors import ConfigError
+from families import FamilyModule, build
+from records import Batch, Split, SplitSpec, open_split
+from tests.conftest import SMALL_FRAMES
+from training.averaging import WeightAverage
+from training.checkpoint import CHECKPOINT_NAME
+from training.config import TrainConfig
+from training.objective import HardLabels
+from training.schedule import Schedule
+from training.trainer import METRICS_NAME, Diverged, Interrupted, Phases, Trained, Trainer
+
+TRAIN = TrainConfig(
+    epochs=2,
+    batch_size=32,
+    learning_rate=1e-2,
+    draw_frames=4,
+    averaging_epochs=1,
+    averaging_half_life=3,
+    checkpoint_seconds=0.0,
+    precision="float32",
+)
+DBOF = {"clusters": 8, "hidden": 16, "dropout": 0.3}
+
+
+class StopsAt(HardLabels):
+    """Does something to its own process at one of its calls."""
+
+    def __init__(self, call: int, error: BaseException | None = None) -> None:
+        self._left = call
+        self._error = error
+
+    def __call__(self, model: FamilyModule, batch: Batch) -> tuple[Tensor, Tensor]:
+        self._left -= 1
+        if self._left == 0:
+            if self._error is not None:
+                raise self._error
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__call__(model, batch)
+
+
+@pytest.fixture
+def split(small_frames: Path) -> Split:
+    return open_split(small_frames, "train", SplitSpec("train-*"), SMALL_FRAMES, cache=None)
+
+
+def train(
+    split: Split, folder: Path, objective: HardLabels | None = None, config: TrainConfig = TRAIN
+) -> Trained:
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(5)
+    model = build("dbof", DBOF, SMALL_FRAMES)
+    trainer = Trainer(
+        model,
+        objective or HardLabels(),
+        split,
+        config,
+        seed=5,
+        folder=folder,
+        draws_frames=True,
+    )
+    return trainer.run()
+
+
+def same(one: dict[str, Tensor] | None, other: dict[str, Tensor] | None) -> bool:
+    assert one is not None and other is not None and one.keys() == other.keys()
+    return all(torch.equal(one[key], other[key]) for key in one)
+
+
+# 5 steps an epoch: within the first epoch, at its end, in the second, and while averaging.
+@pytest.mark.parametrize(
+    ("stop", "error"),
+    [(2, None), (5, KeyError("as if killed")), (10, None), (11, None), (14, KeyError("killed"))],
+)
+def test_interrupted_training_ends_at_the_same_bytes(
+    split: Split, tmp_path: Path, stop: int, error: BaseException | None
+) -> None:
+    whole = train(split, tmp_path / "whole")
+    with pytest.raises((Interrupted, KeyError)):
+        train(split, tmp_path / "cut", StopsAt(stop, error))
+    assert (tmp_path / "cut" / CHECKPOINT_NAME).exists()
+    resumed = train(split, tmp_path / "cut")
+    assert same(whole.main, resumed.main)
+    assert same(whole.average, resumed.average)
+    lines = [json.loads(x) for x in (tmp_path / "cut" / METRICS_NAME).read_text().splitlines()]
+    steps = [line["step"] for line in lines]
+    assert steps == sorted(set(steps)) and steps[-1] == 15
+
+
+def test_damaged_checkpoint_starts_anew(split: Split, tmp_path: Path) -> None:
+    whole = train(split, tmp_path / "whole")
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / CHECKPOINT_NAME).write_bytes(b"\x10\0\0\0\0\0\0\0{}")
+    assert same(whole.main, train(split, tmp_path / "cut").main)
+
+
+def test_training_lowers_the_loss(split: Split, tmp_path: Path) -> None:
+    longer = TrainConfig(**{**vars(TRAIN), "epochs": 30, "decay": 1.0})
+    train(split, tmp_path / "run", config=longer)
+    lines = (tmp_path / "run" / METRICS_NAME).read_text().splitlines()
+    first, last = (json.loads(lines[i])["loss"] for i in (0, -1))
+    assert last < 0.6 * first
+
+
+def test_infinite_loss_is_named(split: Split, tmp_path: Path) -> None:
+    class Explodes(HardLabels):
+        def __call__(self, model: FamilyModule, batch: Batch) -> tuple[Tensor, Tensor]:
+            loss, output = super().__call__(model, batch)
+            return loss * float("inf"), output
+
+    with pytest.raises(Diverged, match="at step 1; lower"):
+        train(split, tmp_path / "run", Explodes())
+
+
+def test_batch_larger_than_the_split_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"train\.batch_size: 128 is more than the 100"):
+        Phases.plan(100, TrainConfig())
+
+
+def test_max_steps_cuts_both_phases() -> None:
+    assert Phases.plan(1000, TrainConfig(max_steps=3)) == Phases(3, 0, 7)
+    assert Phases.plan(1000, TrainConfig(epochs=2, averaging_epochs=0.5)).total == 18
+
+
+def test_one_cycle_is_that_of_torch() -> None:
+    config = TrainConfig(schedule="one_cycle", learning_rate=0.3, warmup=0.25)
+    schedule = Schedule(config, main_steps=40, steps_per_epoch=10)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    reference = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.3, total_steps=40, pct_start=0.25
+    )
+    for step in range(40):
+        assert schedule.learning_rate(step) == pytest.approx(reference.get_last_lr()[0], rel=1e-9)
+        optimizer.step()
+        if step < 39:
+            reference.step()
+    assert schedule.learning_rate(40) == pytest.approx(0.06)
+
+
+def test_exponential_decays_by_epochs_and_averages_at_a_fifth() -> None:
+    schedule = Schedule(TrainConfig(), main_steps=20, steps_per_epoch=10)
+    assert schedule.learning_rate(9) == pytest.approx(2e-4)
+    assert schedule.learning_rate(10) == pytest.approx(1.6e-4)
+    assert schedule.learning_rate(20) == pytest.approx(1.6e-4 / 5)
+
+
+def test_weight_average_is_the_weighted_sum_of_what_it_saw() -> None:
+    model = nn.BatchNorm1d(3)
+    seen = [torch.randn(3) for _ in range(6)]
+    average = None
+    for values in seen:
+        with torch.no_grad():
+            model.weight.copy_(values)
+        if average is None:
+            average = WeightAverage(model, half_life=2.0)
+        else:
+            average.update(model)
+    assert average is not None
+    keep = 0.5**0.5
+    expected = seen[0] * keep**5
+    for age, values in enumerate(reversed(seen[1:])):
+        expected = expected + (1 - keep) * keep**age * values
+    torch.testing.assert_close(average.state_dict()["weight"], expected)

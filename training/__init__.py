@@ -1,0 +1,1 @@
+"""The one trainer of teachers and students, and what it needs."""

@@ -1,0 +1,118 @@
+"""Checkpoints of a training: one safetensors file with all that the next step depends on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from families.base import FamilyModule
+from runs import atomic_path
+from training.averaging import WeightAverage
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+
+
+@dataclass
+class TrainingState:
+    """What changes while a model trains.
+
+    Attributes:
+        model: the model.
+        optimizer: its optimizer.
+        step: steps taken.
+        average: the shadow of the second phase, once that has begun.
+        main: the weights at the end of the first phase, once that has ended.
+    """
+
+    model: FamilyModule
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    average: WeightAverage | None = None
+    main: dict[str, Tensor] | None = None
+
+
+def save_checkpoint(path: Path, state: TrainingState) -> None:
+    """Writes the state atomically, generator states included."""
+    tensors = _prefixed("model", state.model.state_dict())
+    tensors |= _optimizer_tensors(state.optimizer)
+    if state.average is not None:
+        tensors |= _prefixed("average", state.average.state_dict())
+    if state.main is not None:
+        tensors |= _prefixed("main", state.main)
+    tensors["generator/cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["generator/cuda"] = torch.cuda.get_rng_state()
+    # A tied or sliced tensor would be refused; copies also keep the file free of strides.
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    with atomic_path(path) as beside:
+        save_file(tensors, beside, metadata={"step": json.dumps(state.step)})
+
+
+def load_checkpoint(path: Path, state: TrainingState, half_life: float) -> bool:
+    """Takes a training up where a checkpoint left it.
+
+    Args:
+        path: the checkpoint; it may be missing.
+        state: a fresh state of the same model and optimizer; filled in place.
+        half_life: of the shadow, should the checkpoint hold one.
+
+    Returns:
+        Whether there was a checkpoint. An unreadable one counts as none: training starts anew.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            step = int(json.loads(file.metadata()["step"]))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return False
+    state.step = step
+    state.model.load_state_dict(_without_prefix("model", tensors))
+    _load_optimizer(state.optimizer, tensors)
+    average = _without_prefix("average", tensors)
+    if average:
+        state.average = WeightAverage(state.model, half_life)
+        state.average.load_state_dict(average)
+    main = _without_prefix("main", tensors)
+    if main:
+        device = next(state.model.parameters()).device
+        state.main = {k: v.to(device) for k, v in main.items()}
+    torch.set_rng_state(tensors["generator/cpu"])
+    if torch.cuda.is_available() and "generator/cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["generator/cuda"])
+    return True
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}/{key}": value for key, value in tensors.items()}
+
+
+def _without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}/"
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
+    return {
+        f"optimizer/{index}/{name}": torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in _without_prefix("optimizer", tensors).items():
+        index, name = key.split("/")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )

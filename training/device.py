@@ -1,0 +1,57 @@
+"""Where a model computes, and in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+from contextlib import AbstractContextManager
+
+import torch
+
+from common.errors import ConfigError
+
+
+def choose_device(name: str) -> torch.device:
+    """CUDA if there is one, else the CPU, unless `name` says which.
+
+    Raises:
+        ConfigError: CUDA is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: cuda was asked for, but torch sees no CUDA device; use auto")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """The context of a forward pass: bfloat16 matrix products where the machine gains by them.
+
+    Args:
+        device: where the model is.
+        precision: "float32", "bfloat16", or "auto": bfloat16 on CUDA and on processors with
+            bfloat16 instructions. The choice depends on the machine only, never on a measurement,
+            so that a resumed training computes as before.
+    """
+    if precision == "auto":
+        precision = "bfloat16" if _gains_by_bfloat16(device) else "float32"
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that this process has held so far: of tensors on CUDA, else altogether."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _gains_by_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

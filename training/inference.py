@@ -1,0 +1,48 @@
+"""A model's predictions on a split: every frame, in the split's order, stored sparse."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from metrics import Labels, gap
+from records import Split, iterate_batches, read_truth
+from runs import Predictions, PredictionsWriter
+
+
+@torch.inference_mode()
+def predict_split(
+    model: nn.Module,
+    split: Split,
+    *,
+    batch_size: int,
+    stored_labels: int,
+    workers: int = 0,
+) -> Predictions:
+    """Runs `model` over `split`, in float32: scores differ by what was trained, not by rounding.
+
+    Args:
+        model: a family's module, on its device; it is left in evaluation mode.
+        split: the records.
+        batch_size: clips a forward pass.
+        stored_labels: the K best labels are kept a clip.
+        workers: decoding processes.
+    """
+    device = next(model.parameters()).device
+    model.eval()
+    writer = PredictionsWriter(split.schema.num_labels, stored_labels)
+    for batch in iterate_batches(split, batch_size, workers=workers):
+        batch = batch.to(device)
+        writer.append(batch.ids, model(batch.features, batch.mask))
+    return writer.finish()
+
+
+def labels_of(split: Split) -> Labels:
+    """The true labels of a split, in its order: one pass over its records."""
+    truth = read_truth(split)
+    return Labels(truth.offsets, truth.columns, split.schema.num_labels)
+
+
+def gap_of(labels: Labels, predictions: Predictions) -> float:
+    """GAP@20 of predictions on the clips of `labels`."""
+    return gap(labels, predictions.labels, predictions.log_odds)

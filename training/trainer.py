@@ -1,0 +1,306 @@
+"""The one training loop, of teachers and students alike."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import torch
+from tensorboardX import SummaryWriter
+from torch import Tensor, nn
+
+from common.errors import ConfigError
+from families.base import FamilyModule
+from records import Batch, FrameSampling, Split, iterate_batches
+from runs import append_progress, write_bytes
+from training.averaging import WeightAverage
+from training.checkpoint import CHECKPOINT_NAME, TrainingState, load_checkpoint, save_checkpoint
+from training.config import TrainConfig
+from training.device import autocast
+from training.objective import Objective
+from training.schedule import Schedule
+
+METRICS_NAME = "metrics.jsonl"
+_LOG_SECONDS = 2.0
+_LOG_STEPS = 20
+
+
+class Interrupted(Exception):
+    """SIGTERM came; the checkpoint is written."""
+
+
+class Diverged(ValueError):
+    """The loss is no longer finite; the message names the step and what to lower."""
+
+
+@dataclass(frozen=True)
+class Phases:
+    """How many steps a training takes.
+
+    Attributes:
+        main: steps of the first phase.
+        averaging: steps of the second, in which a moving average of the weights is kept.
+        per_epoch: steps an epoch.
+    """
+
+    main: int
+    averaging: int
+    per_epoch: int
+
+    @property
+    def total(self) -> int:
+        return self.main + self.averaging
+
+    @classmethod
+    def plan(cls, clips: int, train: TrainConfig) -> Phases:
+        """Counts the steps; a batch that would be short is left out.
+
+        Raises:
+            ConfigError: an epoch has no full batch.
+        """
+        per_epoch = clips // train.batch_size
+        if per_epoch == 0:
+            raise ConfigError(
+                f"train.batch_size: {train.batch_size} is more than the {clips} training clips"
+            )
+        main = max(1, round(train.epochs * per_epoch))
+        averaging = round(train.averaging_epochs * per_epoch)
+        if train.max_steps is not None:
+            main, averaging = min(main, train.max_steps), 0
+        return cls(main, averaging, per_epoch)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves behind, on the model's device.
+
+    Attributes:
+        main: the weights at the end of the first phase.
+        average: the averaged weights, if there was a second phase.
+        clips: how many it took, each as often as it came.
+        clips_per_second: over the steps that this process took.
+    """
+
+    main: dict[str, Tensor]
+    average: dict[str, Tensor] | None
+    clips: int
+    clips_per_second: float
+
+
+class Trainer:
+    """Trains one model; killed at any step and started again, it ends at the same weights.
+
+    Args:
+        model: a family's module on its device, freshly initialized.
+        objective: gives loss and output.
+        split: the training records.
+        train: the settings.
+        seed: of the order of clips, frame draws and dropout.
+        folder: where checkpoint, metrics (JSON lines), TensorBoard events and progress go.
+        draws_frames: whether the family takes frames drawn at random (else a sequence).
+        workers: decoding processes.
+    """
+
+    def __init__(
+        self,
+        model: FamilyModule,
+        objective: Objective,
+        split: Split,
+        train: TrainConfig,
+        *,
+        seed: int,
+        folder: Path,
+        draws_frames: bool,
+        workers: int = 0,
+    ) -> None:
+        self._objective = objective
+        self._split = split
+        self._train = train
+        self._seed = seed
+        self._folder = folder
+        self._workers = workers
+        self._sampling = FrameSampling(
+            draw=train.draw_frames if draws_frames else None,
+            first=train.first_frames,
+            shuffle=train.shuffle_frames,
+        )
+        self._device = next(model.parameters()).device
+        self._phases = Phases.plan(len(split), train)
+        self._schedule = Schedule(train, self._phases.main, self._phases.per_epoch)
+        self._state = TrainingState(model, _optimizer(model, train))
+        self._stop_requested = False
+
+    def run(self) -> Trained:
+        """Trains from the last checkpoint, or from the start, to the end.
+
+        Raises:
+            Interrupted: on SIGTERM, after a checkpoint.
+            Diverged: the loss is not finite.
+        """
+        checkpoint = self._folder / CHECKPOINT_NAME
+        if not load_checkpoint(checkpoint, self._state, self._train.averaging_half_life):
+            torch.manual_seed(self._seed)
+        first = self._state.step
+        started = saved = time.monotonic()
+        with _Log(self._folder, self._phases, first) as log, self._on_sigterm():
+            for batch in self._batches():
+                loss, norm = self.step(batch.to(self._device))
+                log.record(self._state.step, loss, norm, self._lr(), len(batch))
+                now = time.monotonic()
+                if self._stop_requested or now - saved > self._train.checkpoint_seconds:
+                    save_checkpoint(checkpoint, self._state)
+                    saved = now
+                if self._stop_requested:
+                    raise Interrupted
+        seconds = time.monotonic() - started
+        return self._trained((self._state.step - first) * self._train.batch_size / seconds)
+
+    def _trained(self, clips_per_second: float) -> Trained:
+        average = self._state.average
+        main = self._state.main
+        return Trained(
+            main=self._state.model.state_dict() if main is None else main,
+            average=None if average is None else average.state_dict(),
+            clips=self._state.step * self._train.batch_size,
+            clips_per_second=clips_per_second,
+        )
+
+    def _batches(self) -> Iterator[Batch]:
+        """Batches from the state's step on, epoch after epoch."""
+        per_epoch = self._phases.per_epoch
+        while self._state.step < self._phases.total:
+            epoch, start = divmod(self._state.step, per_epoch)
+            batches = iterate_batches(
+                self._split,
+                self._train.batch_size,
+                sampling=self._sampling,
+                shuffle_seed=self._seed,
+                epoch=epoch,
+                start_batch=start,
+                workers=self._workers,
+                drop_last=True,
+            )
+            for _, batch in zip(
+                range(self._phases.total - self._state.step), batches, strict=False
+            ):
+                yield batch
+
+    def _lr(self) -> float:
+        return self._schedule.learning_rate(self._state.step - 1)
+
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One update; returns loss and gradient norm without waiting for the device."""
+        state = self._state
+        if state.step == self._phases.main:
+            state.main = {k: v.detach().clone() for k, v in state.model.state_dict().items()}
+            state.average = WeightAverage(state.model, self._train.averaging_half_life)
+        for group in state.optimizer.param_groups:
+            group["lr"] = self._schedule.learning_rate(state.step)
+        state.model.train()
+        with autocast(self._device, self._train.precision):
+            loss, _ = self._objective(state.model, batch)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        state.model.add_penalty_gradient()
+        norm = nn.utils.clip_grad_norm_(state.model.parameters(), self._train.clip_norm)
+        state.optimizer.step()
+        state.step += 1
+        if state.average is not None:
+            state.average.update(state.model)
+        return loss.detach(), norm
+
+    @contextmanager
+    def _on_sigterm(self) -> Iterator[None]:
+        def request(signum: int, frame: FrameType | None) -> None:
+            self._stop_requested = True
+
+        before = signal.signal(signal.SIGTERM, request)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+class _Log:
+    """Metrics of a training: JSON lines, TensorBoard events, and the progress that a parent reads.
+
+    Losses stay on the device until they are logged, every `_LOG_STEPS` steps.
+    """
+
+    def __init__(self, folder: Path, phases: Phases, first_step: int) -> None:
+        self._folder = folder
+        self._phases = phases
+        _drop_lines_after(folder / METRICS_NAME, first_step)
+        self._lines = (folder / METRICS_NAME).open("a")
+        self._events = SummaryWriter(str(folder / "events"), purge_step=first_step)
+        self._clips = 0
+        self._since = self._shown = time.monotonic()
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lines.close()
+        self._events.close()
+
+    def record(self, step: int, loss: Tensor, norm: Tensor, rate: float, clips: int) -> None:
+        self._clips += clips
+        last = step == self._phases.total
+        if step % _LOG_STEPS and not last and step > 1:
+            return
+        value = loss.item()
+        if not math.isfinite(value):
+            raise Diverged(
+                f"the loss is {value} at step {step}; lower train.learning_rate or train.clip_norm"
+            )
+        now = time.monotonic()
+        speed = self._clips / max(now - self._since, 1e-9)
+        self._clips, self._since = 0, now
+        figures = {
+            "loss": value,
+            "gradient_norm": norm.item(),
+            "learning_rate": rate,
+            "clips_per_second": speed,
+        }
+        self._lines.write(json.dumps({"step": step, **figures}) + "\n")
+        for name, figure in figures.items():
+            self._events.add_scalar(name, figure, step)
+        if last or now - self._shown > _LOG_SECONDS:
+            self._shown = now
+            self._lines.flush()
+            append_progress(
+                self._folder, step, self._phases.total, loss=value, clips_per_second=speed
+            )
+
+
+def _drop_lines_after(path: Path, step: int) -> None:
+    """Forgets what was logged past the checkpoint: those steps are taken again."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except ValueError:
+            break
+    write_bytes(path, "".join(f"{line}\n" for line in kept).encode())
+
+
+def _optimizer(model: nn.Module, train: TrainConfig) -> torch.optim.Optimizer:
+    """Adam or AdamW; weight decay spares biases, norms and other vectors."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": train.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    kind = torch.optim.AdamW if train.optimizer == "adamw" else torch.optim.Adam
+    return kind([g for g in groups if g["params"]], lr=train.learning_rate, fused=True)
