@@ -22,15 +22,8 @@ from hydra.errors import HydraException  # noqa: E402
 from omegaconf import DictConfig, OmegaConf  # noqa: E402
 from omegaconf.errors import OmegaConfBaseException  # noqa: E402
 
-from common.errors import ConfigError  # noqa: E402
-from distill import SoftTargetError  # noqa: E402
-from ensemble import EnsembleError  # noqa: E402
-from families import FamilyError  # noqa: E402
-from metrics import MetricError  # noqa: E402
-from quantize import BudgetError, BundleError  # noqa: E402
-from records import DataError  # noqa: E402
+from common.errors import UserError  # noqa: E402
 from report import print_choice, print_plan, print_scores, print_stages, print_table, print_teachers  # noqa: E402
-from runs import RunError  # noqa: E402
 from stages.config import Config, validate  # noqa: E402
 from stages.distill import train_students  # noqa: E402
 from stages.ensemble import choose_teachers  # noqa: E402
@@ -40,18 +33,6 @@ from stages.plan import plan  # noqa: E402
 from stages.submission import evaluate, predict  # noqa: E402
 from stages.teachers import train_teachers  # noqa: E402
 from stages.workspace import JobsFailed, Workspace  # noqa: E402
-
-USER_ERRORS = (
-    ConfigError,
-    DataError,
-    RunError,
-    FamilyError,
-    MetricError,
-    EnsembleError,
-    SoftTargetError,
-    BudgetError,
-    BundleError,
-)
 
 
 def stage_synthesize(workspace: Workspace) -> None:
@@ -170,7 +151,7 @@ def main() -> int:
     try:
         for config in parse_command_line():
             run_stage(config)
-    except USER_ERRORS as error:
+    except UserError as error:
         print(f"onegig: {error}", file=sys.stderr)
         return 2
     except (HydraException, OmegaConfBaseException) as error:

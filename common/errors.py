@@ -1,7 +1,15 @@
-"""Errors that every room may raise."""
+"""The error that every room's own errors derive from."""
 
 from __future__ import annotations
 
 
-class ConfigError(ValueError):
+class UserError(ValueError):
+    """The user's input is wrong: configuration, data, a file, a budget.
+
+    The message is one line; it names the key, the file or the number and says what to do. The
+    program then ends with status 2. Any other exception is a defect of ours, with a traceback.
+    """
+
+
+class ConfigError(UserError):
     """A value of the configuration is wrong; the message names its key."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from common.errors import UserError
 
-class SoftTargetError(ValueError):
+
+class SoftTargetError(UserError):
     """Soft targets are missing, damaged, or of other clips; the message says which."""

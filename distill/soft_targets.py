@@ -17,8 +17,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.special import expit
 
+from common.files import atomic_path
 from distill.errors import SoftTargetError
-from runs import Predictions, atomic_path
+from runs import Predictions
 
 SOFT_TARGETS_NAME = "soft-targets.safetensors"
 _CHUNK_CLIPS = 2048

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from common.errors import UserError
 
-class EnsembleError(ValueError):
+
+class EnsembleError(UserError):
     """Predictions or weights that cannot be combined; the message says which and why."""

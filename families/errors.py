@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from common.errors import UserError
 
-class FamilyError(ValueError):
+
+class FamilyError(UserError):
     """A family's name, configuration or input is wrong; the message is one line that says which."""

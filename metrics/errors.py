@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from common.errors import UserError
 
-class MetricError(ValueError):
+
+class MetricError(UserError):
     """Scores or labels that no metric can be computed from; the message says which and why."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from quantize.budget import format_bytes, parse_budget
 from quantize.bundle.content import BundleContent, BundleMember, read_bundle, write_bundle
 from quantize.bundle.inference import Bundle, LoadedMember
 from quantize.bundle.layout import MemberLayout, TensorLayout, bundle_bytes
@@ -35,8 +34,6 @@ __all__ = [
     "curve",
     "curve_rows",
     "dequantize",
-    "format_bytes",
-    "parse_budget",
     "quantize",
     "quantize_state",
     "read_bundle",

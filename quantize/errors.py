@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from common.errors import UserError
 
-class BundleError(ValueError):
+
+class BundleError(UserError):
     """A bundle, or what is to become one, is not as it has to be; the message is one line."""
 
 
-class BudgetError(ValueError):
+class BudgetError(UserError):
     """A budget cannot be read or met; the message is one line."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from quantize import Solution, curve_rows, format_bytes
-from runs import atomic_path
+from common.files import atomic_path
+from common.units import format_bytes
+from quantize import Solution, curve_rows
 from stages.pack import Packed
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from common.files import atomic_path
+from common.units import format_bytes
 from metrics import StreamingScores
-from quantize import format_bytes
 from report.curve import PICTURE_NAME, write_curve
-from runs import Predictions, Task, atomic_path
+from runs import Predictions, Task
 from stages.distill import students
 from stages.jobs import predictions_name
 from stages.pack import RECEIPT_NAME, Packed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from runs.atomic import atomic_path, read_json, sha256_file, sync, write_bytes, write_json
 from runs.errors import RunError
 from runs.executor import Job, Result, describe_exit, run_jobs
 from runs.keys import content_key, to_plain
@@ -23,18 +22,12 @@ __all__ = [
     "RunError",
     "Task",
     "append_progress",
-    "atomic_path",
     "content_key",
     "describe_exit",
     "die_with_parent",
     "file_lock",
     "last_progress",
-    "read_json",
     "run_jobs",
-    "sha256_file",
-    "sync",
     "to_plain",
     "track",
-    "write_bytes",
-    "write_json",
 ]

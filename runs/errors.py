@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from common.errors import UserError
 
-class RunError(ValueError):
+
+class RunError(UserError):
     """A run folder, a task or a job is not as it has to be; the message is one line."""

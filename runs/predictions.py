@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from runs.atomic import atomic_path
+from common.files import atomic_path
 from runs.errors import RunError
 
 FORMAT = "onegig predictions 1"

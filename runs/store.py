@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from runs.atomic import TEMPORARY_SUFFIX, read_json, sha256_file, sync, write_json
+from common.errors import UserError
+from common.files import TEMPORARY_SUFFIX, read_json, sha256_file, sync, write_json
 from runs.errors import RunError
 from runs.keys import content_key, to_plain
 from runs.lock import LOCK_NAME, file_lock
@@ -161,14 +162,14 @@ class Task:
     def _key_on_disk(self) -> str | None:
         try:
             key = read_json(self.folder / TASK_NAME)["key"]
-        except (RunError, KeyError, TypeError):
+        except (UserError, KeyError, TypeError):
             return None
         return key if isinstance(key, str) else None
 
     def _read_done(self) -> dict[str, Any] | None:
         try:
             done = read_json(self.folder / DONE_NAME)
-        except RunError:
+        except UserError:
             return None
         return done if _is_done_record(done) else None
 

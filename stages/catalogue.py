@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from common.files import read_json
 from families import build
 from quantize.bundle.content import BundleMember
 from quantize.bundle.layout import MemberLayout
 from quantize.recipes import Recipe, recipes_of, tensor_groups
 from quantize.selection.problem import Option
 from quantize.state import quantize_state
-from runs import Predictions, Task, read_json
+from runs import Predictions, Task
 from stages.jobs import JOB_NAME, WEIGHTS_NAME, MemberJob, predictions_name
 from stages.measure_worker import LAYOUTS_NAME, search_predictions_name
 from stages.workspace import Workspace

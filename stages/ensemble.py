@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from common.files import read_json, write_json
 from ensemble.scorer import WeightedScorer
 from ensemble.search import search_weights
 from ensemble.teachers import best_combination
-from runs import Predictions, Task, read_json, write_json
+from runs import Predictions, Task
 from stages.jobs import predictions_name
 from stages.workspace import Workspace
 

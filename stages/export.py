@@ -6,8 +6,8 @@ import importlib.util
 from pathlib import Path
 
 from common.errors import ConfigError
+from common.files import write_bytes
 from quantize.bundle.content import read_bundle
-from runs import write_bytes
 from stages.submission import BUNDLE_FOLDER, find_bundle
 from stages.workspace import Workspace
 

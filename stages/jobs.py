@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.files import write_json
 from families.registry import FamilySource
 from records import Schema
 from records.folds import Fold
 from records.source import DataSource
-from runs import Task, write_json
+from runs import Task
 from training.config import TrainConfig
 
 JOB_NAME = "job.json"

@@ -8,13 +8,14 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
+from common.files import write_json
 from families import FamilyModule, build
 from metrics import Labels
 from quantize.bundle.layout import MemberLayout
 from quantize.precision import FLOAT32, UNIFORM8
 from quantize.recipes import Recipe, recipes_of, tensor_groups
 from quantize.state import quantize_state
-from runs import Predictions, Task, write_json
+from runs import Predictions, Task
 from stages.jobs import WEIGHTS_NAME, MemberJob, predictions_name
 from stages.worker import load_job, predict, run_worker
 from training.device import choose_device

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from common.files import read_json, sha256_file, write_json
+from common.units import parse_bytes
 from ensemble import WeightedScorer
 from ensemble.evenness import PER_CLIP
-from quantize.budget import parse_budget
 from quantize.bundle.content import BundleMember, write_bundle
 from quantize.bundle.inference import Bundle
 from quantize.bundle.layout import bundle_bytes
@@ -21,7 +22,7 @@ from quantize.recipes import check_precisions
 from quantize.selection.curve import curve, front
 from quantize.selection.problem import Problem, Solution
 from quantize.selection.solver import Solver
-from runs import Predictions, Task, read_json, sha256_file, write_json
+from runs import Predictions, Task
 from stages.catalogue import Catalogue
 from stages.submission import BUNDLE_FOLDER, BUNDLE_NAME, score
 from stages.workspace import Workspace
@@ -94,7 +95,7 @@ class _Packer:
 
     def __init__(self, workspace: Workspace, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
-        self.budget = parse_budget(workspace.config.budget)
+        self.budget = parse_bytes(workspace.config.budget)
         self._workspace = workspace
         self._mix = workspace.config.ensemble.mix
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
+from common.files import write_json
+from common.units import format_bytes, parse_bytes
 from families import build, model_bytes, parameter_count
-from quantize.budget import format_bytes, parse_budget
 from quantize.errors import BudgetError
 from quantize.recipes import check_precisions
-from runs import write_json
 from stages.workspace import Workspace
 
 PLAN_NAME = "plan.json"
@@ -42,7 +42,7 @@ def plan(workspace: Workspace) -> dict[str, Any]:
                 "bytes": model_bytes(model, threshold),
             }
         )
-    budget = parse_budget(workspace.config.budget)
+    budget = parse_bytes(workspace.config.budget)
     result = {
         "members": members,
         "bytes": sum(member["bytes"] for member in members),

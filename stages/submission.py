@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from common.errors import ConfigError
+from common.files import atomic_path
 from metrics import StreamingScores
 from quantize.bundle.inference import Bundle
 from records import Batch, DataError, Split, SplitSpec, iterate_batches, open_split
-from runs import atomic_path
 from stages.workspace import Workspace, say_skipped
 from training.device import choose_device
 

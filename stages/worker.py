@@ -11,12 +11,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from common.errors import UserError
+from common.files import atomic_path, read_json
 from families import registry
 from families.errors import FamilyError
 from families.own import load_own_family
 from families.size import model_bytes, parameter_count
 from records import Split, with_frames
-from runs import Predictions, Task, atomic_path, die_with_parent, read_json
+from runs import Predictions, Task, die_with_parent
 from stages.jobs import JOB_NAME, WEIGHTS_NAME, MemberJob, predictions_name
 from training.checkpoint import CHECKPOINT_NAME
 from training.device import choose_device, peak_memory
@@ -39,9 +41,7 @@ def run_worker(main: Callable[[Path], None]) -> None:
         main(Path(sys.argv[1]))
     except Interrupted:
         sys.exit(143)
-    except ValueError as error:
-        if type(error) is ValueError:
-            raise
+    except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
 

@@ -115,7 +115,7 @@ def test_a_violation_is_named(room: str, source: str, named: str) -> None:
 @pytest.mark.parametrize(
     ("room", "source"),
     [
-        ("quantize", "from ensemble import search_weights\nfrom quantize.budget import x"),
+        ("quantize", "from ensemble import search_weights\nfrom common.units import x"),
         ("records", "import json\nfrom common import errors\nfrom . import schema"),
     ],
 )

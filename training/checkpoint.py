@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from common.files import atomic_path
 from families.base import FamilyModule
-from runs import atomic_path
 from training.averaging import WeightAverage
 
 CHECKPOINT_NAME = "checkpoint.safetensors"

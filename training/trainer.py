@@ -16,10 +16,11 @@ import torch
 from tensorboardX import SummaryWriter
 from torch import Tensor, nn
 
-from common.errors import ConfigError
+from common.errors import ConfigError, UserError
+from common.files import write_bytes
 from families.base import FamilyModule
 from records import Batch, FrameSampling, Split, iterate_batches
-from runs import append_progress, write_bytes
+from runs import append_progress
 from training.averaging import WeightAverage
 from training.checkpoint import CHECKPOINT_NAME, TrainingState, load_checkpoint, save_checkpoint
 from training.config import TrainConfig
@@ -36,7 +37,7 @@ class Interrupted(Exception):
     """SIGTERM came; the checkpoint is written."""
 
 
-class Diverged(ValueError):
+class Diverged(UserError):
     """The loss is no longer finite; the message names the step and what to lower."""
 
 

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.files import atomic_path
 from quantize.errors import BundleError
-from runs import atomic_path
 
 # Far above any bundle's need (a tensor takes about 100 bytes, a label's name 30), and low enough
 # that a header made to fill memory with empty lists stays harmless.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from quantize.budget import format_bytes
+from common.units import format_bytes
 from quantize.errors import BudgetError
 from quantize.selection.problem import Choice, Problem, Solution, flat_row
 from quantize.selection.solver import Solver

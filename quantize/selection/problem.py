@@ -15,9 +15,9 @@ from functools import cached_property
 
 import numpy as np
 
+from common.units import format_bytes
 from ensemble import WeightedScorer, evened, nat_on
 from metrics import Labels
-from quantize.budget import format_bytes
 from quantize.errors import BudgetError
 from runs import Predictions
 

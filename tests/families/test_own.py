@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 import families
+from common.files import write_json
 from families import FamilyError, load_own_family
 from families.registry import FamilySource
 from records import Schema
 from records.source import DataSource
-from runs import content_key, write_json
+from runs import content_key
 from stages.jobs import JOB_NAME, MemberJob
 from stages.worker import load_job
 from tests.families.own import DOCS, EXAMPLES, module_of, nothing_stays_registered

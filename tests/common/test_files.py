@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from runs import RunError, atomic_path, read_json, sha256_file, write_bytes, write_json
+from common.errors import UserError
+from common.files import atomic_path, read_json, sha256_file, write_bytes, write_json
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
 
 
 def test_nothing_written_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="nothing was written"), atomic_path(tmp_path / "file.bin"):
+    with pytest.raises(UserError, match="nothing was written"), atomic_path(tmp_path / "file.bin"):
         pass
     assert os.listdir(tmp_path) == []
 
@@ -43,7 +44,7 @@ def test_a_kill_in_between_leaves_the_old_file(tmp_path: Path) -> None:
     write_bytes(target, b"old")
     script = (
         "import os, signal, sys\n"
-        "from runs.atomic import atomic_path\n"
+        "from common.files import atomic_path\n"
         "with atomic_path(sys.argv[1]) as beside:\n"
         "    beside.write_bytes(b'half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -68,7 +69,7 @@ def test_json_round_trip_keeps_the_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, b"bytes"])
 def test_json_refuses_what_it_does_not_know(tmp_path: Path, value: object) -> None:
-    with pytest.raises(RunError, match=r"value\.json"):
+    with pytest.raises(UserError, match=r"value\.json"):
         write_json(tmp_path / "value.json", {"value": value})
     assert os.listdir(tmp_path) == []
 
@@ -76,12 +77,12 @@ def test_json_refuses_what_it_does_not_know(tmp_path: Path, value: object) -> No
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_broken_json_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "broken.json").write_bytes(data)
-    with pytest.raises(RunError, match=r"broken\.json: not JSON"):
+    with pytest.raises(UserError, match=r"broken\.json: not JSON"):
         read_json(tmp_path / "broken.json")
 
 
 def test_missing_json_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"missing\.json: cannot be read"):
+    with pytest.raises(UserError, match=r"missing\.json: cannot be read"):
         read_json(tmp_path / "missing.json")
 
 

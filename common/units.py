@@ -1,11 +1,11 @@
-"""The budget: bytes of the finished file on disk, as a person writes them."""
+"""Bytes as a person writes and reads them."""
 
 from __future__ import annotations
 
 import re
 from decimal import Decimal
 
-from quantize.errors import BudgetError
+from common.errors import UserError
 
 _UNITS = {
     "": 1,
@@ -22,24 +22,24 @@ _UNITS = {
 _PATTERN = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]{0,3})\s*")
 
 
-def parse_budget(value: str | int) -> int:
+def parse_bytes(value: str | int, key: str = "budget") -> int:
     """Bytes from `1GiB`, `600MB`, `1.5 GB`, `1000000000`; kB, MB, GB are powers of 1,000.
 
     Upper and lower case are one; a part of a byte is left out.
 
     Raises:
-        BudgetError: It is not so written, or comes to less than one byte.
+        UserError: It is not so written, or comes to less than one byte.
 
     Example:
-        >>> parse_budget("1GiB"), parse_budget("300 kB"), parse_budget(1000)
+        >>> parse_bytes("1GiB"), parse_bytes("300 kB"), parse_bytes(1000)
         (1073741824, 300000, 1000)
     """
     match = _PATTERN.fullmatch(str(value))
     if isinstance(value, bool) or match is None or match[2].lower() not in _UNITS:
-        raise BudgetError(f"budget={value}: write bytes such as 1GiB, 600MB or 1000000000")
+        raise UserError(f"{key}={value}: write bytes such as 1GiB, 600MB or 1000000000")
     count = int(Decimal(match[1]) * _UNITS[match[2].lower()])
     if count < 1:
-        raise BudgetError(f"budget={value}: at least one byte is needed")
+        raise UserError(f"{key}={value}: at least one byte is needed")
     return count
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from runs.errors import RunError
+from common.errors import UserError
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -28,7 +28,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         path: Where the finished file is to stand; an existing file is replaced.
 
     Raises:
-        RunError: The body finished without writing the file.
+        UserError: The body finished without writing the file.
 
     Example:
         >>> import tempfile
@@ -44,7 +44,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     try:
         yield beside
         if not beside.is_file():
-            raise RunError(f"{path}: nothing was written to its temporary file {beside.name}")
+            raise UserError(f"{path}: nothing was written to its temporary file {beside.name}")
         sync(beside)
         os.replace(beside, path)
     finally:
@@ -71,12 +71,12 @@ def write_json(path: Path | str, value: Any) -> None:
     """Writes `value` as indented UTF-8 JSON to `path`, atomically, in the order of its keys.
 
     Raises:
-        RunError: `value` holds NaN, an infinity or something that JSON does not know.
+        UserError: `value` holds NaN, an infinity or something that JSON does not know.
     """
     try:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise RunError(f"{path}: not writable as JSON: {error}") from error
+        raise UserError(f"{path}: not writable as JSON: {error}") from error
     write_bytes(path, (text + "\n").encode())
 
 
@@ -84,14 +84,14 @@ def read_json(path: Path | str) -> Any:
     """Reads a JSON file.
 
     Raises:
-        RunError: The file is missing or not JSON.
+        UserError: The file is missing or not JSON.
     """
     try:
         return json.loads(Path(path).read_bytes())
     except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{path}: not JSON: {error}") from error
+        raise UserError(f"{path}: not JSON: {error}") from error
 
 
 def sha256_file(path: Path | str) -> str:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantize import BudgetError, format_bytes, parse_budget
+from common.errors import UserError
+from common.units import format_bytes, parse_bytes
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from quantize import BudgetError, format_bytes, parse_budget
     ],
 )
 def test_what_is_read(text: str | int, count: int) -> None:
-    assert parse_budget(text) == count
+    assert parse_bytes(text) == count
 
 
 @pytest.mark.parametrize(
@@ -32,8 +33,8 @@ def test_what_is_read(text: str | int, count: int) -> None:
     ["", "GiB", "1 G", "1GB2", "-1MB", "1e9", "0", "0.5B", "nan", "١٢٣", "1,000", True, "9" * 40],
 )
 def test_what_is_refused_is_quoted(text: str | int) -> None:
-    with pytest.raises(BudgetError, match=r"^budget=") as caught:
-        parse_budget(text)
+    with pytest.raises(UserError, match=r"^budget=") as caught:
+        parse_bytes(text)
     assert "\n" not in str(caught.value)
 
 
@@ -41,7 +42,7 @@ def test_what_is_refused_is_quoted(text: str | int) -> None:
 def test_whole_numbers_are_exact(number: int, unit: str) -> None:
     factor = {"kB": 1000, "MiB": 2**20, "GB": 10**9, "": 1}[unit]
     if number < 10**18:
-        assert parse_budget(f"{number}{unit}") == number * factor
+        assert parse_bytes(f"{number}{unit}") == number * factor
 
 
 def test_formatting() -> None:
