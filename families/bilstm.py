@@ -62,5 +62,4 @@ class BiLSTM(FamilyModule):
         frames, mask = self.frames(features, mask)
         lengths = None if mask is None else mask.sum(dim=1)
         outputs = state_of(self.net, torch.cat(frames, dim=2), lengths)
-        log_odds: Tensor = self.classifier(self.dense(outputs))
-        return log_odds
+        return self.classifier(self.dense(outputs))

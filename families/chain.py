@@ -74,8 +74,7 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, size) to log-odds (B, V), float32."""
-        log_odds: Tensor = self.classifier(self.hidden(x))
-        return log_odds
+        return self.classifier(self.hidden(x))
 
 
 class ProjectedScores(nn.Module):

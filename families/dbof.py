@@ -102,8 +102,7 @@ class SoftBag(nn.Module):
     def shares(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Frames (B, T, D) to the clusters' shares in them (B, T, K)."""
         scale, shift = self.input_norm.affine(x, mask)
-        shares: Tensor = self.assignment(x, scale, shift, mask)
-        return shares
+        return self.assignment(x, scale, shift, mask)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Frames (B, T, D) to (B, K)."""
@@ -184,8 +183,7 @@ class DBoF(FamilyModule):
         else:
             bags = zip(self.bags, frames, strict=True)
             pooled = torch.cat([bag(x, mask) for bag, x in bags], dim=1)
-        log_odds: Tensor = self.classifier(self.hidden(pooled))
-        return log_odds
+        return self.classifier(self.hidden(pooled))
 
 
 def _bounded_layer(width: int, hidden: int) -> nn.Sequential:

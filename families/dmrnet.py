@@ -114,8 +114,7 @@ class DMRNet(FamilyModule):
         means = self.means(features, mask)
         streams = [block(x) for block, x in zip(self.entrances, means, strict=True)]
         joined = torch.cat(self.mappings(streams), dim=1)
-        log_odds: Tensor = self.classifier(functional.leaky_relu(self.norm(joined)))
-        return log_odds
+        return self.classifier(functional.leaky_relu(self.norm(joined)))
 
 
 def fc_block(size: int, config: DMRNetConfig) -> HiddenLayer:

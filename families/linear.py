@@ -66,8 +66,7 @@ class Logistic(FamilyModule):
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""
-        log_odds: Tensor = self.classifier(self.pooled(*self.frames(features, mask)))
-        return log_odds
+        return self.classifier(self.pooled(*self.frames(features, mask)))
 
 
 @register("moe", MoEConfig)

@@ -13,6 +13,7 @@ from families.base import FamilyModule
 from families.config import require_at_least, require_share
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import classifier_of
+from families.layers.groups import RECURRENT, in_group
 from families.layers.heads import HeadConfig
 from families.registry import register
 from records.schema import Schema
@@ -43,6 +44,7 @@ class LSTMConfig:
         require_share(self, "dropout")
 
 
+@in_group(RECURRENT)
 class FirstStep(nn.Module):
     """The step of an LSTM whose state is zero: c = i g, h = o tanh(c).
 
@@ -89,5 +91,4 @@ class LSTM(FamilyModule):
         means = self.means(features, mask)
         branches = zip(self.steps, self.norms, means, strict=True)
         outputs = [step(norm(x)) for step, norm, x in branches]
-        log_odds: Tensor = self.classifier(torch.cat(outputs, dim=1))
-        return log_odds
+        return self.classifier(torch.cat(outputs, dim=1))

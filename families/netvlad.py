@@ -97,5 +97,4 @@ class NetVLAD(FamilyModule):
         """See `FamilyModule.forward`."""
         frames, mask = self.frames(features, mask)
         pooled = [pool(x, mask) for pool, x in zip(self.pooling, frames, strict=True)]
-        log_odds: Tensor = self.classifier(self.hidden(torch.cat(pooled, dim=1)))
-        return log_odds
+        return self.classifier(self.hidden(torch.cat(pooled, dim=1)))

@@ -92,8 +92,7 @@ class NeXtVLADPooling(nn.Module):
         mass = shares.sum(dim=1, dtype=torch.float32)[..., None]
         # Every group of every frame is a frame of D' values: one matrix product sums them all.
         sums = weighted_sums(shares, x.view(batch, -1, self.group_size))
-        descriptor: Tensor = self.norm(unit_length(sums - mass * self.centers).flatten(1))
-        return descriptor
+        return self.norm(unit_length(sums - mass * self.centers).flatten(1))
 
     def _shares(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Widened frames (B, T, G D') to the clusters' shares in their groups (B, T, G, K)."""
@@ -161,5 +160,4 @@ class NeXtVLAD(FamilyModule):
         frames, mask = self.frames(features, mask)
         pooled = [pool(x, mask) for pool, x in zip(self.pooling, frames, strict=True)]
         hidden = self.norm(self.hidden(self.dropout(torch.cat(pooled, dim=1))))
-        log_odds: Tensor = self.classifier(self.gating(hidden))
-        return log_odds
+        return self.classifier(self.gating(hidden))

@@ -124,8 +124,7 @@ class Perceptron(FamilyModule):
             parts = x.split([stream.size for stream in self.streams], dim=1)
             decoded = [decode(part) for decode, part in zip(self.decoders, parts, strict=True)]
             x = torch.cat(decoded, dim=1)
-        log_odds: Tensor = self.classifier(self.hidden(x))
-        return log_odds
+        return self.classifier(self.hidden(x))
 
 
 def _layers(sizes: list[int], config: PerceptronConfig) -> nn.Sequential:

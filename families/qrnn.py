@@ -13,6 +13,7 @@ from families.base import FamilyModule
 from families.config import require_at_least, require_share
 from families.layers.classifier import classifier_of
 from families.layers.fo_pooling import fo_pooling
+from families.layers.groups import RECURRENT, in_group
 from families.layers.heads import HeadConfig
 from families.registry import register
 from records.schema import Schema
@@ -45,6 +46,7 @@ class QRNNConfig:
         require_share(self, "dropout")
 
 
+@in_group(RECURRENT)
 class QRNNLayer(nn.Module):
     """z = tanh(conv x), f = sigmoid(conv x), o = sigmoid(conv x); h = o c (Bradbury et al. 2016).
 
@@ -163,5 +165,4 @@ class QRNN(FamilyModule):
         mask = None if mask is None else mask.t()
         for level in self.below:
             x = level(x, mask)
-        log_odds: Tensor = self.classifier(self.top.last(x, mask))
-        return log_odds
+        return self.classifier(self.top.last(x, mask))

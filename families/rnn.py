@@ -144,8 +144,7 @@ class RNN(FamilyModule):
         lengths = None if mask is None else mask.sum(dim=1)
         nets = zip(self.nets, inputs, strict=True)
         states = torch.cat([state_of(net, x, lengths) for net, x in nets], dim=1)
-        log_odds: Tensor = self.classifier(states)
-        return log_odds
+        return self.classifier(states)
 
 
 def _even_share(hidden: int, size: int, widest: int) -> int:

@@ -58,8 +58,7 @@ class StreamBranch(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """Frames (B, T, D) and how many of them are real (B,) to (B, H)."""
-        out: Tensor = self.exit(state_of(self.net, self.entrance(x), lengths))
-        return out
+        return self.exit(state_of(self.net, self.entrance(x), lengths))
 
 
 @register("stream_lstm", StreamLSTMConfig, sampling="sequence")
@@ -81,5 +80,4 @@ class StreamLSTM(FamilyModule):
         frames, mask = self.frames(features, mask)
         lengths = None if mask is None else mask.sum(dim=1)
         parts = [branch(x, lengths) for branch, x in zip(self.branches, frames, strict=True)]
-        log_odds: Tensor = self.classifier(torch.cat(parts, dim=1))
-        return log_odds
+        return self.classifier(torch.cat(parts, dim=1))

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import nn
-
-from families import FamilyModule, Head
-from families.lstm import FirstStep
-from families.qrnn import QRNNLayer
+from families import FamilyModule
+from families.layers.groups import tensor_groups
 from families.size import is_large
 from quantize.precision import UNIFORM8, get_precision
-
-HEAD, RECURRENT, AGGREGATION = "head", "recurrent", "aggregation"
-_RECURRENT_LAYERS = (nn.RNNBase, QRNNLayer, FirstStep)
 
 
 @dataclass(frozen=True)
@@ -82,13 +76,3 @@ def recipes_of(
         Recipe(UNIFORM8, group, precision) for group in large for precision in group_precisions
     ]
     return (*whole, *apart)
-
-
-def tensor_groups(model: FamilyModule) -> dict[str, str]:
-    """By the name of a tensor, the part of the model that it belongs to."""
-    groups = dict.fromkeys(model.state_dict(), AGGREGATION)
-    for prefix, module in model.named_modules():
-        if isinstance(module, (Head, *_RECURRENT_LAYERS)):
-            group = HEAD if isinstance(module, Head) else RECURRENT
-            groups |= {f"{prefix}.{name}": group for name in module.state_dict()}
-    return groups

@@ -99,8 +99,7 @@ class Task:
         Raises:
             RunError: The task is not done.
         """
-        summary: dict[str, Any] = self._finished()["summary"]
-        return summary
+        return self._finished()["summary"]
 
     def lock(self, timeout: float = _ORPHAN_SECONDS) -> AbstractContextManager[None]:
         """Holds the task's folder, so that an orphan and its successor never write together.

@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 
 from common.files import read_json
 from families import build
+from families.layers.groups import tensor_groups
 from quantize.bundle.content import BundleMember
 from quantize.bundle.layout import MemberLayout
-from quantize.recipes import Recipe, recipes_of, tensor_groups
+from quantize.recipes import Recipe, recipes_of
 from quantize.selection.problem import Option
 from quantize.state import quantize_state
 from runs import Predictions, Task

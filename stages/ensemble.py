@@ -43,8 +43,7 @@ def choose_teachers(workspace: Workspace, teachers: Mapping[str, Task]) -> dict[
         return [CHOICE_NAME], choice["report"]
 
     task = workspace.once("ensemble", inputs, work)
-    choice: dict[str, Any] = read_json(task.folder / CHOICE_NAME)
-    return choice
+    return read_json(task.folder / CHOICE_NAME)
 
 
 def _choose(workspace: Workspace, teachers: Mapping[str, Task]) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from common.files import write_json
 from families import FamilyModule, build
+from families.layers.groups import tensor_groups
 from metrics import Labels
 from quantize.bundle.layout import MemberLayout
 from quantize.precision import FLOAT32, UNIFORM8
-from quantize.recipes import Recipe, recipes_of, tensor_groups
+from quantize.recipes import Recipe, recipes_of
 from quantize.state import quantize_state
 from runs import Predictions, Task
 from stages.jobs import WEIGHTS_NAME, MemberJob, predictions_name

@@ -32,8 +32,7 @@ def rows_of(line: Line, name: str) -> list[dict[str, str]]:
 
 
 def receipt_of(line: Line) -> dict[str, Any]:
-    receipt: dict[str, Any] = json.loads(line.receipt.read_text())
-    return receipt
+    return json.loads(line.receipt.read_text())
 
 
 def test_curve_rises_and_the_packed_bundle_is_on_it(packed: Line) -> None:

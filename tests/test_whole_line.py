@@ -37,8 +37,7 @@ def receipt(finished: Line) -> dict[str, Any]:
 
 
 def read_receipt(line: Line) -> dict[str, Any]:
-    receipt: dict[str, Any] = json.loads(line.receipt.read_text())
-    return receipt
+    return json.loads(line.receipt.read_text())
 
 
 def check_file(line: Line, budget: int) -> dict[str, Any]:

@@ -61,8 +61,7 @@ def cross_entropy(
         targets: (n,) float32, the target in each of those cells, less the clip's `base`.
         base: (B,) float32, the target everywhere else; 0 where None.
     """
-    loss: Tensor = _CrossEntropy.apply(log_odds, rows, columns, targets, base)
-    return loss
+    return _CrossEntropy.apply(log_odds, rows, columns, targets, base)
 
 
 class _CrossEntropy(torch.autograd.Function):

@@ -81,5 +81,4 @@ class GeneralizedMean(FamilyModule):
             pool(functional.softplus(layer(x, mask)), mask)
             for layer, pool, x in zip(self.layers, self.pools, frames, strict=True)
         ]
-        log_odds: Tensor = self.classifier(torch.cat(pooled, dim=1))
-        return log_odds
+        return self.classifier(torch.cat(pooled, dim=1))

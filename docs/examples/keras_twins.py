@@ -187,8 +187,7 @@ class KerasFamily(FamilyModule):
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""
-        log_odds: Tensor = self.classifier(self.body(*self.inputs(features, mask)))
-        return log_odds
+        return self.classifier(self.body(*self.inputs(features, mask)))
 
 
 @register("keras_perceptron", KerasPerceptronConfig)

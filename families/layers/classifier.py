@@ -31,8 +31,7 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H) to log-odds (B, V), float32."""
-        log_odds: Tensor = self.head(self.dropout(self.gating(x)))
-        return log_odds
+        return self.head(self.dropout(self.gating(x)))
 
 
 class ClassifierConfig(Protocol):

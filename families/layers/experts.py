@@ -58,8 +58,7 @@ class Experts(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(G, B, D) or (1, B, D) to (G, B, n, U)."""
-        out: Tensor = self.hidden(x).unflatten(2, (self.num_experts, -1))
-        return out
+        return self.hidden(x).unflatten(2, (self.num_experts, -1))
 
 
 class Gates(nn.Module):

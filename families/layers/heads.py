@@ -13,6 +13,7 @@ from torch.nn import functional
 from families.config import require_at_least
 from families.errors import FamilyError
 from families.layers.batch_norm import MaskedBatchNorm
+from families.layers.groups import HEAD, in_group
 
 DEFAULT_L2 = {"logistic": 1e-8, "mixture": 1e-6}
 
@@ -44,6 +45,7 @@ class HeadConfig:
             require_at_least(self, 0, "l2")
 
 
+@in_group(HEAD)
 class Head(nn.Module):
     """The head that a `HeadConfig` describes, probability gating included.
 

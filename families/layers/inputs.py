@@ -37,5 +37,4 @@ class JoinedMeans(nn.Module):
         if self.unit:
             means = [unit_length(x) for x in means]
         joined = [norm(x) for norm, x in zip(self.norms, means, strict=True)]
-        out: Tensor = self.dropout(torch.cat(joined, dim=1))
-        return out
+        return self.dropout(torch.cat(joined, dim=1))

@@ -37,8 +37,7 @@ class PooledClip(nn.Module):
 
     def forward(self, frames: list[Tensor], mask: Tensor | None) -> Tensor:
         """Frames (B, T, D) of every stream to (B, `size`)."""
-        out: Tensor = self.joined([self.pool(x, mask) for x in frames])
-        return out
+        return self.joined([self.pool(x, mask) for x in frames])
 
 
 def moments(x: Tensor, mask: Tensor | None) -> Tensor:

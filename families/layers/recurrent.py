@@ -35,8 +35,7 @@ class LastOutputs(nn.Module):
     def forward(self, x: Tensor | PackedSequence) -> Tensor:
         """Frames (B, T, D) to (B, H), or (B, 2 H) in two directions: forward, backward."""
         _, (outputs, _) = self.lstm(x)
-        joined: Tensor = outputs[-self.directions :].transpose(0, 1).flatten(1)
-        return joined
+        return outputs[-self.directions :].transpose(0, 1).flatten(1)
 
 
 def dense_layer(size: int, units: int) -> nn.Sequential:
@@ -56,8 +55,7 @@ def state_of(net: nn.Module, x: Tensor, lengths: Tensor | None) -> Tensor:
         lengths: int (B,), the number of real frames; None when all are.
     """
     if lengths is None:
-        state: Tensor = net(x)
-        return state
+        return net(x)
     # A packed clip has at least one frame: an empty one's state is computed and thrown away.
     packed = pack_padded_sequence(
         x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False

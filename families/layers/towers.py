@@ -168,12 +168,10 @@ class MultiTask(FamilyModule):
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""
         x = self.inputs(self.means(features, mask))
-        log_odds: Tensor = self.towers(self.representations(x))
-        return log_odds
+        return self.towers(self.representations(x))
 
     def total_loss(self, label_losses: Tensor) -> Tensor:
         """See `FamilyModule.total_loss`; weighed by task if so configured."""
         if self.task_weights is None:
             return super().total_loss(label_losses)
-        total: Tensor = self.task_weights(label_losses)
-        return total
+        return self.task_weights(label_losses)

@@ -143,8 +143,7 @@ class DemoSpec:
 
     def clips(self, split: str) -> int:
         """The number of clips of a split."""
-        count: int = getattr(self, f"{split}_clips")
-        return count
+        return getattr(self, f"{split}_clips")
 
 
 @dataclass(frozen=True)

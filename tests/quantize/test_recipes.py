@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from families import build
+from families.layers.groups import tensor_groups
 from quantize import BundleError, quantize_state
-from quantize.recipes import Recipe, check_precisions, recipes_of, tensor_groups
+from quantize.recipes import Recipe, check_precisions, recipes_of
 from records import Schema, Stream
 
 SCHEMA = Schema("small", "frame", (Stream("rgb", 12), Stream("audio", 4)), num_labels=30)
