@@ -18,7 +18,6 @@ from families.mmoe import MMoE, MMoEConfig, OMoE
 from families.netfv import NetFV, NetFVConfig
 from families.netvlad import NetVLAD, NetVLADConfig
 from families.nextvlad import NeXtVLAD, NeXtVLADConfig
-from families.own import load_own_family
 from families.perceptron import Perceptron, PerceptronConfig
 from families.ple import CGC, PLE, CGCConfig, PLEConfig
 from families.qrnn import QRNN, QRNNConfig
@@ -96,7 +95,6 @@ __all__ = [
     "config_to_dict",
     "get",
     "list_families",
-    "load_own_family",
     "model_bytes",
     "parameter_count",
     "register",

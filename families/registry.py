@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
+from common.registry import Extension, Registry
 from families.base import FamilyModule
 from families.config import dataclass_from_dict
 from families.errors import FamilyError
@@ -15,26 +14,6 @@ from records.schema import Schema
 
 Sampling = Literal["draw", "sequence"]
 ModuleType = TypeVar("ModuleType", bound=type[FamilyModule])
-
-
-@dataclass(frozen=True)
-class FamilySource:
-    """The file that holds a user's own family.
-
-    Attributes:
-        path: where it lies, absolute.
-        digest: sha256 of its content.
-    """
-
-    path: Path
-    digest: str
-
-    def to_dict(self) -> dict[str, str]:
-        return {"path": str(self.path), "digest": self.digest}
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, str]) -> FamilySource:
-        return cls(Path(value["path"]), value["digest"])
 
 
 @dataclass(frozen=True)
@@ -47,72 +26,15 @@ class FamilyEntry:
         config: the frozen dataclass of its hyperparameters.
         sampling: how its training reads frames: "draw" (with replacement, in any order) or
             "sequence" (in order).
-        source: the file of a user's own family; None for those of the package.
     """
 
     name: str
     module: type[FamilyModule]
     config: type
     sampling: Sampling
-    source: FamilySource | None = None
 
 
-class Registry:
-    """Families by name; a name is taken once."""
-
-    def __init__(self) -> None:
-        self._entries: dict[str, FamilyEntry] = {}
-        self._source: FamilySource | None = None
-
-    def add(self, entry: FamilyEntry) -> None:
-        """Adds a family.
-
-        Raises:
-            FamilyError: when another module already has the name.
-        """
-        taken = self._entries.get(entry.name)
-        if taken is not None and taken.module is not entry.module:
-            raise FamilyError(f"family {entry.name!r} is registered twice: rename one of them")
-        self._entries.setdefault(entry.name, replace(entry, source=self._source))
-
-    @contextmanager
-    def registering(self, source: FamilySource) -> Iterator[None]:
-        """Says of what is added within it that it is of `source`; all is added or, on an error,
-        nothing.
-        """
-        before = dict(self._entries)
-        self._source = source
-        try:
-            yield
-        except BaseException:
-            self._entries = before
-            raise
-        finally:
-            self._source = None
-
-    def names_of(self, source: FamilySource) -> list[str]:
-        """The names that were added as of `source`, sorted."""
-        return [name for name in self.names() if self._entries[name].source == source]
-
-    def names(self) -> list[str]:
-        """The names, sorted."""
-        return sorted(self._entries)
-
-    def get(self, name: str) -> FamilyEntry:
-        """The entry of that name.
-
-        Raises:
-            FamilyError: when there is none.
-        """
-        if name not in self._entries:
-            raise FamilyError(
-                f"unknown family {name!r}; there are {', '.join(self.names())}; if it is one of "
-                "your own, name its file with own_families=[...]"
-            )
-        return self._entries[name]
-
-
-_FAMILIES = Registry()
+_FAMILIES: Registry[FamilyEntry] = Registry("family", FamilyError)
 
 
 def register(
@@ -121,7 +43,7 @@ def register(
     """Registers the decorated `FamilyModule` under `name`, configured by the dataclass `config`."""
 
     def add(module: ModuleType) -> ModuleType:
-        _FAMILIES.add(FamilyEntry(name, module, config, sampling))
+        _FAMILIES.add(name, FamilyEntry(name, module, config, sampling))
         return module
 
     return add
@@ -129,17 +51,12 @@ def register(
 
 def list_families() -> list[str]:
     """The names of all families, sorted."""
-    return _FAMILIES.names()
+    return sorted(_FAMILIES.names())
 
 
-def registering(source: FamilySource) -> AbstractContextManager[None]:
-    """See `Registry.registering`, which this is of the registry of all families."""
-    return _FAMILIES.registering(source)
-
-
-def names_of(source: FamilySource) -> list[str]:
-    """The names of the families that the file `source` registered, sorted."""
-    return _FAMILIES.names_of(source)
+def source(name: str) -> Extension | None:
+    """The user's own file that registered the family `name`; None for those of the package."""
+    return _FAMILIES.source(name)
 
 
 def get(name: str) -> FamilyEntry:

@@ -139,7 +139,7 @@ class QuantizeConfig:
 class Config:
     """Every key of the command line.
 
-    `own_families` names Python files that register families of the user's own.
+    `extensions` names Python files of the user's own that register families and the like.
     """
 
     stage: str | None = None
@@ -151,7 +151,7 @@ class Config:
     device: str = "auto"
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    own_families: list[str] = field(default_factory=list)
+    extensions: list[str] = field(default_factory=list)
     members: dict[str, MemberConfig] = field(default_factory=dict)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)

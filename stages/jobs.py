@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from common.files import write_json
-from families.registry import FamilySource
+from common.registry import Extension
 from records import Schema
 from records.folds import Fold
 from records.source import DataSource
@@ -58,7 +59,7 @@ class MemberJob:
     fold: Fold | None = None
     upstream: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
-    source: FamilySource | None = None
+    source: Extension | None = None
 
     def inputs(self) -> dict[str, Any]:
         """What the task's content key covers: all that changes its result, and no path."""
@@ -80,7 +81,11 @@ class MemberJob:
         value["train"] = dataclasses.asdict(self.train)
         value["data"] = self.data.to_dict()
         value["fold"] = None if self.fold is None else dataclasses.asdict(self.fold)
-        value["source"] = None if self.source is None else self.source.to_dict()
+        value["source"] = (
+            None
+            if self.source is None
+            else {"path": str(self.source.path), "digest": self.source.digest}
+        )
         return value
 
     @classmethod
@@ -91,7 +96,9 @@ class MemberJob:
         parts["fold"] = None if parts["fold"] is None else Fold(**parts["fold"])
         # Absent from the jobs of runs that are older than own families.
         source = parts.get("source")
-        parts["source"] = None if source is None else FamilySource.from_dict(source)
+        parts["source"] = (
+            None if source is None else Extension(Path(source["path"]), source["digest"])
+        )
         return cls(**parts)
 
     def prepare(self, task: Task) -> None:

@@ -12,10 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from common.errors import UserError
+from common.extensions import load_extension
 from common.files import atomic_path, read_json
 from families import registry
-from families.errors import FamilyError
-from families.own import load_own_family
 from families.size import model_bytes, parameter_count
 from records import Split, with_frames
 from runs import Predictions, Task, die_with_parent
@@ -54,9 +53,9 @@ def load_job(folder: Path) -> MemberJob:
     """
     job = MemberJob.from_dict(read_json(folder / JOB_NAME))
     if job.source is not None:
-        load_own_family(job.source.path)
-        if registry.get(job.family).source != job.source:
-            raise FamilyError(f"own_families: {job.source.path} was edited; give the command again")
+        load_extension(job.source.path)
+        if registry.source(job.family) != job.source:
+            raise UserError(f"extensions: {job.source.path} was edited; give the command again")
     return job
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from common.errors import ConfigError
+from common.extensions import load_extension
 from families import registry
-from families.own import load_own_family
 from metrics import Labels
 from records import (
     DemoSpec,
@@ -58,15 +58,15 @@ class Workspace:
         config: a validated configuration.
 
     Raises:
-        FamilyError: one of `own_families` cannot be loaded.
+        UserError: one of `extensions` cannot be loaded.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.run = Run(Path(config.outputs) / config.run)
         self._may_work = True
-        for path in config.own_families:
-            load_own_family(path)
+        for path in config.extensions:
+            load_extension(path)
 
     @contextmanager
     def nothing_trained(self) -> Iterator[None]:
@@ -269,7 +269,7 @@ class Workspace:
             fold=fold,
             upstream=upstream or {},
             extra=extra or {},
-            source=registry.get(config.members[member].family).source,
+            source=registry.source(config.members[member].family),
         )
 
     def task(self, job: MemberJob) -> Task:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from families import load_own_family
+from common.extensions import load_extension
 from quantize import Bundle, BundleError
 from tests.conftest import SMALL_FRAMES, write_small_data
 from tests.families.own import EXAMPLES, nothing_stays_registered
@@ -26,7 +26,7 @@ def registry_of_its_own() -> Iterator[None]:
 
 
 def named(*files: Path) -> str:
-    return f"own_families=[{','.join(map(str, files))}]"
+    return f"extensions=[{','.join(map(str, files))}]"
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_bundle_is_read_where_the_file_is_named(packed: Line, tmp_path: Path, fi
     for stage in ("stage=predict", "stage=evaluate"):
         refusal = line.call(stage, *overrides).refusal()
         assert "unknown family 'generalized_mean'" in refusal
-        assert "own_families=[...]" in refusal
+        assert "extensions=[...]" in refusal
     with pytest.raises(BundleError, match="unknown family 'generalized_mean'"):
         Bundle.load(packed.bundle)
     for stage in ("stage=predict", "stage=evaluate"):
@@ -107,7 +107,7 @@ def test_bundle_is_read_where_the_file_is_named(packed: Line, tmp_path: Path, fi
 
 
 def test_bundle_is_read_in_python(packed: Line, file: Path) -> None:
-    load_own_family(file)
+    load_extension(file)
     assert [member.family for member in Bundle.load(packed.bundle).members] == ["generalized_mean"]
 
 

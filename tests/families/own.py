@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import families
-from families import own, registry
+from common import extensions, registry
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = DOCS / "examples"
@@ -19,10 +19,12 @@ EXAMPLES = DOCS / "examples"
 
 @contextmanager
 def nothing_stays_registered() -> Iterator[None]:
-    """Afterwards the registry is as it was."""
+    """Afterwards every registry is as it was."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry._FAMILIES, "_entries", dict(registry._FAMILIES._entries))
-        patch.setattr(own, "_loaded", {})
+        for one in registry.Registry._all:
+            patch.setattr(one, "_entries", dict(one._entries))
+            patch.setattr(one, "_sources", dict(one._sources))
+        patch.setattr(extensions, "_loaded", {})
         yield
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import families
-from families import FamilyModule, load_own_family
+from common.extensions import load_extension
+from families import FamilyModule
 from quantize import Bundle, BundleMember, quantize_state, write_bundle
 from records import Schema, Stream
 from tests.families.own import EXAMPLES, nothing_stays_registered
@@ -35,7 +36,7 @@ CASES = [
 @pytest.fixture(scope="module", autouse=True)
 def loaded() -> Iterator[None]:
     with nothing_stays_registered():
-        assert load_own_family(EXAMPLES / "keras_twins.py") == tuple(sorted(FLAVORS))
+        assert load_extension(EXAMPLES / "keras_twins.py") == tuple(sorted(FLAVORS))
         yield
 
 

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 import families
+from common.errors import UserError
+from common.extensions import load_extension
 from common.files import write_json
-from families import FamilyError, load_own_family
-from families.registry import FamilySource
+from common.registry import Extension
+from families import registry
 from records import Schema
 from records.source import DataSource
 from runs import content_key
@@ -59,12 +61,12 @@ class TestGeneralizedMean(Contract):
 
     @pytest.fixture(autouse=True)
     def loaded(self, registry_of_its_own: None) -> None:
-        assert load_own_family(EXAMPLE) == ("generalized_mean",)
+        assert load_extension(EXAMPLE) == ("generalized_mean",)
 
 
 @pytest.mark.parametrize("exponent", [1.0, 2.5, 40.0])
 def test_generalized_mean_is_that_of_a_loop(exponent: float, mask: Tensor) -> None:
-    load_own_family(EXAMPLE)
+    load_extension(EXAMPLE)
     frames = torch.rand(*mask.shape, 3) + 0.5
     pooled = module_of("generalized_mean").GeneralizedMeanPooling(3, exponent)(frames, mask)
     for row, clip in enumerate(frames):
@@ -91,17 +93,17 @@ def test_file_is_executed_once_wherever_it_is_named(tmp_path: Path) -> None:
     file = write(tmp_path / "mine.py", SMALL.format(name="mine") + count)
     again = shutil.copy(file, tmp_path / "copy.py")
     for path in (file, str(file), again):
-        assert load_own_family(path) == ("mine",)
+        assert load_extension(path) == ("mine",)
     assert (tmp_path / "count").read_text() == "x"
     assert "mine" in families.list_families()
-    entry = families.get("mine")
-    assert entry.source is not None and entry.source.path == file.resolve()
+    source = registry.source("mine")
+    assert source is not None and source.path == file.resolve()
     assert list(tmp_path.glob("**/*.pyc")) == []
 
 
 def test_family_of_the_package_has_no_file(tmp_path: Path) -> None:
-    load_own_family(write(tmp_path / "mine.py", SMALL.format(name="mine")))
-    assert families.get("netvlad").source is None
+    load_extension(write(tmp_path / "mine.py", SMALL.format(name="mine")))
+    assert registry.source("netvlad") is None
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_family_of_the_package_has_no_file(tmp_path: Path) -> None:
         ("x = 1\n\ny = (", r"mine.py:3: SyntaxError: '\(' was never closed"),
         ("import no_such_package", "mine.py:1: ModuleNotFoundError: No module named 'no_such_p"),
         ("def f():\n    return 1 / 0\n\nf()", "mine.py:2: ZeroDivisionError: division by zero"),
-        ("import families", "mine.py registers no family; decorate its module"),
+        ("import families", "mine.py registers nothing; decorate a family's module"),
         (SMALL.format(name="rnn"), "mine.py:9: family 'rnn' is registered twice"),
         (SMALL.format(name="mine") + "raise OSError('two\\nlines')", "mine.py:12: OSError: two li"),
     ],
@@ -119,26 +121,26 @@ def test_what_is_wrong_with_a_file_is_one_line(tmp_path: Path, text: str, messag
     before = families.list_families()
     file = write(tmp_path / "mine.py", text)
     for _ in range(2):
-        with pytest.raises(FamilyError, match=message) as error:
-            load_own_family(file)
-        assert str(error.value).startswith(f"own_families: {file}")
+        with pytest.raises(UserError, match=message) as error:
+            load_extension(file)
+        assert str(error.value).startswith(f"extensions: {file}")
         assert "\n" not in str(error.value)
         assert families.list_families() == before
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FamilyError, match=r"none\.py: No such file"):
-        load_own_family(tmp_path / "none.py")
-    with pytest.raises(FamilyError, match="Is a directory"):
-        load_own_family(tmp_path)
+    with pytest.raises(UserError, match=r"none\.py: No such file"):
+        load_extension(tmp_path / "none.py")
+    with pytest.raises(UserError, match="Is a directory"):
+        load_extension(tmp_path)
 
 
 def test_unknown_family_says_how_to_name_ones_own() -> None:
-    with pytest.raises(FamilyError, match=r"netvlad.*own_families=\[\.\.\.\]"):
+    with pytest.raises(UserError, match=r"netvlad.*extensions=\[\.\.\.\]"):
         families.get("mine")
 
 
-def job(folder: Path, schema: Schema, source: FamilySource | None) -> MemberJob:
+def job(folder: Path, schema: Schema, source: Extension | None) -> MemberJob:
     return MemberJob(
         task="teachers/one",
         member="one",
@@ -157,17 +159,17 @@ def job(folder: Path, schema: Schema, source: FamilySource | None) -> MemberJob:
 def test_content_of_the_file_is_in_the_key_and_its_path_is_not(
     tmp_path: Path, schema: Schema
 ) -> None:
-    def key(source: FamilySource | None) -> str:
+    def key(source: Extension | None) -> str:
         return content_key(job(tmp_path, schema, source).inputs())
 
     here, there = Path("/here/mine.py"), Path("/there/mine.py")
-    assert key(FamilySource(here, "1")) == key(FamilySource(there, "1"))
-    assert len({key(FamilySource(here, "1")), key(FamilySource(here, "2")), key(None)}) == 3
+    assert key(Extension(here, "1")) == key(Extension(there, "1"))
+    assert len({key(Extension(here, "1")), key(Extension(here, "2")), key(None)}) == 3
     assert "source" not in job(tmp_path, schema, None).inputs()
 
 
 def test_job_as_json_and_back(tmp_path: Path, schema: Schema) -> None:
-    for source in (None, FamilySource(tmp_path / "mine.py", "1")):
+    for source in (None, Extension(tmp_path / "mine.py", "1")):
         written = job(tmp_path, schema, source)
         assert MemberJob.from_dict(written.to_dict()) == written
     older = job(tmp_path, schema, None).to_dict()
@@ -178,11 +180,11 @@ def test_job_as_json_and_back(tmp_path: Path, schema: Schema) -> None:
 def test_worker_takes_the_file_that_the_run_began_with(tmp_path: Path, schema: Schema) -> None:
     file = write(tmp_path / "mine.py", SMALL.format(name="mine"))
     with nothing_stays_registered():
-        load_own_family(file)
-        source = families.get("mine").source
+        load_extension(file)
+        source = registry.source("mine")
     write_json(tmp_path / JOB_NAME, job(tmp_path, schema, source).to_dict())
     with nothing_stays_registered():
-        assert load_job(tmp_path).source == families.get("mine").source == source
+        assert load_job(tmp_path).source == registry.source("mine") == source
     write(file, file.read_text() + "# edited\n")
-    with nothing_stays_registered(), pytest.raises(FamilyError, match=r"mine\.py was edited"):
+    with nothing_stays_registered(), pytest.raises(UserError, match=r"mine\.py was edited"):
         load_job(tmp_path)

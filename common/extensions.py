@@ -1,4 +1,4 @@
-"""Families of a user's own: Python files, named by the user, that register themselves."""
+"""Python files of the user's own, which add families, precisions, stages or formats of data."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from families.errors import FamilyError
-from families.registry import FamilySource, names_of, registering
+from common.errors import UserError
+from common.registry import Extension, adding, names_of
 
 # By content: the same file somewhere else is the same file.
-_loaded: dict[str, tuple[str, ...]] = {}
+_loaded: dict[str, Extension] = {}
 
 
-def load_own_family(path: Path | str) -> tuple[str, ...]:
-    """Executes a Python file that registers families; once a process, however often it is named.
+def load_extension(path: Path | str) -> tuple[str, ...]:
+    """Executes a Python file that registers something; once a process, however often it is named.
 
-    The file stands alone: what it imports are installed packages, `families` among them, and
+    The file stands alone: what it imports are installed packages, the project's among them, and
     nothing beside it. Only the command line, a configuration and callers name such files; nothing
     that is read from data or a bundle does.
 
@@ -26,34 +26,34 @@ def load_own_family(path: Path | str) -> tuple[str, ...]:
         The names that it registered.
 
     Raises:
-        FamilyError: there is no such file, it raises, it registers nothing, or a name of its own is
+        UserError: there is no such file, it raises, it registers nothing, or a name of its own is
             taken; nothing of it is then registered.
 
     Example:
-        load_own_family("median.py")
+        load_extension("median.py")
         bundle = Bundle.load("bundle.safetensors")
     """
     path = Path(path).resolve()
     try:
         code = path.read_bytes()
     except OSError as error:
-        raise FamilyError(f"own_families: {path}: {error.strerror}") from error
-    source = FamilySource(path, hashlib.sha256(code).hexdigest())
-    if source.digest not in _loaded:
-        with registering(source):
+        raise UserError(f"extensions: {path}: {error.strerror}") from error
+    extension = Extension(path, hashlib.sha256(code).hexdigest())
+    if extension.digest not in _loaded:
+        with adding(extension):
             _execute(path, code)
-            if not names_of(source):
-                raise FamilyError(
-                    f"own_families: {path} registers no family; decorate its module with "
-                    "@families.register"
+            if not names_of(extension):
+                raise UserError(
+                    f"extensions: {path} registers nothing; decorate a family's module with "
+                    "@families.register, or see docs/extending.md"
                 )
-        _loaded[source.digest] = tuple(names_of(source))
-    return _loaded[source.digest]
+        _loaded[extension.digest] = extension
+    return names_of(_loaded[extension.digest])
 
 
 def _execute(path: Path, code: bytes) -> None:
     """Runs exactly these bytes: a cached compilation may be of an older file."""
-    module = ModuleType(f"own_family_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}")
+    module = ModuleType(f"extension_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}")
     module.__file__ = str(path)
     # Dataclasses and their type hints look their module up.
     sys.modules[module.__name__] = module
@@ -61,7 +61,7 @@ def _execute(path: Path, code: bytes) -> None:
         exec(compile(code, str(path), "exec"), vars(module))
     except Exception as error:
         del sys.modules[module.__name__]
-        raise FamilyError(f"own_families: {_place(path, error)}: {_said(error)}") from error
+        raise UserError(f"extensions: {_place(path, error)}: {_said(error)}") from error
 
 
 def _place(path: Path, error: Exception) -> str:
@@ -75,4 +75,4 @@ def _place(path: Path, error: Exception) -> str:
 
 def _said(error: Exception) -> str:
     text = " ".join(str(error).split())
-    return text if isinstance(error, FamilyError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

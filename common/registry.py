@@ -1,0 +1,99 @@
+"""Things by name: families, precisions, stages, formats of data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from common.errors import UserError
+
+Entry = TypeVar("Entry")
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A Python file of the user's own that adds to registries.
+
+    Attributes:
+        path: where it lies, absolute.
+        digest: sha256 of its content.
+    """
+
+    path: Path
+    digest: str
+
+
+class Registry(Generic[Entry]):
+    """Entries by name; a name is taken once.
+
+    Args:
+        kind: what the entries are, for messages.
+        error: what is raised.
+    """
+
+    _all: list[Registry[Any]] = []  # noqa: RUF012
+    _adding: Extension | None = None
+
+    def __init__(self, kind: str, error: type[UserError]) -> None:
+        self._kind = kind
+        self._error = error
+        self._entries: dict[str, Entry] = {}
+        self._sources: dict[str, Extension] = {}
+        Registry._all.append(self)
+
+    def add(self, name: str, entry: Entry) -> None:
+        """Adds an entry; that it stands there already is no error.
+
+        Raises:
+            UserError: another one has the name.
+        """
+        if self._entries.setdefault(name, entry) != entry:
+            raise self._error(f"{self._kind} {name!r} is registered twice: rename one of them")
+        if Registry._adding is not None:
+            self._sources.setdefault(name, Registry._adding)
+
+    def get(self, name: str) -> Entry:
+        """The entry of that name.
+
+        Raises:
+            UserError: there is none.
+        """
+        if name not in self._entries:
+            raise self._error(
+                f"unknown {self._kind} {name[:50]!r}; there are {', '.join(self._entries)}; if it "
+                "is one of your own, name its file with extensions=[...]"
+            )
+        return self._entries[name]
+
+    def names(self) -> list[str]:
+        """The names, in the order in which they were added."""
+        return list(self._entries)
+
+    def source(self, name: str) -> Extension | None:
+        """The user's file that added the entry; None for what the project has itself."""
+        return self._sources.get(name)
+
+
+@contextmanager
+def adding(extension: Extension) -> Iterator[None]:
+    """Says of what is added within it that it is of a file; on an error nothing is added."""
+    before = [(dict(r._entries), dict(r._sources)) for r in Registry._all]
+    Registry._adding = extension
+    try:
+        yield
+    except BaseException:
+        for registry, (entries, sources) in zip(Registry._all, before, strict=False):
+            registry._entries, registry._sources = entries, sources
+        raise
+    finally:
+        Registry._adding = None
+
+
+def names_of(extension: Extension) -> tuple[str, ...]:
+    """The names that a file added, in all registries."""
+    return tuple(
+        n for r in Registry._all for n, source in r._sources.items() if source == extension
+    )
