@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.codec import Positive, Share
 from families.base import FamilyModule, share_of_clusters
-from families.config import require_at_least, require_share
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import classifier_of
 from families.layers.heads import HeadConfig
@@ -45,20 +46,14 @@ class DBoFConfig:
     """
 
     variant: Literal["original", "soft", "gated"] = "gated"
-    clusters: int = 1024
-    clusters_divisor: int = 8
-    hidden: int = 512
+    clusters: Annotated[int, Ge(2)] = 1024
+    clusters_divisor: Positive = 8
+    hidden: Positive = 512
     pooling: Literal["max", "mean"] = "max"
-    bottleneck: int = 0
+    bottleneck: Annotated[int, Ge(0)] = 0
     gating: bool = False
-    dropout: float = 0.0
+    dropout: Share = 0.0
     head: HeadConfig = field(default_factory=HeadConfig)
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 2, "clusters")
-        require_at_least(self, 1, "clusters_divisor", "hidden")
-        require_at_least(self, 0, "bottleneck")
-        require_share(self, "dropout")
 
 
 class OriginalBag(nn.Module):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
+from common.codec import Positive, Share
 from families.base import FamilyModule, share_of_clusters
-from families.config import require_at_least, require_share
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import classifier_of
 from families.layers.heads import HeadConfig
@@ -33,18 +35,13 @@ class NetVLADConfig:
         head: the classifier.
     """
 
-    clusters: int = 64
-    clusters_divisor: int = 2
-    hidden: int = 512
+    clusters: Annotated[int, Ge(2)] = 64
+    clusters_divisor: Positive = 2
+    hidden: Positive = 512
     residuals: bool = True
     gating: bool = True
-    dropout: float = 0.0
+    dropout: Share = 0.0
     head: HeadConfig = field(default_factory=lambda: HeadConfig(probability_gating=True))
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 2, "clusters")
-        require_at_least(self, 1, "clusters_divisor", "hidden")
-        require_share(self, "dropout")
 
 
 class VLADPooling(nn.Module):

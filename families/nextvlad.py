@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.codec import Positive, Share
 from families.base import FamilyModule, share_of_clusters
-from families.config import require_at_least, require_share
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import Classifier
 from families.layers.heads import HeadConfig
@@ -36,20 +38,14 @@ class NeXtVLADConfig:
         head: the classifier.
     """
 
-    clusters: int = 128
-    groups: int = 8
-    divisor: int = 2
-    expansion: int = 2
-    hidden: int = 2048
-    gating_reduction: int = 8
-    dropout: float = 0.5
+    clusters: Annotated[int, Ge(2)] = 128
+    groups: Positive = 8
+    divisor: Positive = 2
+    expansion: Positive = 2
+    hidden: Positive = 2048
+    gating_reduction: Annotated[int, Ge(0)] = 8
+    dropout: Share = 0.5
     head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 2, "clusters")
-        require_at_least(self, 1, "groups", "divisor", "expansion", "hidden")
-        require_at_least(self, 0, "gating_reduction")
-        require_share(self, "dropout")
 
 
 class NeXtVLADPooling(nn.Module):
