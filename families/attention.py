@@ -18,7 +18,7 @@ from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import classifier_of
 from families.layers.heads import HeadConfig
 from families.layers.hidden import HiddenLayer
-from families.layers.pooling import weighted_sums
+from families.layers.pooling import PooledStreams, weighted_sums
 from families.registry import register
 from records.schema import Schema
 
@@ -58,6 +58,7 @@ class AttentionPooling(nn.Module):
 
     def __init__(self, size: int, heads: int, units: int) -> None:
         super().__init__()
+        self.size = heads * size
         self.norm = MaskedBatchNorm(size)
         self.weight = nn.Parameter(torch.empty(units, size))
         # A bias would move all frames' scores alike, which a softmax does not see.
@@ -89,10 +90,10 @@ class Attention(FamilyModule):
 
     def __init__(self, config: AttentionConfig, schema: Schema) -> None:
         super().__init__(config, schema)
-        self.pooling = nn.ModuleList(
+        self.pooling = PooledStreams(
             AttentionPooling(stream.size, config.heads, config.units) for stream in self.streams
         )
-        width = config.heads * sum(stream.size for stream in self.streams)
+        width = self.pooling.size
         self.hidden: nn.Module = nn.Identity()
         if config.hidden:
             # The classifier drops the units.
@@ -101,6 +102,5 @@ class Attention(FamilyModule):
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""
-        frames, mask = self.frames(features, mask)
-        pooled = [pool(x, mask) for pool, x in zip(self.pooling, frames, strict=True)]
-        return self.classifier(self.hidden(torch.cat(pooled, dim=1)))
+        pooled = self.pooling(*self.frames(features, mask))
+        return self.classifier(self.hidden(pooled))

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.codec import Positive, Share
-from families.base import FamilyModule, share_of_clusters
+from families.base import FamilyModule
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import Classifier
 from families.layers.heads import HeadConfig
-from families.layers.pooling import unit_length, weighted_sums
+from families.layers.pooling import PooledStreams, unit_length, weighted_sums
 from families.registry import register
 from records.schema import Schema
 
@@ -129,17 +129,13 @@ class NeXtVLAD(FamilyModule):
 
     def __init__(self, config: NeXtVLADConfig, schema: Schema) -> None:
         super().__init__(config, schema)
-        pooling = [
-            NeXtVLADPooling(
-                stream.size,
-                share_of_clusters(config.clusters, config.divisor, position),
-                config.groups if position == 0 else max(1, config.groups // config.divisor),
-                config.expansion,
-            )
-            for position, stream in enumerate(self.streams)
-        ]
-        self.pooling = nn.ModuleList(pooling)
-        width = sum(pool.size for pool in pooling)
+        clusters = self.cluster_counts(config.clusters, config.divisor)
+        groups = [config.groups, *[max(1, config.groups // config.divisor)] * (len(clusters) - 1)]
+        self.pooling = PooledStreams(
+            NeXtVLADPooling(size, count, own, config.expansion)
+            for (size, count), own in zip(clusters, groups, strict=True)
+        )
+        width = self.pooling.size
         self.dropout = nn.Dropout(config.dropout)
         self.hidden = nn.Linear(width, config.hidden, bias=False)
         self.norm = MaskedBatchNorm(config.hidden)
@@ -153,7 +149,6 @@ class NeXtVLAD(FamilyModule):
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""
-        frames, mask = self.frames(features, mask)
-        pooled = [pool(x, mask) for pool, x in zip(self.pooling, frames, strict=True)]
-        hidden = self.norm(self.hidden(self.dropout(torch.cat(pooled, dim=1))))
+        pooled = self.pooling(*self.frames(features, mask))
+        hidden = self.norm(self.hidden(self.dropout(pooled)))
         return self.classifier(self.gating(hidden))
