@@ -176,6 +176,18 @@ def test_as_a_process_from_anywhere(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_several_configurations_in_one_call(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = call("-m", *line.overrides("stage=plan", "run=one,two"))
+    assert outcome.status == 0 and outcome.err == ""
+    for run in ("one", "two"):
+        assert (line.outputs / run / "plan.json").exists()
+    refusal = call("-m", *line.overrides("stage=plan", "train.epochs=1,many")).refusal()
+    assert "train.epochs" in refusal and "'many'" in refusal
+
+
 def test_without_a_stage_the_stages_are_listed(line: Line) -> None:
     for outcome in (line.call(), call()):
         assert outcome.status == 0 and outcome.err == ""

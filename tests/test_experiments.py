@@ -23,7 +23,7 @@ from records import (
     open_split,
     write_shards,
 )
-from stages.config import Config, config_from, hydra_node
+from stages.config import Config, MemberConfig, config_from, hydra_node
 from stages.plan import plan
 from stages.workspace import Workspace
 from training.objective import HardLabels
@@ -86,6 +86,20 @@ def test_an_experiment_wins_over_its_groups_and_the_command_line_over_both() -> 
     changed = experiment("zoo_yt8m_video", "data=audioset", "train.learning_rate=1")
     assert (changed.train.schedule, changed.train.learning_rate) == ("one_cycle", 1)
     assert (changed.data.schema, changed.data.train.hash_to) == ("audioset", 0.9)
+
+
+def test_what_an_experiment_does_not_have_is_added_on_the_command_line() -> None:
+    config = experiment(
+        "smoke",
+        "members.bag.config.dropout=0.3",
+        "members.bag.train.epochs=2",
+        "members.more={family: rnn}",
+        "distill.students.plain=null",
+    )
+    bag = config.members["bag"]
+    assert (bag.config["clusters"], bag.config["dropout"], bag.train["epochs"]) == (32, 0.3, 2)
+    assert config.members["more"] == MemberConfig("rnn")
+    assert list(config.students) == ["vlad", "bag", "sequence", "more"]
 
 
 # Those that `all` teaches, each of its own name's member.
