@@ -16,7 +16,6 @@ from ensemble import Choice, Combination
 from metrics import StreamingScores
 from report.curve import PICTURE_NAME, write_curve
 from runs import Predictions, Task
-from stages.distill import students
 from stages.jobs import predictions_name
 from stages.pack import RECEIPT_NAME, Packed
 from stages.submission import BUNDLE_FOLDER, BUNDLE_NAME
@@ -147,7 +146,7 @@ def members_table(
     """A row a student: size, and GAP on `report` at each step from its teacher twin to 8 bits."""
     told = {member["name"]: member for member in [*receipt["members"], *receipt["left_out"]]}
     rows = []
-    for name, student in students(workspace).items():
+    for name, student in workspace.config.students.items():
         teacher, member = teachers[student.member].summary(), told[name]
         rows.append(
             {

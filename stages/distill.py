@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distill.config import StudentConfig
 from distill.merged import write_merged
 from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets, mix_teachers
 from ensemble import Choice
 from records.folds import Fold
 from runs import Predictions, RunError, Task
-from stages.config import StudentConfig
 from stages.jobs import MemberJob, predictions_name
 from stages.workspace import Workspace
 
@@ -34,12 +34,6 @@ class Teacher:
     weights: tuple[float, ...]
 
 
-def students(workspace: Workspace) -> dict[str, StudentConfig]:
-    """The students by name: those of the configuration, else every member once, by its family."""
-    configured = workspace.config.distill.students
-    return configured or {name: StudentConfig(name) for name in workspace.config.members}
-
-
 def train_students(
     workspace: Workspace, trained: Mapping[str, Task], choice: Choice
 ) -> dict[str, Task]:
@@ -54,7 +48,7 @@ def train_students(
         JobsFailed: a training failed; the others have finished.
         RunError: a level-2 student has no level-1 students to learn from.
     """
-    wanted = students(workspace)
+    wanted = workspace.config.students
     as_they_are = {n: trained[s.member] for n, s in wanted.items() if s.teacher == LABELS}
     by_level = {
         level: {n: s for n, s in wanted.items() if s.level == level and n not in as_they_are}
@@ -167,7 +161,7 @@ def _fold_jobs(workspace: Workspace, model: str, folds: int) -> list[MemberJob]:
 def _training_split_job(workspace: Workspace, model: Task) -> MemberJob:
     """The inference of a trained model over the clips that it was trained on."""
     kind, _, name = model.name.partition("/")
-    wanted = students(workspace)
+    wanted = workspace.config.students
     member = wanted[name].member if kind == "students" else name
     return workspace.job(
         f"training-predictions/{kind}-{name}",
