@@ -9,7 +9,6 @@ from common.codec import from_plain, to_plain
 from common.files import read_json, write_json
 from ensemble.choice import Choice, Evidence, choose
 from ensemble.combination import MOST_SCORED
-from ensemble.config import EnsembleConfig
 from ensemble.evenness import PER_CLIP
 from runs import Predictions, RunError, Task
 from stages.jobs import predictions_name
@@ -20,7 +19,7 @@ CHOICE_NAME = "ensemble.json"
 
 def choose_teachers(workspace: Workspace, teachers: Mapping[str, Task]) -> Choice:
     """Chooses on `search`, then scores what was chosen on `report`."""
-    config = EnsembleConfig(**vars(workspace.config.ensemble))
+    config = workspace.config.ensemble
     families = {name: workspace.config.members[name].family for name in teachers}
     inputs = {
         "method": config.method,
