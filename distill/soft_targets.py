@@ -1,4 +1,4 @@
-"""Soft targets beside the shards: a few probabilities a clip, keyed by its id.
+"""Soft targets beside the shards: a few probabilities for each clip, keyed by its id.
 
 Skalic & Austin 2018 rewrote the whole data set (1.4 TB) to carry their teachers' scores. Here a
 clip's features stay where they are; its K likeliest labels, their probabilities and the summed

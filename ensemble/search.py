@@ -193,7 +193,7 @@ def _flat(_: _Trials, __: np.random.Generator) -> None:
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Optuna logs a line a trial; here the result says it all."""
+    """Optuna logs every trial; here the result says it all."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(logging.WARNING)
     try:

@@ -82,7 +82,7 @@ def run_jobs(
         on_progress: Is told where a job stands whenever that changes.
 
     Returns:
-        One result a job, in the order of `jobs`.
+        The result of each job, in the order of `jobs`.
 
     Raises:
         RunError: Two jobs share a name or a folder, or a number is below 1.

@@ -17,7 +17,7 @@ def scorer() -> WeightedScorer:
     """Three members, of which the second knows nothing."""
     dense, labels = make_members(3, 150, 60, noise=1.5)
     dense[1] = np.random.default_rng(1).normal(-5, 3, size=dense[1].shape)
-    return WeightedScorer([store(one, 60) for one in dense], labels)
+    return WeightedScorer([store(member, 60) for member in dense], labels)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -73,7 +73,9 @@ def test_flat_searches_nothing(scorer: WeightedScorer) -> None:
 
 def test_many_members_can_be_searched() -> None:
     dense, labels = make_members(12, 40, 30)
-    result = search_weights(WeightedScorer([store(one, 30) for one in dense], labels), trials=200)
+    result = search_weights(
+        WeightedScorer([store(member, 30) for member in dense], labels), trials=200
+    )
     assert result.trials == 200
     assert result.gap >= result.flat_gap
 
@@ -93,7 +95,9 @@ def test_wrong_input_is_refused(scorer: WeightedScorer) -> None:
 
 def test_the_flat_mean_is_kept_where_nothing_is_better() -> None:
     dense = np.tile(np.linspace(5, -5, 30, dtype=np.float32), (2, 4, 1))
-    scorer = WeightedScorer([store(one, 30) for one in dense], Labels.from_lists([[0]] * 4, 30))
+    scorer = WeightedScorer(
+        [store(member, 30) for member in dense], Labels.from_lists([[0]] * 4, 30)
+    )
     result = search_weights(scorer, trials=20)
     assert result.weights.tolist() == [0.5, 0.5]
     assert result.gap == result.flat_gap == 1.0

@@ -87,7 +87,7 @@ def test_no_more_than_parallel_run_at_once(tmp_path: Path) -> None:
     script = (
         "import time, pathlib\nprint(time.monotonic())\ntime.sleep(0.2)\nprint(time.monotonic())"
     )
-    jobs = [job(tmp_path, f"job{number}", script) for number in range(4)]
+    jobs = [job(tmp_path, f"job{index}", script) for index in range(4)]
     run_jobs(jobs, 2, threads=1)
     spans = [tuple(float(x) for x in (j.folder / "log.txt").read_text().split()) for j in jobs]
     for start, _ in spans:
