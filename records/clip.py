@@ -57,9 +57,10 @@ def schema_features(clip: Clip, schema: Schema) -> dict[str, np.ndarray]:
         DataError: One is missing or has another shape or type.
     """
     out = {}
-    length = len(clip.features.get(schema.streams[0].name, ()))
+    first = clip.features.get(schema.streams[0].name)
+    length = (0,) if first is None else first.shape[:1]
     for stream in schema.streams:
-        shape = (length, stream.size) if schema.level == "frame" else (stream.size,)
+        shape = (*length, stream.size) if schema.level == "frame" else (stream.size,)
         values = clip.features.get(stream.name)
         if values is None or values.shape != shape or values.dtype != stream.encoding:
             found = "nothing" if values is None else f"{values.dtype} {values.shape}"

@@ -127,6 +127,8 @@ def register_format(name: str, suffixes: tuple[str, ...]) -> Callable[[type[File
     """
 
     def register(file: type[File]) -> type[File]:
+        if name == AUTO:
+            raise DataError(f"format {name!r}: the name means that the suffix chooses; rename it")
         for other in map(_FORMATS.get, _FORMATS.names()):
             shared = set(suffixes) & set(other.suffixes)
             if shared and other.name != name:

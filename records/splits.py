@@ -21,6 +21,9 @@ from records.index import IndexBuilder
 from records.schema import Schema
 from records.shards import find_shards
 
+# Of the memory-mapped columns, these are Python's integers at a time.
+_ROWS_AT_A_TIME = 65536
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -75,14 +78,10 @@ class Split:
             fingerprint=digest.hexdigest(),
         )
 
-    def places(self, rows: int = 65536) -> Iterator[tuple[int, int, int]]:
-        """Shard, position and length of every record, as `ClipReader.clip` takes them.
-
-        Args:
-            rows: So many of them are Python's integers at a time.
-        """
-        for start in range(0, len(self), rows):
-            part = slice(start, start + rows)
+    def places(self) -> Iterator[tuple[int, int, int]]:
+        """Shard, position and length of every record, as `ClipReader.clip` takes them."""
+        for start in range(0, len(self), _ROWS_AT_A_TIME):
+            part = slice(start, start + _ROWS_AT_A_TIME)
             columns = (self.shard[part], self.position[part], self.length[part])
             yield from zip(*(column.tolist() for column in columns), strict=True)
 

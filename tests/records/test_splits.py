@@ -200,27 +200,15 @@ def test_select(root: Path, frame_schema: Schema, make_shards: MakeShards) -> No
         split.select(rows[::-1])
 
 
-def test_cached_index_is_mapped_and_follows_the_shards(
-    root: Path, tmp_path: Path, frame_schema: Schema, make_shards: MakeShards
+def test_places_are_the_columns(
+    root: Path, frame_schema: Schema, make_shards: MakeShards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = tmp_path / "cache"
-    spec = SplitSpec("*", 0.0, 0.7)
-    (path,) = make_shards(frame_schema, 9)
-    plain = open_split(root, "train", spec, frame_schema, cache=None)
-    for _ in range(2):
-        cached = open_split(root, "train", spec, frame_schema, cache=cache)
-        assert isinstance(cached.position, np.memmap)
-        assert cached.fingerprint == plain.fingerprint
-        for column in ("shard", "position", "length"):
-            np.testing.assert_array_equal(getattr(cached, column), getattr(plain, column))
-        assert len(list(cache.iterdir())) == 1
-    make_shards(frame_schema, 5)
-    os.utime(path, (1, 1))
-    changed = open_split(root, "train", spec, frame_schema, cache=cache)
-    assert changed.fingerprint != plain.fingerprint
-    other = dataclasses.replace(frame_schema, id_keys=("video_id",))
-    with pytest.raises(DataError, match="no id under video_id"):
-        open_split(root, "train", spec, other, cache=cache)
+    make_shards(frame_schema, 25)
+    split = open_split(root, "x", SplitSpec("*"), frame_schema, cache=None)
+    monkeypatch.setattr("records.splits._ROWS_AT_A_TIME", 6)
+    columns = np.stack([split.shard, split.position, split.length], axis=1)
+    assert list(split.places()) == [tuple(row) for row in columns.tolist()]
+    assert [clip.id for clip in split.clips()] == [f"clip{n:04d}" for n in range(25)]
 
 
 # --- truth
