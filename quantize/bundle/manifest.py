@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from common.codec import from_plain, to_plain
-from families import FamilyError, config_from_dict, config_to_dict
+from families import FamilyError, config_from_dict, config_to_dict, with_older_fields
 from quantize.bundle.container import parse_json
 from quantize.errors import BundleError
 from records import DataError, Schema
@@ -230,7 +230,8 @@ def _member(number: int, value: Any) -> MemberEntry:
     # An integer may be too large for a float.
     if type(weight) is not float and not (type(weight) is int and 0 <= weight < 2**53):
         raise BundleError(f"{place}: weight is no number")
-    return MemberEntry(value["name"], value["family"], value["config"], float(weight))
+    config = with_older_fields(value["family"], value["config"])
+    return MemberEntry(value["name"], value["family"], config, float(weight))
 
 
 def _check_keys(value: Mapping[str, Any], keys: set[str], place: str) -> None:

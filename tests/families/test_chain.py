@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 import families
-from families import Chain, ChainConfig, FamilyError, HeadConfig
+from families import FamilyError, HeadConfig
+from families.chain import Chain, ChainConfig
 from records import Batch
 from records.schema import Schema
 from tests.conftest import dense_labels
@@ -89,5 +90,5 @@ def test_hidden_layers_and_moments_change_what_a_head_sees(schema: Schema) -> No
 
 
 def test_one_stage_is_no_chain() -> None:
-    with pytest.raises(FamilyError, match="chain: stages must be at least 2, not 1"):
+    with pytest.raises(FamilyError, match=r"chain\.stages: must be at least 2, not 1"):
         families.config_from_dict("chain", {"stages": 1})
