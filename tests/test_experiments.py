@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from pathlib import Path
 
@@ -150,6 +151,38 @@ def test_the_winners_members_come_to_their_bytes(tmp_path: Path) -> None:
     for name, megabytes in COUNTED.items():
         assert found[name] / 1e6 == pytest.approx(megabytes, rel=0.005)
     assert planned["bytes"] < planned["budget_bytes"] == 2**30
+
+
+def test_the_winners_members_train_as_published() -> None:
+    workspace = Workspace(experiment("skalic2018"))
+    settings = {name: workspace.train_config(name) for name in WINNERS}
+    found = {n: (s.batch_size, s.epochs, s.learning_rate) for n, s in settings.items()}
+    assert found == {
+        "NetVLAD1": (160, 10, 2e-4),
+        "NetVLAD2": (160, 10, 2e-4),
+        "FVNet1": (80, 10, 2e-4),
+        "DBoF1": (80, 10, 2e-4),
+        "DBoF2": (80, 10, 2e-4),
+        "DBoF3": (80, 10, 2e-4),
+        "RNN1": (256, 7, 2e-4),
+        "RNN2": (256, 20, 2e-4),
+        "RNN3": (220, 2, 8e-5),
+    }
+
+
+def test_the_winners_keep_800_shards_of_the_validation_partition_from_training() -> None:
+    data = experiment("skalic2018").data
+    shards = [f"{part}{n:04d}.tfrecord" for part in ("train", "validate") for n in range(3844)]
+
+    def of(patterns: tuple[str, ...]) -> set[str]:
+        return {name for pattern in patterns for name in fnmatch.filter(shards, pattern)}
+
+    trained = of(data.train.patterns) - of(data.train.excluded)
+    held_out = of(data.search.patterns)
+    assert held_out == of(data.report.patterns) == set(shards) - trained
+    assert len(held_out) == 800 and all(name.startswith("validate") for name in held_out)
+    assert data.search.ranges == ((0.0, 0.5),) and data.report.ranges == ((0.5, 1.0),)
+    assert not data.train.hashed
 
 
 @pytest.mark.slow
