@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Worker processes import the same packages, from wherever this file is called.
 ROOT = Path(__file__).resolve().parent
@@ -18,13 +19,17 @@ os.environ["HYDRA_FULL_ERROR"] = "1"
 
 import hydra  # noqa: E402
 from hydra.core.config_store import ConfigStore  # noqa: E402
-from hydra.errors import HydraException  # noqa: E402
+from hydra.errors import ConfigCompositionException, HydraException  # noqa: E402
 from omegaconf import DictConfig, OmegaConf  # noqa: E402
-from omegaconf.errors import OmegaConfBaseException  # noqa: E402
+from omegaconf.errors import (  # noqa: E402
+    ConfigAttributeError,
+    ConfigKeyError,
+    OmegaConfBaseException,
+)
 
 from common.errors import UserError  # noqa: E402
 from report import print_choice, print_plan, print_scores, print_stages, print_table, print_teachers  # noqa: E402
-from stages.config import Config, validate  # noqa: E402
+from stages.config import Config, config_from, hydra_node  # noqa: E402
 from stages.distill import train_students  # noqa: E402
 from stages.ensemble import choose_teachers  # noqa: E402
 from stages.export import export  # noqa: E402
@@ -109,24 +114,35 @@ def parse_command_line() -> list[Config]:
     """The configurations of this call: one, or several with Hydra's `--multirun`.
 
     Raises:
-        HydraException, OmegaConfBaseException: an unknown key, a wrong type, bad syntax.
+        ConfigError: an unknown key, a wrong type, a value out of bounds.
+        HydraException, OmegaConfBaseException: bad syntax, an unknown experiment.
     """
-    configs: list[Config] = []
-    ConfigStore.instance().store(name="onegig", node=Config)
+    composed: list[Any] = []
+    refused: list[OmegaConfBaseException] = []
+    ConfigStore.instance().store(name="onegig", node=hydra_node())
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-    def collect(composed: DictConfig) -> None:
-        config = OmegaConf.to_object(composed)
-        assert isinstance(config, Config)
-        configs.append(config)
+    def collect(config: DictConfig) -> None:
+        try:
+            composed.append(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+        except OmegaConfBaseException as error:
+            # Raised in here, Hydra would write lines of its own about it.
+            refused.append(error)
 
-    collect()
-    return configs
+    try:
+        collect()
+    except ConfigCompositionException as error:
+        if isinstance(error.__cause__, ConfigAttributeError | ConfigKeyError):
+            # The codec says which keys there are.
+            config_from({str(error.__cause__.full_key): None})
+        raise
+    if refused:
+        raise refused[0]
+    return [config_from(values) for values in composed]
 
 
 def run_stage(config: Config) -> None:
     """Runs the stage that a configuration names, or shows what there is to do."""
-    validate(config)
     workspace = Workspace(config)
     if config.stage is None:
         print_stages(workspace)

@@ -6,7 +6,7 @@ from common.errors import ConfigError
 from records import DataError
 from runs.store import DONE_NAME, TASK_NAME
 from stages.config import STAGES
-from stages.distill import LABELS, students
+from stages.distill import LABELS
 from stages.workspace import Workspace
 
 # The folders whose DONE markers tell that a stage has been through, in the order of the stages.
@@ -40,7 +40,7 @@ def _finished(workspace: Workspace, stage: str) -> tuple[int, int]:
     if stage == "teachers" and members:
         return sum(_is_trained(workspace, name) for name in members), len(members)
     if stage == "distill" and members:
-        names = [name for name, s in students(workspace).items() if s.teacher != LABELS]
+        names = [name for name, s in workspace.config.students.items() if s.teacher != LABELS]
         return sum((top / name / DONE_NAME).exists() for name in names), len(names)
     if (top / TASK_NAME).exists():
         return int((top / DONE_NAME).exists()), 1

@@ -86,7 +86,7 @@ def run_jobs(
         on_progress: Is told where a job stands whenever that changes.
 
     Returns:
-        One result a job, in the order of `jobs`.
+        The result of each job, in the order of `jobs`.
 
     Raises:
         RunError: Two jobs share a name or a folder, or a number is below 1.
@@ -130,10 +130,11 @@ def _signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    # What a shell starts in the background ignores SIGINT, and goes on doing so.
+    heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
     before = {
         number: signal.signal(number, lambda number, _: received.append(number))
-        for number in numbers
+        for number in heeded
     }
     try:
         yield received

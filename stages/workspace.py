@@ -240,7 +240,7 @@ class Workspace:
                 registry.build(
                     self.config.members[name].family, self.member_config(name), self.sizes
                 )
-        for name, student in self.config.distill.students.items():
+        for name, student in self.config.students.items():
             self.train_config(student.member, (f"distill.students.{name}.train", student.train))
 
     def job(

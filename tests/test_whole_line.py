@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 
 import orchestrate
+from distill import SoftTargets, mix_teachers
+from distill.soft_targets import SOFT_TARGETS_NAME
 from quantize import Bundle
 from records import SplitSpec, open_split, read_truth
+from runs import Predictions
 from stages.submission import evaluate
 from stages.workspace import Workspace
 from tests.conftest import SMALL_FRAMES, make_clips
@@ -241,7 +244,7 @@ def test_folds_and_second_level(finished: Line, tmp_path: Path) -> None:
     line = finished.copy(tmp_path)
     before = line.done()
     # The first student has the settings of the finished run's, but learns from other soft targets.
-    students = "+distill.students={plain: {member: plain}, late: {member: plain, level: 2}}"
+    students = "distill.students={vlad: null, late: {member: plain, level: 2}}"
     outcome = line.call("stage=all", "distill.folds=2", students)
     assert outcome.status == 0, outcome.err
     receipt = check_file(line, BUDGET)
@@ -254,6 +257,28 @@ def test_folds_and_second_level(finished: Line, tmp_path: Path) -> None:
     assert after["students/plain"] != before["students/plain"]
     for student in ("plain", "late"):
         assert f"students/{student}: started" in outcome.err
+
+
+def test_soft_targets_mix_what_the_ensemble_mixes(finished: Line, tmp_path: Path) -> None:
+    line = finished.copy(tmp_path)
+    changes = ("ensemble.mix=log_odds", "distill.teacher=all", "distill.students={vlad: null}")
+    for stage in ("ensemble", "distill"):
+        outcome = line.call(f"stage={stage}", *changes)
+        assert outcome.status == 0, outcome.err
+    weights = json.loads((line.run / "ensemble" / "ensemble.json").read_text())["weights"]
+    assert all(weight > 0 for weight in weights.values())
+    said = line.run / "training-predictions"
+    teachers = [
+        Predictions.load(said / f"teachers-{name}" / "predictions-train.safetensors")
+        for name in weights
+    ]
+    targets = SoftTargets.load(line.run / "soft" / "all" / SOFT_TARGETS_NAME, 30)
+    in_log_odds, in_probability = (
+        mix_teachers(teachers, list(weights.values()), 20, mix).probabilities
+        for mix in ("log_odds", "probability")
+    )
+    assert np.array_equal(targets.probabilities, in_log_odds)
+    assert not np.allclose(targets.probabilities, in_probability, rtol=1e-3)
 
 
 def test_video_level_data(tmp_path_factory: pytest.TempPathFactory) -> None:

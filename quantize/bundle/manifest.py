@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from families import FamilyError, config_from_dict, config_to_dict
+from common.codec import from_plain, to_plain
+from families import FamilyError, config_from_dict, config_to_dict, with_older_fields
 from quantize.bundle.container import parse_json
 from quantize.errors import BundleError
 from records import DataError, Schema
@@ -171,7 +172,7 @@ def to_text(manifest: Manifest) -> tuple[str, int]:
     """
     pieces = list(
         manifest_pieces(
-            json_piece(manifest.schema.to_dict(), "schema"),
+            json_piece(to_plain(manifest.schema), "schema"),
             manifest.mix,
             [entry_piece(member) for member in manifest.members],
             json_piece(manifest.receipt, "receipt"),
@@ -205,7 +206,7 @@ def from_text(text: str) -> Manifest:
         raise BundleError(f"metadata: format version {str(version)[:20]}; 1 and 2 are known")
     _check_keys(document, _KEYS, "metadata")
     try:
-        schema = Schema.from_dict(document["schema"])
+        schema = from_plain(Schema, document["schema"], "schema", DataError)
     except DataError as error:
         raise BundleError(f"metadata: {error}") from error
     if not isinstance(document["receipt"], dict):
@@ -229,7 +230,8 @@ def _member(number: int, value: Any) -> MemberEntry:
     # An integer may be too large for a float.
     if type(weight) is not float and not (type(weight) is int and 0 <= weight < 2**53):
         raise BundleError(f"{place}: weight is no number")
-    return MemberEntry(value["name"], value["family"], value["config"], float(weight))
+    config = with_older_fields(value["family"], value["config"])
+    return MemberEntry(value["name"], value["family"], config, float(weight))
 
 
 def _check_keys(value: Mapping[str, Any], keys: set[str], place: str) -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import families
-from families import DMRNetConfig, FamilyError
-from families.dmrnet import MergeAndRun, fc_block
+from families import FamilyError
+from families.dmrnet import DMRNetConfig, MergeAndRun, fc_block
 from records.schema import Schema
 
 
@@ -75,9 +75,9 @@ def test_depth_is_the_number_of_mappings(schema: Schema, depth: int) -> None:
     assert len(model.mappings) == depth
 
 
-@pytest.mark.parametrize("depth", [1, 13])
-def test_other_depths_are_refused(depth: int) -> None:
-    with pytest.raises(FamilyError, match=rf"dmrnet: depth must be from 2 to 12, not {depth}"):
+@pytest.mark.parametrize(("depth", "bound"), [(1, "at least 2"), (13, "at most 12")])
+def test_other_depths_are_refused(depth: int, bound: str) -> None:
+    with pytest.raises(FamilyError, match=rf"dmrnet\.depth: must be {bound}, not {depth}"):
         families.config_from_dict("dmrnet", {"depth": depth})
 
 
