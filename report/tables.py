@@ -97,8 +97,8 @@ def print_choice(choice: Choice) -> None:
 
 def _extent(best: Combination) -> str:
     if best.exhaustive:
-        return f"all {best.scored:,}"
-    return f"{best.scored:,} that grew from the best smaller ones"
+        return f"{best.scored:,}"
+    return f"{best.scored:,}, grown from the best smaller ones"
 
 
 def print_scores(scores: Mapping[str, Any]) -> None:

@@ -53,10 +53,10 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
             ("import_module", "__import__")
         ):
-            argument = node.args[0]
-            # Of an f-string the beginning counts, which has to name the room.
-            start = argument.values[0] if isinstance(argument, ast.JoinedStr) else argument
-            yield node.lineno, ast.literal_eval(start)
+            name = node.args[0]
+            # Of a formatted name the beginning, which has the room.
+            name = name.values[0] if isinstance(name, ast.JoinedStr) else name
+            yield node.lineno, ast.literal_eval(name)
 
 
 def violations(room: str, path: Path, source: str) -> list[str]:
@@ -108,7 +108,6 @@ def test_no_room_is_too_full() -> None:
         ("stages", "from report import print_table", "imports report"),
         ("report", "import orchestrate", "imports orchestrate"),
         ("families", "import importlib\nimportlib.import_module('report')", "imports report"),
-        ("families", "importlib.import_module(f'stages.{name}')", "imports stages."),
     ],
 )
 def test_a_violation_is_named(room: str, source: str, named: str) -> None:
