@@ -126,10 +126,11 @@ def _signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    # What a shell starts in the background ignores SIGINT, and goes on doing so.
+    heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
     before = {
         number: signal.signal(number, lambda number, _: received.append(number))
-        for number in numbers
+        for number in heeded
     }
     try:
         yield received
