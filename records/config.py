@@ -1,4 +1,4 @@
-"""Which shards a run reads, and which records each split takes."""
+"""What is said of a data set: where it lies, what is in it, and who may see which of its clips."""
 
 from __future__ import annotations
 
@@ -7,56 +7,121 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from common.codec import Positive, Text
-from common.errors import ConfigError
+from common.codec import Text
+from records.demo.spec import DemoSpec
+from records.errors import DataError
+from records.hashing import id_hash
+
+OnCorrupt = Literal["error", "skip"]
+Fraction = Annotated[float, Ge(0), Le(1)]
 
 
 @dataclass(frozen=True)
-class SplitConfig:
-    """Which records a split takes: shards by glob below `data.root`, then ids by hash.
+class SplitSpec:
+    """Which records belong to a split: shards, less some shards, then a part of the ids.
 
-    An id's hash is uniform in [0, 1); the split keeps those in [hash_from, hash_to). Without
-    `shards` the data set has no such split.
+    Shards are said by patterns: a file's name, a glob (``**`` stands for any depth), or ``@`` and
+    the name of a text file that has a name or a glob on each line; all of them below the data's
+    root. Each must match a file.
+
+    Attributes:
+        shards: A pattern, or several. None: in a configuration the data set has no such split;
+            opened, every file of a known format.
+        exclude: Patterns of shards to leave out.
+        hash_from: Only clips whose `id_hash` is at least this,
+        hash_to: and below this. 0 and 1 keep all.
+        hash_ranges: In their place several such ranges; a clip in one of them is kept.
+
+    Example:
+        >>> first = SplitSpec("train*.tfrecord", hash_to=0.9)
+        >>> winners = SplitSpec(("train*.tfrecord", "validate*.tfrecord"), exclude="@held-out.txt")
+        >>> held_out = SplitSpec("@held-out.txt")
     """
 
-    shards: Text | None = None
-    hash_from: Annotated[float, Ge(0)] = 0.0
-    hash_to: Annotated[float, Le(1)] = 1.0
+    shards: str | tuple[str, ...] | None = None
+    hash_from: Fraction = 0.0
+    hash_to: Fraction = 1.0
+    hash_ranges: tuple[tuple[Fraction, Fraction], ...] = ()
+    exclude: str | tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.hash_from < self.hash_to:
-            raise ConfigError(
-                f"hash_from {self.hash_from} and hash_to {self.hash_to} must be in this order"
+        place = "split" if self.shards is None else f"split {self.shards!r}"
+        if self.shards is not None and not all(self.patterns or ("",)):
+            raise DataError(f"{place}: shards is empty; give a pattern such as 'train-*.tfrecord'")
+        if not all(self.excluded):
+            raise DataError(f"{place}: exclude holds an empty pattern; leave it out")
+        if self.hash_ranges and (self.hash_from, self.hash_to) != (0, 1):
+            raise DataError(
+                f"{place}: hash_ranges and hash_from, hash_to say the same; give one of them"
             )
+        for start, end in self.ranges:
+            if not 0 <= start < end <= 1:
+                raise DataError(
+                    f"{place}: hash_from is {start} and hash_to {end}; they must satisfy "
+                    "0 <= hash_from < hash_to <= 1"
+                )
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """`shards` as a tuple."""
+        return (self.shards,) if isinstance(self.shards, str) else self.shards or ()
 
-@dataclass(frozen=True)
-class DemoConfig:
-    """Size of the generated demonstration data (`stage=synthesize`)."""
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """`exclude` as a tuple."""
+        return (self.exclude,) if isinstance(self.exclude, str) else self.exclude
 
-    train_clips: Positive = 3000
-    search_clips: Positive = 1000
-    report_clips: Positive = 1000
-    test_clips: Positive = 1000
-    min_frames: Positive = 20
-    max_frames: Positive = 120
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """The ranges of the hash, however they were said."""
+        return self.hash_ranges or ((self.hash_from, self.hash_to),)
+
+    @property
+    def hashed(self) -> bool:
+        """Whether the split keeps a part of the ids only."""
+        return (0, 1) not in self.ranges
+
+    def takes(self, clip_id: str) -> bool:
+        """Whether a clip of this id, in one of the shards, belongs to the split."""
+        place = id_hash(clip_id)
+        return any(start <= place < end for start, end in self.ranges)
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the shards lie, what is in them, and who may see which.
+    """The shards of a run.
 
-    With `generated`, `stage=synthesize` writes them there, `demo` saying how many.
+    Attributes:
+        root: Folder of the shards.
+        schema: Name of a built-in schema, or a YAML file; see `load_schema`.
+        vocabulary: CSV file with the labels' names, below `root`; see `with_vocabulary`.
+        format: How the files are read: a format's name, or ``auto`` for what each file's suffix
+            says.
+        train: What is trained on.
+        search: What weights, checkpoints and hyperparameters are chosen on.
+        report: What scores are reported on.
+        test: What is predicted; may have no labels.
+        on_corrupt: ``error``, or ``skip`` to count and leave out damaged records.
+        workers: Processes that decode batches beside each training process.
+        generated: `stage=synthesize` writes the shards to `root`.
+        demo: What it writes.
     """
 
     root: Text | None = None
     schema: Text | None = None
     vocabulary: Text | None = None
-    train: SplitConfig = field(default_factory=SplitConfig)
-    search: SplitConfig = field(default_factory=SplitConfig)
-    report: SplitConfig = field(default_factory=SplitConfig)
-    test: SplitConfig = field(default_factory=SplitConfig)
-    on_corrupt: Literal["error", "skip"] = "error"
+    format: str = "auto"
+    train: SplitSpec = SplitSpec()
+    search: SplitSpec = SplitSpec()
+    report: SplitSpec = SplitSpec()
+    test: SplitSpec = SplitSpec()
+    on_corrupt: OnCorrupt = "error"
     workers: Annotated[int, Ge(0)] = 0
     generated: bool = False
-    demo: DemoConfig = field(default_factory=DemoConfig)
+    demo: DemoSpec = field(default_factory=DemoSpec)
+
+    @property
+    def splits(self) -> dict[str, SplitSpec]:
+        """The splits that the data set has, by name."""
+        specs = {name: getattr(self, name) for name in ("train", "search", "report", "test")}
+        return {name: spec for name, spec in specs.items() if spec.shards is not None}

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.codec import from_plain, to_plain
 from common.files import write_json
 from common.registry import Extension
-from records import Schema
+from records import DataError, Schema
 from records.folds import Fold
 from records.source import DataSource
 from runs import Task
@@ -79,7 +80,7 @@ class MemberJob:
         }
         value = {k: dict(v) if isinstance(v, Mapping) else v for k, v in value.items()}
         value["train"] = dataclasses.asdict(self.train)
-        value["data"] = self.data.to_dict()
+        value["data"] = to_plain(self.data)
         value["fold"] = None if self.fold is None else dataclasses.asdict(self.fold)
         value["source"] = (
             None
@@ -92,7 +93,7 @@ class MemberJob:
     def from_dict(cls, value: Mapping[str, Any]) -> MemberJob:
         parts = dict(value)
         parts["train"] = TrainConfig(**parts["train"])
-        parts["data"] = DataSource.from_dict(parts["data"])
+        parts["data"] = from_plain(DataSource, parts["data"], f"{JOB_NAME}: data", DataError)
         parts["fold"] = None if parts["fold"] is None else Fold(**parts["fold"])
         # Absent from the jobs of runs that are older than own families.
         source = parts.get("source")
@@ -110,7 +111,7 @@ class MemberJob:
 
 def _computed_part(schema: Schema) -> dict[str, Any]:
     """The schema without its names: renaming a label retrains nothing."""
-    value = schema.to_dict()
+    value = to_plain(schema)
     for key in ("label_names", "vertical_names"):
         value.pop(key, None)
     return value

@@ -122,9 +122,7 @@ def choose_split(workspace: Workspace, bundle: Bundle, name: str) -> Split:
     split = open_split(
         workspace.data_root,
         name,
-        SplitSpec(spec.shards, spec.hash_from, spec.hash_to)
-        if spec
-        else SplitSpec("**/*.tfrecord"),
+        SplitSpec(spec.shards, spec.hash_from, spec.hash_to) if spec else SplitSpec(),
         bundle.schema,
         cache=None,
         on_corrupt=data.on_corrupt,

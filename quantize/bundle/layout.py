@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from common.codec import to_plain
 from quantize.bundle.container import ALIGNMENT, DTYPE_NAMES, METADATA
 from quantize.bundle.manifest import (
     MemberEntry,
@@ -187,7 +188,7 @@ def _manifest_bytes(
 
 @lru_cache(maxsize=8)
 def _schema_bytes(schema: Schema) -> int:
-    return json_piece(schema.to_dict(), "schema").header_bytes
+    return json_piece(to_plain(schema), "schema").header_bytes
 
 
 def _digits(numbers: np.ndarray) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from common.codec import from_plain, to_plain
 from families import FamilyError, config_from_dict, config_to_dict
 from quantize.bundle.container import parse_json
 from quantize.errors import BundleError
@@ -171,7 +172,7 @@ def to_text(manifest: Manifest) -> tuple[str, int]:
     """
     pieces = list(
         manifest_pieces(
-            json_piece(manifest.schema.to_dict(), "schema"),
+            json_piece(to_plain(manifest.schema), "schema"),
             manifest.mix,
             [entry_piece(member) for member in manifest.members],
             json_piece(manifest.receipt, "receipt"),
@@ -205,7 +206,7 @@ def from_text(text: str) -> Manifest:
         raise BundleError(f"metadata: format version {str(version)[:20]}; 1 and 2 are known")
     _check_keys(document, _KEYS, "metadata")
     try:
-        schema = Schema.from_dict(document["schema"])
+        schema = from_plain(Schema, document["schema"], "schema", DataError)
     except DataError as error:
         raise BundleError(f"metadata: {error}") from error
     if not isinstance(document["receipt"], dict):

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from distill import SoftAndHardLabels, SoftTargetError, SoftTargets, mix_teachers
 from distill.merged import write_merged
-from records import SplitSpec, open_split, read_records, read_truth
+from records import SplitSpec, open_split, read_truth
 from runs import Predictions, PredictionsWriter
-from tests.conftest import SMALL_FRAMES
+from tests.conftest import SMALL_FRAMES, dense_labels, read_records
 from tests.training.test_objective import Fixed, make_batch
 
 
@@ -75,7 +75,7 @@ def test_loss_is_equation_2_on_dense_targets(hard_weight: float) -> None:
     np.put_along_axis(dense, targets.labels[rows].astype(int), targets.probabilities[rows], axis=1)
     model = Fixed(3 * torch.randn(6, 11))
     loss, _ = SoftAndHardLabels(targets, hard_weight)(model, batch)
-    hard = F.binary_cross_entropy_with_logits(model.log_odds, batch.dense_labels(), reduction="sum")
+    hard = F.binary_cross_entropy_with_logits(model.log_odds, dense_labels(batch), reduction="sum")
     soft = F.binary_cross_entropy_with_logits(
         model.log_odds, torch.from_numpy(dense).float(), reduction="sum"
     )

@@ -13,6 +13,7 @@ import families
 from families import Chain, ChainConfig, FamilyError, HeadConfig
 from records import Batch
 from records.schema import Schema
+from tests.conftest import dense_labels
 from training.objective import cross_entropy, loss_of
 
 CONFIG = ChainConfig(
@@ -65,7 +66,7 @@ def test_earlier_stages_losses_count_with_their_weight(
     rows, columns = labels.unbind(dim=1)
     batch = Batch(list("abcde"), features, mask, labels, 7, -2.0, 2.0)
     loss, scores = loss_of(model, batch, lambda z: cross_entropy(z, rows, columns, torch.ones(3)))
-    dense = batch.dense_labels()
+    dense = dense_labels(batch)
     expected = sum(
         weight * torch.nn.functional.binary_cross_entropy_with_logits(z, dense, reduction="sum") / 5
         for weight, z in outputs

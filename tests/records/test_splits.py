@@ -13,18 +13,17 @@ import pytest
 from records import (
     Clip,
     DataError,
-    RecordWriter,
     Schema,
     Split,
     SplitSpec,
     check_disjoint,
     encode_clip,
-    id_hash,
     open_split,
     read_truth,
     with_frames,
 )
-from records.tfrecord.framing import masked_crc
+from records.hashing import id_hash
+from records.tfrecord.framing import masked_crc, write_shard
 
 MakeClip = Callable[..., Clip]
 MakeShards = Callable[..., list[Path]]
@@ -57,7 +56,7 @@ def test_records_in_order_of_shards_and_offsets(
     assert len(split) == 25
     assert split.shards == tuple(paths)
     assert split.shard.tolist() == [0] * 10 + [1] * 10 + [2] * 5
-    columns = (split.shard, split.offset, split.length)
+    columns = (split.shard, split.position, split.length)
     assert [column.dtype.str for column in columns] == ["<u4", "<u8", "<u4"]
     assert ids_of(split) == [f"clip{i:04d}" for i in range(25)]
 
@@ -210,9 +209,9 @@ def test_cached_index_is_mapped_and_follows_the_shards(
     plain = open_split(root, "train", spec, frame_schema, cache=None)
     for _ in range(2):
         cached = open_split(root, "train", spec, frame_schema, cache=cache)
-        assert isinstance(cached.offset, np.memmap)
+        assert isinstance(cached.position, np.memmap)
         assert cached.fingerprint == plain.fingerprint
-        for column in ("shard", "offset", "length"):
+        for column in ("shard", "position", "length"):
             np.testing.assert_array_equal(getattr(cached, column), getattr(plain, column))
         assert len(list(cache.iterdir())) == 1
     make_shards(frame_schema, 5)
@@ -279,7 +278,7 @@ def test_damage_is_named_by_shard_and_byte(
 ) -> None:
     (path,) = make_shards(frame_schema, 5)
     spec = SplitSpec("*")
-    offsets = open_split(root, "x", spec, frame_schema, cache=None).offset.tolist()
+    offsets = open_split(root, "x", spec, frame_schema, cache=None).position.tolist()
     damage(path, offsets[2] + 40)
     split = open_split(root, "x", spec, frame_schema, cache=None)
     place = rf"train-00000\.tfrecord, byte {offsets[2]}: the checksum of a record's data is wrong"
@@ -307,15 +306,13 @@ def test_damage_can_be_skipped_and_is_counted(
 ) -> None:
     first, second, third = make_shards(video_schema, 30)
     spec = SplitSpec("*")
-    offsets = open_split(root, "x", spec, video_schema, cache=None).offset.tolist()
+    offsets = open_split(root, "x", spec, video_schema, cache=None).position.tolist()
     damage(first, offsets[4] + 100)  # one record
     damage(second, offsets[18] + 3)  # a length: this one and the next, found as one
     clips = [make_clip(video_schema, number) for number in range(20, 30)]
     clips[0].features["mean_rgb"][3] = np.nan
     clips[9] = dataclasses.replace(clips[9], labels=np.array([99]))
-    with RecordWriter(third) as writer:
-        for clip in clips:
-            writer.write(encode_clip(clip, video_schema))
+    write_shard(third, [encode_clip(clip, video_schema) for clip in clips])
     for cache in (None, tmp_path / "cache", tmp_path / "cache"):
         split = open_split(root, "x", spec, video_schema, cache=cache, on_corrupt="skip")
         assert split.skipped == 4
