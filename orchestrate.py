@@ -136,8 +136,8 @@ def parse_command_line() -> list[Config]:
             # The codec says which keys there are.
             config_from({str(error.__cause__.full_key): None})
         raise
-    for error in refused:
-        raise error
+    if refused:
+        raise refused[0]
     return [config_from(values) for values in composed]
 
 

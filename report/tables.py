@@ -12,6 +12,7 @@ from rich.table import Table
 
 from common.files import atomic_path
 from common.units import format_bytes
+from ensemble import Choice, Combination
 from metrics import StreamingScores
 from report.curve import PICTURE_NAME, write_curve
 from runs import Predictions, Task
@@ -79,17 +80,25 @@ def teachers_table(workspace: Workspace, teachers: Mapping[str, Task]) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def print_choice(choice: Mapping[str, Any]) -> None:
+def print_choice(choice: Choice) -> None:
     """What stage `ensemble` chose, and what it scores."""
-    for family, best in choice["families"].items():
-        print(f"teacher {family}: {', '.join(best['members'])} (search GAP {best['gap']:.5f})")
-    _print(["member", "weight"], [(n, f"{w:.4f}") for n, w in choice["weights"].items()])
-    for split in ("search", "report"):
-        scores = choice[split]
+    for family, best in choice.families.items():
         print(
-            f"GAP on {split}: searched {scores['gap']:.5f}{_proof(scores['exact'])}, "
-            f"flat {scores['flat_gap']:.5f}{_proof(scores['flat_exact'])}"
+            f"teacher {family}: {', '.join(best.members)} (search GAP {best.gap:.5f}"
+            f"{_proof(best.exact)}, best of {_extent(best)})"
         )
+    _print(["member", "weight"], [(n, f"{w:.4f}") for n, w in choice.weights.items()])
+    for split, scores in (("search", choice.search), ("report", choice.report)):
+        print(
+            f"GAP on {split}: searched {scores.gap:.5f}{_proof(scores.exact)}, "
+            f"flat {scores.flat_gap:.5f}{_proof(scores.flat_exact)}"
+        )
+
+
+def _extent(best: Combination) -> str:
+    if best.exhaustive:
+        return f"all {best.scored:,}"
+    return f"{best.scored:,} that grew from the best smaller ones"
 
 
 def print_scores(scores: Mapping[str, Any]) -> None:

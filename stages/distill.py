@@ -15,6 +15,7 @@ import numpy as np
 from distill.config import StudentConfig
 from distill.merged import write_merged
 from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets, mix_teachers
+from ensemble import Choice
 from records.folds import Fold
 from runs import Predictions, RunError, Task
 from stages.jobs import MemberJob, predictions_name
@@ -34,15 +35,14 @@ class Teacher:
 
 
 def train_students(
-    workspace: Workspace, trained: Mapping[str, Task], choice: Mapping[str, object]
+    workspace: Workspace, trained: Mapping[str, Task], choice: Choice
 ) -> dict[str, Task]:
     """Trains what is missing; returns the students' tasks by name.
 
     Args:
         workspace: the run.
         trained: the teachers' finished tasks by member.
-        choice: what stage `ensemble` chose: `families` (the names of each family's best
-            combination) and `weights` (of all members).
+        choice: what stage `ensemble` chose.
 
     Raises:
         JobsFailed: a training failed; the others have finished.
@@ -98,18 +98,15 @@ def _student_job(workspace: Workspace, name: str, student: StudentConfig, soft: 
     )
 
 
-def _first_teacher(
-    workspace: Workspace, student: StudentConfig, choice: Mapping[str, object]
-) -> Teacher:
+def _first_teacher(workspace: Workspace, student: StudentConfig, choice: Choice) -> Teacher:
     if student.teacher == "all":
-        weights: dict[str, float] = dict(choice["weights"])  # type: ignore[call-overload]
-        used = {name: weight for name, weight in weights.items() if weight > 0}
+        used = {name: weight for name, weight in choice.weights.items() if weight > 0}
         return Teacher("all", tuple(used), tuple(used.values()))
     family = student.teacher
     if family == "family":
         family = workspace.config.members[student.member].family
-    names: Sequence[str] = choice["families"][family]["members"]  # type: ignore[index]
-    return Teacher(family, tuple(names), (1 / len(names),) * len(names))
+    names = choice.families[family].members
+    return Teacher(family, names, (1 / len(names),) * len(names))
 
 
 def _second_teacher(
@@ -177,18 +174,19 @@ def _training_split_job(workspace: Workspace, model: Task) -> MemberJob:
 def _mix_task(
     workspace: Workspace, teacher: Teacher, sources: Mapping[str, Sequence[Task]]
 ) -> Task:
-    kept = workspace.config.distill.stored_labels
+    kept, mix = workspace.config.distill.stored_labels, workspace.config.ensemble.mix
     used = {model: sources[model] for model in teacher.models}
 
     def work(task: Task) -> tuple[list[str], dict[str, object]]:
         predictions = [_over_training_split(tasks) for tasks in used.values()]
-        targets = mix_teachers(predictions, teacher.weights, kept)
+        targets = mix_teachers(predictions, teacher.weights, kept, mix)
         targets.save(task.folder / SOFT_TARGETS_NAME)
         return [SOFT_TARGETS_NAME], {"clips": len(targets.ids), "models": list(used)}
 
     inputs = {
         "teacher": teacher,
         "stored_labels": kept,
+        "mix": mix,
         "upstream": {t.name: t.digest() for tasks in used.values() for t in tasks},
     }
     return workspace.once(f"soft/{teacher.name}", inputs, work)

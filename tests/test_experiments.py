@@ -23,7 +23,7 @@ from records import (
     open_split,
     write_shards,
 )
-from stages.config import Config, validate
+from stages.config import Config, MemberConfig, config_from, hydra_node
 from stages.plan import plan
 from stages.workspace import Workspace
 from training.objective import HardLabels
@@ -45,25 +45,90 @@ WITH_VERTICALS = {"zoo_smoke": 400, "zoo_yt8m_video": 3862}
 WINNERS = [*COUNTED, "RNN1", "RNN3", "NetVLAD2"]
 
 
-def experiment(name: str, *overrides: str) -> Config:
-    ConfigStore.instance().store(name="onegig", node=Config)
+def composed(*overrides: str) -> Config:
+    ConfigStore.instance().store(name="onegig", node=hydra_node())
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("config", [f"experiment={name}", *overrides])
-    config = OmegaConf.to_object(composed)
-    assert isinstance(config, Config)
-    return config
+        return config_from(OmegaConf.to_container(compose("config", list(overrides))))
 
 
-def test_the_five_experiments_are_there() -> None:
+def experiment(name: str, *overrides: str) -> Config:
+    return composed(f"experiment={name}", *overrides)
+
+
+def test_the_experiments_are_there() -> None:
+    assert len(EXPERIMENTS) == 8
     assert set(EXPERIMENTS) >= {"audioset", "demo", "skalic2018", "smoke", "yt8m_video"}
+
+
+def options(group: str) -> list[str]:
+    found = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    assert len(found) == {"data": 4, "train": 1}[group]
+    return found
+
+
+def test_a_data_set_without_an_experiment() -> None:
+    for name in options("data"):
+        data = composed(f"data={name}").data
+        assert data.schema == name
+        assert data.train.shards and data.search.shards and data.report.shards
+        assert data.train != data.search != data.report
+
+
+def test_a_way_of_training_without_an_experiment() -> None:
+    for name in options("train"):
+        assert composed(f"train={name}").train != Config().train
+
+
+def test_an_experiment_wins_over_its_groups_and_the_command_line_over_both() -> None:
+    zoo = experiment("zoo_yt8m_video")
+    assert (zoo.train.schedule, zoo.train.learning_rate) == ("one_cycle", 2e-3)
+    assert (zoo.data.train.shards, zoo.data.train.hash_to) == ("validate*.tfrecord", 0.9)
+    changed = experiment("zoo_yt8m_video", "data=audioset", "train.learning_rate=1")
+    assert (changed.train.schedule, changed.train.learning_rate) == ("one_cycle", 1)
+    assert (changed.data.schema, changed.data.train.hash_to) == ("audioset", 0.9)
+
+
+def test_what_an_experiment_does_not_have_is_added_on_the_command_line() -> None:
+    config = experiment(
+        "smoke",
+        "members.bag.config.dropout=0.3",
+        "members.bag.train.epochs=2",
+        "members.more={family: rnn}",
+        "distill.students.plain=null",
+    )
+    bag = config.members["bag"]
+    assert (bag.config["clusters"], bag.config["dropout"], bag.train["epochs"]) == (32, 0.3, 2)
+    assert config.members["more"] == MemberConfig("rnn")
+    assert list(config.students) == ["vlad", "bag", "sequence", "more"]
+
+
+# Those that `all` teaches, each of its own name's member.
+STUDENTS = {
+    "audioset": ["deep", "bag", "drawn", "clusters", "fisher"],
+    "demo": ["vlad-8", "vlad-4", "fisher-6", "fisher-4", "bag-max", "bag-gated", "gru", "lstm"],
+    "yt8m_video": ["length", "wide", "raw", "large", "gated", "deep", "relu", "plain"],
+}
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_students_in_their_order(name: str) -> None:
+    """On which the results that the documentation tells depend."""
+    config = experiment(name)
+    taught = {n: s for n, s in config.students.items() if s.teacher == "all"}
+    assert list(taught) == STUDENTS[name] == [student.member for student in taught.values()]
+    others = {n: s for n, s in config.students.items() if n not in taught}
+    untaught = STUDENTS[name][:4] if name == "audioset" else []
+    assert list(others) == [f"{member}-labels" for member in untaught]
+    assert [(s.member, s.teacher) for s in others.values()] == [(m, "labels") for m in untaught]
+    assert all(s.level == 1 for s in config.students.values())
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiment_plans(name: str, tmp_path: Path) -> None:
-    config = experiment(name, f"outputs={tmp_path}")
+    overrides = [f"outputs={tmp_path}"]
     if name in WITH_VERTICALS:
-        config.data.root = str(write_vocabulary(tmp_path, WITH_VERTICALS[name]))
-    validate(config)
+        overrides.append(f"data.root={write_vocabulary(tmp_path, WITH_VERTICALS[name])}")
+    config = experiment(name, *overrides)
     planned = plan(Workspace(config))
     assert planned == json.loads((tmp_path / config.run / "plan.json").read_text())
     assert planned["bytes"] == sum(member["bytes"] for member in planned["members"])

@@ -241,7 +241,7 @@ def test_folds_and_second_level(finished: Line, tmp_path: Path) -> None:
     line = finished.copy(tmp_path)
     before = line.done()
     # The first student has the settings of the finished run's, but learns from other soft targets.
-    students = "+distill.students={plain: {member: plain}, late: {member: plain, level: 2}}"
+    students = "distill.students={vlad: null, late: {member: plain, level: 2}}"
     outcome = line.call("stage=all", "distill.folds=2", students)
     assert outcome.status == 0, outcome.err
     receipt = check_file(line, BUDGET)

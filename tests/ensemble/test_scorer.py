@@ -89,17 +89,6 @@ def test_threads_and_batches_change_nothing() -> None:
     assert [single.gap(row[None]).gap[0] for row in weights] == pytest.approx(one.gap, abs=1e-9)
 
 
-@pytest.mark.parametrize("stored", [25, 60])
-def test_a_subset_scores_like_a_scorer_of_its_own(stored: int) -> None:
-    dense, labels = make_members(4, 100, 60, noise=1.0)
-    predictions = [store(one, stored) for one in dense]
-    weights = weightings(2, 10)
-    subset = WeightedScorer(predictions, labels).subset([3, 1]).gap(weights)
-    alone = WeightedScorer([predictions[3], predictions[1]], labels).gap(weights)
-    assert subset.gap == pytest.approx(alone.gap, abs=1e-9)
-    assert (subset.exact == alone.exact).all()
-
-
 @pytest.mark.parametrize("mode", ["probability", "log_odds"])
 def test_mixed_predictions_have_the_score_of_their_weights(mode: str) -> None:
     dense, labels = make_members(3, 100, 60)
@@ -111,25 +100,6 @@ def test_mixed_predictions_have_the_score_of_their_weights(mode: str) -> None:
     assert gap(labels, mixed.labels, mixed.log_odds) == pytest.approx(
         scorer.gap(weights[None]).gap[0], abs=1e-6
     )
-
-
-@pytest.mark.parametrize("mode", ["probability", "log_odds"])
-def test_bounds_hold_the_dense_score(mode: str) -> None:
-    dense, labels = make_members(3, 150, 100, noise=1.0)
-    weights = np.array([0.2, 0.5, 0.3])
-    wanted = DenseGap(dense, labels, weights, mode)
-    widths = []
-    for stored in (20, 30, 60, 100):
-        scorer = WeightedScorer([store(one, stored) for one in dense], labels, mix=mode)
-        least, greatest = scorer.bounds(weights)
-        result = scorer.gap(weights[None])
-        assert least - 1e-6 < result.gap[0] < greatest + 1e-6
-        assert least - 1e-6 < wanted.least <= wanted.greatest < greatest + 1e-6
-        assert (least == greatest) >= result.exact[0]
-        widths.append(greatest - least)
-    assert widths == sorted(widths, reverse=True)
-    assert widths[0] > 0.001
-    assert widths[-1] == 0
 
 
 def test_no_weighting_is_no_score() -> None:
@@ -148,5 +118,3 @@ def test_what_cannot_be_scored_is_refused() -> None:
     scorer = WeightedScorer(predictions, labels)
     with pytest.raises(EnsembleError, match="for 2 members"):
         scorer.gap(np.ones((1, 3)))
-    with pytest.raises(EnsembleError, match="at least one member"):
-        scorer.subset([])

@@ -109,15 +109,15 @@ def test_a_good_start_is_not_lost(scorer: WeightedScorer, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_evenness_counts_beside_the_gap(scorer: WeightedScorer, method: str) -> None:
+def test_entropy_counts_beside_the_gap(scorer: WeightedScorer, method: str) -> None:
     plain = search_weights(scorer, method, trials=100)
-    even = search_weights(scorer, method, trials=100, nat=0.02)
+    even = search_weights(scorer, method, trials=100, bonus=0.02)
     assert even.flat_gap == plain.flat_gap
     assert even.history[0] == pytest.approx(plain.flat_gap + 0.02 * np.log(3))
     own = even.gap + 0.02 * shannon(even.weights)
     assert even.history.max() == pytest.approx(own, abs=1e-9)
     assert own >= plain.gap + 0.02 * shannon(plain.weights) - 0.002
-    nothing_else = search_weights(scorer, method, trials=100, nat=10.0)
+    nothing_else = search_weights(scorer, method, trials=100, bonus=10.0)
     assert nothing_else.weights == pytest.approx([1 / 3] * 3, abs=0.05)
 
 

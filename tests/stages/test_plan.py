@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from families import FamilyError
-from stages.config import Config, DataConfig, MemberConfig
+from records.config import DataConfig
+from stages.config import Config, MemberConfig
 from stages.plan import plan
 from stages.workspace import Workspace
 
