@@ -13,11 +13,11 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from stages.submission import evaluate
 
 import orchestrate
 from quantize import Bundle
 from records import SplitSpec, open_split, read_truth
-from stages.submission import evaluate
 from stages.workspace import Workspace
 from tests.conftest import SMALL_FRAMES, make_clips
 from tests.line import Line, call, frames_line, means_line
