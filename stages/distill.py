@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from distill.config import StudentConfig
 from ensemble.choice import Choice
 from runs import RunError, Task
+from runs.store import DONE_NAME
 from stages.ensemble import choose_teachers
 from stages.execute import Loaded, Made, Tasks
 from stages.jobs import SoftLabels, Upstream
@@ -20,10 +21,15 @@ _FOLDER = "students"
 _LABELS = "labels"
 
 
+def _distilled(workspace: Workspace) -> dict[str, StudentConfig]:
+    """The students that learn from soft targets."""
+    students = workspace.config.students
+    return {name: own for name, own in students.items() if own.teacher != _LABELS}
+
+
 def _done(workspace: Workspace) -> Done:
-    config = workspace.config
-    names = [name for name, own in config.students.items() if own.teacher != _LABELS]
-    return Done.below(workspace.run.root / _FOLDER, names if config.members else None)
+    names = _distilled(workspace) if workspace.config.members else None
+    return Done.below(workspace.run.root / _FOLDER, names)
 
 
 @stage(
@@ -68,7 +74,12 @@ def load_students(
     Raises:
         RunError: one is missing; the message names the first task that is, and the stage to run.
     """
-    return _students(workspace, teachers, choice, Loaded(workspace, "distill"))
+    tasks = Loaded(workspace, "distill")
+    for name in _distilled(workspace):
+        # Its soft targets would be missing too, and say less.
+        if not (workspace.run.root / _FOLDER / name / DONE_NAME).exists():
+            raise tasks.missing(f"{_FOLDER}/{name}")
+    return _students(workspace, teachers, choice, tasks)
 
 
 def _students(
@@ -76,14 +87,10 @@ def _students(
 ) -> dict[str, Task]:
     config = workspace.config
     families = {name: member.family for name, member in config.members.items()}
-    done = {
-        name: teachers[own.member]
-        for name, own in config.students.items()
-        if own.teacher == _LABELS
-    }
+    distilled = _distilled(workspace)
+    done = {n: teachers[own.member] for n, own in config.students.items() if n not in distilled}
     first, second = (
-        {n: own for n, own in config.students.items() if own.level == level and n not in done}
-        for level in (1, 2)
+        {name: own for name, own in distilled.items() if own.level == level} for level in (1, 2)
     )
     sources = {n: _chosen_source(families[own.member], own, choice) for n, own in first.items()}
     models = {

@@ -124,12 +124,15 @@ class Loaded(Tasks):
 
     def _checked(self, task: Task) -> Task:
         if not task.is_done():
-            root = self._workspace.run.root
-            raise RunError(
-                f"{root}: {task.name} is not done with this configuration; run "
-                f"stage={self._stage} first"
-            )
+            raise self.missing(task.name)
         return task
+
+    def missing(self, name: str) -> RunError:
+        """What is said of a task that is not done."""
+        return RunError(
+            f"{self._workspace.run.root}: {name} is not done with this configuration; run "
+            f"stage={self._stage} first"
+        )
 
 
 def parallelism(jobs: int) -> tuple[int, int]:

@@ -42,9 +42,11 @@ def plan(workspace: Workspace) -> Plan:
     those of its tensors; the bundle's header comes on top.
 
     Raises:
+        ConfigError, families.FamilyError: a member is wrong.
         BudgetError: not even the smallest member fits.
         BundleError: there is no precision of a name.
     """
+    workspace.check_members()
     sizes = workspace.model_sizes
     settings = workspace.config.quantize
     check_precisions([*settings.precisions, *settings.group_precisions])

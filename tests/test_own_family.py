@@ -149,7 +149,7 @@ def test_another_file_trains_nothing_again(finished: Line, tmp_path: Path) -> No
     [
         (None, "No such file"),
         ("import no_such_package", "ModuleNotFoundError"),
-        ("import families", "registers no family"),
+        ("import families", "registers nothing"),
     ],
 )
 @pytest.mark.parametrize("stage", ["plan", "teachers", "predict"])
