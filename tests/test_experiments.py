@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from common.codec import to_plain
 from families import build
 from records import (
     Batch,
@@ -131,9 +133,9 @@ def test_experiment_plans(name: str, tmp_path: Path) -> None:
         overrides.append(f"data.root={write_vocabulary(tmp_path, WITH_VERTICALS[name])}")
     config = experiment(name, *overrides)
     planned = plan(Workspace(config))
-    assert planned == json.loads((tmp_path / config.run / "plan.json").read_text())
-    assert planned["bytes"] == sum(member["bytes"] for member in planned["members"])
-    assert [member["name"] for member in planned["members"]] == list(config.members)
+    assert to_plain(planned) == json.loads((tmp_path / config.run / "plan.json").read_text())
+    assert planned.bytes == sum(member.bytes for member in planned.members)
+    assert [member.name for member in planned.members] == list(config.members)
 
 
 def write_vocabulary(folder: Path, labels: int) -> Path:
@@ -146,11 +148,11 @@ def write_vocabulary(folder: Path, labels: int) -> Path:
 
 def test_the_winners_members_come_to_their_bytes(tmp_path: Path) -> None:
     planned = plan(Workspace(experiment("skalic2018", f"outputs={tmp_path}")))
-    found = {m["name"]: m["bytes"] for m in planned["members"] if m["name"] in COUNTED}
+    found = {m.name: m.bytes for m in planned.members if m.name in COUNTED}
     assert found.keys() == COUNTED.keys()
     for name, megabytes in COUNTED.items():
         assert found[name] / 1e6 == pytest.approx(megabytes, rel=0.005)
-    assert planned["bytes"] < planned["budget_bytes"] == 2**30
+    assert planned.bytes < planned.budget_bytes == 2**30
 
 
 def test_the_winners_members_train_as_published() -> None:
@@ -197,7 +199,7 @@ def test_the_winners_members_take_a_step(name: str, tmp_path: Path, tiny_split: 
         model,
         HardLabels(),
         tiny_split,
-        workspace.train_config(name, ("test", {"batch_size": 2})),
+        replace(workspace.train_config(name), batch_size=2),
         seed=0,
         folder=tmp_path,
         draws_frames=True,
