@@ -11,7 +11,7 @@ import pytest
 from tests.families.own import nothing_stays_registered
 from tests.line import Line, frames_line
 
-FILE = Path(__file__).parent / "stages" / "best_teacher.py"
+FILE = Path(__file__).parent / "extensions" / "best_teacher.py"
 NAMED = f"extensions=[{FILE}]"
 
 
