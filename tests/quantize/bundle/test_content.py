@@ -19,13 +19,13 @@ from torch import Tensor
 
 import families
 from quantize import (
-    PRECISIONS,
     Bundle,
     BundleError,
     BundleMember,
     MemberLayout,
     QuantizedState,
     bundle_bytes,
+    list_precisions,
     quantize_state,
     read_bundle,
     write_bundle,
@@ -72,9 +72,11 @@ def catalogues(draw: st.DrawFn) -> tuple[Schema, list[BundleMember], dict[str, A
         state = quantize_state(
             weights,
             draw(st.integers(0, 100)),
-            draw(st.sampled_from(list(PRECISIONS))),
+            draw(st.sampled_from(list_precisions())),
             draw(
-                st.dictionaries(st.sampled_from(sorted(weights)), st.sampled_from(list(PRECISIONS)))
+                st.dictionaries(
+                    st.sampled_from(sorted(weights)), st.sampled_from(list_precisions())
+                )
             ),
         )
         weight = draw(st.floats(0.0009765625, 1.0))
@@ -265,36 +267,36 @@ def delete(place: str) -> Change:
         (assign("mix", "median"), "mix"),
         (assign("mix", ["probability"]), "mix"),
         (assign("receipt", []), "receipt"),
-        (assign("members", {}), "members is no list"),
+        (assign("members", {}), "members: expected a list"),
         (assign("members", []), "at least one member"),
-        (assign("members", [3]), "member 0: no object"),
+        (assign("members", [3]), r"members\[0\]: expected a mapping"),
         (assign("schema", []), "schema"),
         (assign("schema.num_labels", 8), "label"),
         (assign("schema.label_names", []), "^((?!Traceback).)*$"),
         (assign("schema.streams.0.size", 10**12), "shape|cannot be built"),
         (assign("schema.level", "os.system"), "level"),
         (assign("members.0.name", "two"), "belongs to no member"),
-        (assign("members.0.name", 3), "name is of the wrong type"),
+        (assign("members.0.name", 3), r"members\[0\].name: expected str"),
         (assign("members.0.family", "os.system"), "os.system"),
         (assign("members.0.family", "netvlad"), "member one"),
-        (assign("members.0.config", []), "config is of the wrong type"),
+        (assign("members.0.config", []), r"members\[0\].config: expected a mapping"),
         (assign("members.0.config.hidden", [17]), "has shape"),
         (assign("members.0.config.hidden", [10**15]), "has shape|cannot be built"),
         (assign("members.0.config.hidden", [2**62, 2**62]), "cannot be built"),
         (assign("members.0.config.hidden", [1] * 100_000), "more than"),
         (assign("members.0.config.hidden", "wide"), "hidden"),
         (assign("members.0.config._target_", "os.system"), "_target_"),
-        (assign("members.0.weight", "1"), "weight is no number"),
-        (assign("members.0.weight", True), "weight is no number"),
-        (assign("members.0.weight", 10**400), "weight is no number"),
+        (assign("members.0.weight", "1"), "weight: expected float"),
+        (assign("members.0.weight", True), "weight: expected float"),
+        (assign("members.0.weight", 10**400), "weight: an integer of 1329 bits"),
         (assign("members.0.weight", -1.0), "weight -1.0"),
         (assign("members.0.weight", 1e308), "weight 1e.308"),
         *[
-            (delete(key), f"{key.rsplit('.')[-1]} is missing")
+            (delete(key), f"key '{key}' is missing")
             for key in ("version", "schema", "mix", "members", "receipt")
         ],
         *[
-            (delete(f"members.0.{key}"), f"{key} is missing")
+            (delete(f"members.0.{key}"), f"key '{key}' is missing")
             for key in ("name", "family", "config", "weight")
         ],
     ],
