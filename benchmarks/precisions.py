@@ -24,7 +24,7 @@ from ensemble import WeightedScorer
 from families import build
 from families.size import THRESHOLD
 from metrics import Labels, StreamingScores
-from quantize import PRECISIONS, MemberLayout, bundle_bytes, quantize_state
+from quantize import MemberLayout, bundle_bytes, list_precisions, quantize_state
 from quantize.precision import FLOAT32
 from runs import Predictions
 from stages.jobs import JOB_NAME, WEIGHTS_NAME, MemberJob
@@ -78,7 +78,7 @@ def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
         }
         for one in stored
     ]
-    for precision in PRECISIONS:
+    for precision in list_precisions():
         members = [one for one in stored if one.precision == precision]
         rows.append(
             {
@@ -98,7 +98,7 @@ def _store(folder: Path, job: MemberJob, threshold: int) -> Iterator[Stored]:
     state = load_file(folder / WEIGHTS_NAME)
     model = build(job.family, job.config, job.data.schema).to(choose_device(job.device))
     splits = [job.data.open(name) for name in SPLITS]
-    for precision in PRECISIONS:
+    for precision in list_precisions():
         quantized = quantize_state(state, threshold, precision)
         model.load_state_dict(quantized.dequantize())
         plain, compressed = (

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from common.codec import from_plain
 from common.files import read_json, sha256_file, write_json
 from common.units import parse_bytes
 from ensemble import WeightedScorer
@@ -17,6 +18,7 @@ from ensemble.evenness import PER_CLIP
 from quantize.bundle.content import BundleMember, write_bundle
 from quantize.bundle.inference import Bundle
 from quantize.bundle.layout import bundle_bytes
+from quantize.errors import BundleError
 from quantize.precision import UNIFORM8
 from quantize.recipes import check_precisions
 from quantize.selection.curve import curve, front
@@ -247,4 +249,5 @@ def _write_solutions(task: Task, solutions: Sequence[Solution]) -> tuple[list[st
 
 
 def _read_solutions(task: Task) -> list[Solution]:
-    return [Solution(**values) for values in read_json(task.folder / _SOLUTIONS_NAME)]
+    path = task.folder / _SOLUTIONS_NAME
+    return [from_plain(Solution, values, str(path), BundleError) for values in read_json(path)]

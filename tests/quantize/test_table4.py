@@ -20,12 +20,12 @@ from quantize import (
     bundle_bytes,
     quantize_state,
     read_bundle,
-    solve,
     write_bundle,
 )
 from quantize.precision import UNIFORM8
 from stages.workspace import Workspace
 from tests.ensemble.small import make_members, store
+from tests.quantize.selection.problems import solve
 from tests.test_experiments import WINNERS, experiment
 
 BUDGET = 2**30
