@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from common.registry import Registry
+from common.registry import Extension, Registry
 from quantize.errors import BundleError
 
 if TYPE_CHECKING:
@@ -118,6 +118,11 @@ def get_precision(name: str) -> Precision:
         BundleError: There is none.
     """
     return _PRECISIONS.get(name)
+
+
+def precision_source(name: str) -> Extension | None:
+    """The user's own file that registered the precision `name`; None for those of the project."""
+    return _PRECISIONS.source(name)
 
 
 def quantize(tensor: Tensor, name: str, precision: str = UNIFORM8) -> Codes:

@@ -7,8 +7,10 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from common.files import sha256_file
 from runs import Predictions, PredictionsWriter, RunError
 
+SHA256 = "3200835a763d648ccc615d88d6debe9882d8b0e0fe6ab93088618646ec06d2d2"
 IDS = ["a", "bcd", "é", "", "-x"]
 
 
@@ -79,6 +81,20 @@ def test_a_file_gives_back_what_was_saved(tmp_path: Path) -> None:
     assert not loaded.log_odds.flags.owndata, "it is mapped, not copied"
     one, two = ((tmp_path / f"{name}.safetensors").read_bytes() for name in ("one", "two"))
     assert one == two
+
+
+def test_the_same_content_is_the_same_bytes_as_ever(tmp_path: Path) -> None:
+    """Whoever has stored predictions need not make them again."""
+    predictions = Predictions(
+        np.array(["a", "é"]),
+        np.array([[2, 0], [1, 2]], dtype=np.uint16),
+        np.array([[1.5, -0.25], [3.0, 0.5]], dtype=np.float32),
+        np.array([-1.0, -2.5], dtype=np.float32),
+        np.array([0.25, 0.125], dtype=np.float32),
+        num_labels=3,
+    )
+    predictions.save(tmp_path / "p")
+    assert sha256_file(tmp_path / "p") == SHA256
 
 
 def test_the_digest_is_that_of_the_content() -> None:
