@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from quantize import precisions as precisions  # adds the project's own
-from quantize.bundle.content import BundleContent, BundleMember, read_bundle, write_bundle
-from quantize.bundle.inference import Bundle, LoadedMember
-from quantize.bundle.layout import MemberLayout, TensorLayout, bundle_bytes
+from quantize.bundle.content import BundleMember, read_bundle, write_bundle
+from quantize.bundle.inference import Bundle
+from quantize.bundle.layout import MemberLayout, bundle_bytes
 from quantize.errors import BudgetError, BundleError
 from quantize.precision import (
     Codes,
@@ -16,29 +16,23 @@ from quantize.precision import (
     quantize,
     register_precision,
 )
-from quantize.selection.curve import curve, curve_rows
+from quantize.selection.curve import curve_rows
 from quantize.selection.problem import Option, Problem, Solution
-from quantize.selection.solver import Solver
 from quantize.state import QuantizedState, quantize_state
 
 __all__ = [
     "BudgetError",
     "Bundle",
-    "BundleContent",
     "BundleError",
     "BundleMember",
     "Codes",
-    "LoadedMember",
     "MemberLayout",
     "Option",
     "Precision",
     "Problem",
     "QuantizedState",
     "Solution",
-    "Solver",
-    "TensorLayout",
     "bundle_bytes",
-    "curve",
     "curve_rows",
     "dequantize",
     "get_precision",

@@ -44,10 +44,6 @@ class Codes:
     codes: Tensor
     codebook: Tensor | None
 
-    def nbytes(self) -> int:
-        """Bytes of codes and codebook."""
-        return self.codes.nbytes + (0 if self.codebook is None else self.codebook.nbytes)
-
 
 class Precision(ABC):
     """A way to store a tensor.

@@ -49,7 +49,7 @@ def test_as_good_as_the_best_flat_mean_of_all(method: str, share: float, seed: i
     problem = make_problem(4, seed)
     budget = int(share * largest(problem))
     every = brute_force(problem, budget)
-    found = solve(problem, budget, method, trials=400)
+    found = solve(problem, budget, method, trials=250)
     check(problem, found, budget)
     assert found.score >= every.score - SHORT[method]
 
