@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from records import Clip, encode_clip, load_schema, parse_clip, read_records, write_shards
-from records.schema import Schema
+from records import Clip, Schema, TFRecordFile, encode_clip, load_schema, write_shards
 
 CLIPS = 400
 FRAMES = (120, 300)
@@ -81,10 +80,13 @@ def _best(decode: Callable[[], int], repeats: int) -> float:
 
 def _decode(shard: Path, schema: Schema) -> int:
     values = 0
-    for record in read_records(shard):
-        clip = parse_clip(record, schema)
+    file = TFRecordFile(shard, schema)
+    listing = file.list_records()
+    for place in zip(listing.positions.tolist(), listing.lengths.tolist(), strict=True):
+        clip = file.clip(*place)
         arrays = [np.ascontiguousarray(frames) for frames in clip.features.values()]
         values += sum(array.size for array in arrays)
+    file.close()
     return values
 
 

@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,7 +33,8 @@ from training.trainer import Trainer
 
 BATCH, HIDDEN = 256, 1536
 STEPS, ROUNDS = 12, 5
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+Precision = Literal["float32", "bfloat16"]
+DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def measure() -> dict[str, float]:
@@ -85,7 +87,7 @@ def _split(folder: Path) -> Split:
     return open_split(folder, "train", SplitSpec("train-*"), schema, cache=None)
 
 
-def _trainer(folder: Path, precision: str) -> Trainer:
+def _trainer(folder: Path, precision: Precision) -> Trainer:
     model = build("perceptron", {"hidden": [HIDDEN]}, load_schema("yt8m_video"))
     train = TrainConfig(
         epochs=1000, batch_size=BATCH, optimizer="adamw", weight_decay=0.01, precision=precision

@@ -40,7 +40,7 @@ def measure(
         num_labels: V.
         stored: K, labels of a clip that a member stores.
         weightings: How many ours scores in one go.
-        repeats: Of each; the best counts. The rival scores one weighting a time.
+        repeats: Of each; the best counts. The rival scores one weighting at a time.
 
     Returns:
         `per_second` by contender, `ratio`, `preparation_seconds` (ours, once for all weightings),
@@ -59,14 +59,14 @@ def measure(
     weights = np.random.default_rng(0).dirichlet(np.ones(members), weightings)
     result = scorer.gap(weights)
     ours, theirs, differences = [], [], []
-    for number in range(min(repeats, weightings)):
+    for trial in range(min(repeats, weightings)):
         began = time.perf_counter()
         scorer.gap(weights)
         ours.append((time.perf_counter() - began) / weightings)
         began = time.perf_counter()
-        value = rival.gap(weights[number])
+        value = rival.gap(weights[trial])
         theirs.append(time.perf_counter() - began)
-        differences.append(abs(value - result.gap[number]))
+        differences.append(abs(value - result.gap[trial]))
     return {
         "per_second": {"onegig": 1 / min(ours), "dense": 1 / min(theirs)},
         "ratio": min(theirs) / min(ours),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from distill.soft_targets import SoftTargets
-from records import ClipReader, Split, encode_clip, write_shards
+from records import Split, encode_clip, write_shards
 
 CLIPS_PER_SHARD = 1000
 
@@ -34,14 +34,11 @@ def write_merged(folder: Path, split: Split, targets: SoftTargets) -> list[Path]
 
 
 def _merged_records(split: Split, targets: SoftTargets) -> Iterator[bytes]:
-    with ClipReader(split.shards, split.schema) as reader:
-        for shards, offsets, lengths in split.row_blocks():
-            for place in zip(shards, offsets, lengths, strict=True):
-                clip = reader.clip(*place)
-                row = targets.rows([clip.id])[0]
-                extra = {
-                    "soft_labels": targets.labels[row].astype(np.int64),
-                    "soft_probabilities": targets.probabilities[row],
-                    "soft_tail": targets.tail[row : row + 1],
-                }
-                yield encode_clip(clip, split.schema, extra)
+    for clip in split.clips():
+        row = targets.rows([clip.id])[0]
+        extra = {
+            "soft_labels": targets.labels[row].astype(np.int64),
+            "soft_probabilities": targets.probabilities[row],
+            "soft_tail": targets.tail[row : row + 1],
+        }
+        yield encode_clip(clip, split.schema, extra)

@@ -1,4 +1,4 @@
-"""Soft targets beside the shards: a few probabilities a clip, keyed by its id.
+"""Soft targets beside the shards: a few probabilities for each clip, keyed by its id.
 
 Skalic & Austin 2018 rewrote the whole data set (1.4 TB) to carry their teachers' scores. Here a
 clip's features stay where they are; its K likeliest labels, their probabilities and the summed
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from common.files import atomic_path
 from distill.errors import SoftTargetError
@@ -23,6 +23,7 @@ from runs import Predictions
 
 SOFT_TARGETS_NAME = "soft-targets.safetensors"
 _CHUNK_CLIPS = 2048
+_LEAST = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -97,20 +98,32 @@ class SoftTargets:
 
 
 def mix_teachers(
-    teachers: Sequence[Predictions], weights: Sequence[float], kept: int
+    teachers: Sequence[Predictions],
+    weights: Sequence[float],
+    kept: int,
+    mix: str = "probability",
 ) -> SoftTargets:
-    """The weighted mean of the teachers' probabilities, the `kept` likeliest labels of each clip.
+    """The weighted mean of the teachers, the `kept` likeliest labels of each clip.
 
-    A label that a teacher did not store shares evenly in that teacher's tail.
+    What is averaged are the teachers' probabilities, or their log-odds. A label that a teacher did
+    not store counts with an even share of that teacher's tail, or with that share's log-odds. One
+    teacher alone therefore gives the same targets either way, and its tail keeps its sum. Where
+    several are mixed in log-odds, the sum over labels that none of them stored is at least that of
+    a dense mixture (by Hölder's inequality, as long as probabilities are small), and the same
+    where the teachers' tails are alike. (With its bound, each of thousands of labels would count
+    as if it were the best of them.)
 
     Args:
         teachers: predictions on the same clips in the same order.
-        weights: one a teacher, summing to 1.
+        weights: of each teacher, summing to 1.
         kept: K.
+        mix: "probability" or "log_odds".
 
     Raises:
-        SoftTargetError: the teachers saw different clips.
+        SoftTargetError: the teachers saw different clips, or `mix` is neither.
     """
+    if mix not in ("probability", "log_odds"):
+        raise SoftTargetError(f"mix = {mix!r}, but must be one of probability, log_odds")
     first = teachers[0]
     for other in teachers[1:]:
         if not np.array_equal(other.ids, first.ids):
@@ -121,7 +134,7 @@ def mix_teachers(
     tail = np.empty(len(first.ids), dtype=np.float32)
     for start in range(0, len(first.ids), _CHUNK_CLIPS):
         rows = slice(start, start + _CHUNK_CLIPS)
-        mixed = _mixed_probabilities(teachers, weights, rows)
+        mixed = _mixed_probabilities([teacher.select(rows) for teacher in teachers], weights, mix)
         top = np.argpartition(-mixed, kept - 1, axis=1)[:, :kept]
         values = np.take_along_axis(mixed, top, axis=1)
         # Equal probabilities in the order of their labels: the file must not depend on a sort.
@@ -137,17 +150,19 @@ def mix_teachers(
 
 
 def _mixed_probabilities(
-    teachers: Sequence[Predictions], weights: Sequence[float], rows: slice
+    teachers: Sequence[Predictions], weights: Sequence[float], mix: str
 ) -> npt.NDArray[np.float64]:
-    """(n, V) probabilities of the clips `rows`."""
-    mixed: npt.NDArray[np.float64] | None = None
+    """(n, V) probabilities of n clips."""
+    mixed = np.zeros((len(teachers[0]), teachers[0].num_labels))
     for teacher, weight in zip(teachers, weights, strict=True):
-        labels = teacher.labels[rows].astype(np.int64)
-        unstored = max(teacher.num_labels - labels.shape[1], 1)
-        share = teacher.tail[rows].astype(np.float64) / unstored
+        share = teacher.tail.astype(np.float64) / max(teacher.num_labels - teacher.stored, 1)
+        stored = teacher.log_odds.astype(np.float64)
+        if mix == "log_odds":
+            # No share is above the best of what it is of; a tail may have underflowed to 0.
+            share = np.minimum(logit(np.clip(share, _LEAST, 1)), teacher.left_out)
+        else:
+            stored = expit(stored)
         dense = np.repeat(share[:, None], teacher.num_labels, axis=1)
-        stored = expit(teacher.log_odds[rows].astype(np.float64))
-        np.put_along_axis(dense, labels, stored, axis=1)
-        mixed = weight * dense if mixed is None else mixed + weight * dense
-    assert mixed is not None
-    return mixed
+        np.put_along_axis(dense, teacher.labels.astype(np.int64), stored, axis=1)
+        mixed += weight * dense
+    return np.asarray(expit(mixed)) if mix == "log_odds" else mixed

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from ensemble.choice import Choice, Evidence, Scores, choose
+from ensemble.combination import Combination, best_combination
 from ensemble.errors import EnsembleError
-from ensemble.evenness import evened, nat_on
+from ensemble.evenness import entropy_bonus, with_entropy_bonus
 from ensemble.mixing import mix
 from ensemble.scorer import GapResult, WeightedScorer
 from ensemble.search import SearchResult, search_weights
-from ensemble.teachers import Combination, Teacher, best_combination
 
 __all__ = [
+    "Choice",
     "Combination",
     "EnsembleError",
+    "Evidence",
     "GapResult",
+    "Scores",
     "SearchResult",
-    "Teacher",
     "WeightedScorer",
     "best_combination",
-    "evened",
+    "choose",
+    "entropy_bonus",
     "mix",
-    "nat_on",
     "search_weights",
+    "with_entropy_bonus",
 ]

@@ -61,10 +61,55 @@ def union_candidates(predictions: Sequence[Predictions], labels: Labels, k: int)
     log_odds = np.concatenate([_widen(part.log_odds, width, -np.inf) for part in parts], axis=1)
     unknown = np.concatenate([_widen(part.unknown, width, False) for part in parts], axis=1)
     hits = (true_pairs(labels, np.maximum(found, 0)) > 0) & (found != ANYTHING_ELSE)
-    return prune(Candidates(found, log_odds, unknown, hits), k)
+    return _prune(Candidates(found, log_odds, unknown, hits), k)
 
 
-def prune(candidates: Candidates, k: int) -> Candidates:
+def _check_alike(predictions: Sequence[Predictions], labels: Labels, k: int) -> None:
+    if not predictions:
+        raise EnsembleError("no predictions to combine")
+    first = predictions[0]
+    for member, own in enumerate(predictions):
+        if own.num_labels != labels.num_labels or len(own) != len(labels):
+            raise EnsembleError(
+                f"predictions number {member} are of {len(own)} clips and {own.num_labels} labels, "
+                f"the truth of {len(labels)} and {labels.num_labels}"
+            )
+        if not np.array_equal(own.ids, first.ids):
+            raise EnsembleError(f"predictions number {member} are of other clips than number 0")
+        if own.stored < min(k, own.num_labels):
+            raise EnsembleError(
+                f"predictions number {member} store {own.stored} labels a clip, but {k} count"
+            )
+
+
+def _chunk_candidates(predictions: Sequence[Predictions], rows: slice, k: int) -> Candidates:
+    """The labels of a few clips, roughly pruned and not yet marked as true.
+
+    The k labels that are best on average are a bar: who is below the lowest of them in every
+    member is beaten by all of them.
+    """
+    parts = [own.select(rows) for own in predictions]
+    dense = np.stack([part.to_dense() for part in parts])
+    unknown = np.ones(dense.shape, dtype=bool)
+    for member, part in enumerate(parts):
+        np.put_along_axis(unknown[member], part.labels.astype(np.int64), False, axis=1)
+    bar, _ = best_labels(dense.mean(axis=0), k)
+    lowest = np.take_along_axis(dense, bar[None], axis=2).min(axis=2, keepdims=True)
+    keep = ((dense > lowest) | ((dense == lowest) & ~unknown)).any(axis=0)
+    np.put_along_axis(keep, bar, True, axis=1)
+    keep &= ~unknown.all(axis=0)
+    found = np.broadcast_to(np.arange(keep.shape[1]), keep.shape)
+    if not any(part.complete for part in parts):
+        # A column more for whatever nobody stored: as good as every member's bound allows.
+        width = keep.shape[1] + 1
+        bounds = np.stack([part.left_out for part in parts])
+        dense = np.concatenate([dense, bounds[:, :, None]], axis=2)
+        unknown = _widen(unknown, width, True)
+        found, keep = _widen(found, width, ANYTHING_ELSE), _widen(keep, width, True)
+    return _compact(Candidates(found, dense, unknown, np.zeros_like(keep)), keep)
+
+
+def _prune(candidates: Candidates, k: int) -> Candidates:
     """Drops the labels that k others beat in every member.
 
     Of two labels that a member did not store neither counts as better there. Equal values that
@@ -84,51 +129,6 @@ def prune(candidates: Candidates, k: int) -> Candidates:
             beaten &= better | (missing[:, :, None] & missing[:, None, :])
         keep[rows] = (beaten & anywhere).sum(axis=1) < k
     return _compact(candidates, keep & np.isfinite(log_odds[0]))
-
-
-def _check_alike(predictions: Sequence[Predictions], labels: Labels, k: int) -> None:
-    if not predictions:
-        raise EnsembleError("no predictions to combine")
-    first = predictions[0]
-    for number, one in enumerate(predictions):
-        if one.num_labels != labels.num_labels or len(one) != len(labels):
-            raise EnsembleError(
-                f"predictions number {number} are of {len(one)} clips and {one.num_labels} labels, "
-                f"the truth of {len(labels)} and {labels.num_labels}"
-            )
-        if not np.array_equal(one.ids, first.ids):
-            raise EnsembleError(f"predictions number {number} are of other clips than number 0")
-        if one.stored < min(k, one.num_labels):
-            raise EnsembleError(
-                f"predictions number {number} store {one.stored} labels a clip, but {k} count"
-            )
-
-
-def _chunk_candidates(predictions: Sequence[Predictions], rows: slice, k: int) -> Candidates:
-    """The labels of a few clips, roughly pruned and not yet marked as true.
-
-    The k labels that are best on average are a bar: who is below the lowest of them in every
-    member is beaten by all of them.
-    """
-    parts = [one.select(rows) for one in predictions]
-    dense = np.stack([part.to_dense() for part in parts])
-    unknown = np.ones(dense.shape, dtype=bool)
-    for member, part in enumerate(parts):
-        np.put_along_axis(unknown[member], part.labels.astype(np.int64), False, axis=1)
-    bar, _ = best_labels(dense.mean(axis=0), k)
-    lowest = np.take_along_axis(dense, bar[None], axis=2).min(axis=2, keepdims=True)
-    keep = ((dense > lowest) | ((dense == lowest) & ~unknown)).any(axis=0)
-    np.put_along_axis(keep, bar, True, axis=1)
-    keep &= ~unknown.all(axis=0)
-    found = np.broadcast_to(np.arange(keep.shape[1]), keep.shape)
-    if not any(part.complete for part in parts):
-        # One more column for whatever nobody stored: as good as every member's bound allows.
-        width = keep.shape[1] + 1
-        bounds = np.stack([part.left_out for part in parts])
-        dense = np.concatenate([dense, bounds[:, :, None]], axis=2)
-        unknown = _widen(unknown, width, True)
-        found, keep = _widen(found, width, ANYTHING_ELSE), _widen(keep, width, True)
-    return _compact(Candidates(found, dense, unknown, np.zeros_like(keep)), keep)
 
 
 def _compact(candidates: Candidates, keep: np.ndarray) -> Candidates:

@@ -123,8 +123,8 @@ def straddles(keys: np.ndarray, k: int) -> np.ndarray:
     tied = (keys[:, :, -k] ^ keys[:, :, -k - 1]) <= 1
     if not tied.any():
         return result
-    for number, row in zip(*np.nonzero(tied), strict=True):
-        clip = keys[number, row]
-        same = clip[(clip ^ clip[-k]) <= 1]
-        result[number] |= same[0] != same[-1]
+    for weighting, clip in zip(*np.nonzero(tied), strict=True):
+        ranked = keys[weighting, clip]
+        same = ranked[(ranked ^ ranked[-k]) <= 1]
+        result[weighting] |= same[0] != same[-1]
     return result

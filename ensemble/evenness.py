@@ -1,7 +1,8 @@
-"""What it is worth, beside its GAP, that a weighting is spread evenly over many members.
+"""The entropy bonus: what it is worth, beside its GAP, that weights are spread over many members.
 
 The best of thousands of weightings owes part of its GAP to the clips that it was chosen on, the
-more so the fewer they are. Of two with about the same GAP the evener one scores more on others.
+more so the fewer they are. Of two with about the same GAP, the one with more entropy scores more on
+others.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ import numpy as np
 PER_CLIP = 2.5
 
 
-def nat_on(clips: int) -> float:
+def entropy_bonus(clips: int) -> float:
     """The GAP that a nat of entropy is worth where so many clips are searched on."""
     return PER_CLIP / clips
 
 
-def evened(gap: np.ndarray, weights: np.ndarray, nat: float) -> np.ndarray:
-    """What a search maximises (W,): GAP (W,) and what the evenness of weightings (W, M) is worth.
+def with_entropy_bonus(gap: np.ndarray, weights: np.ndarray, bonus: float) -> np.ndarray:
+    """What a search maximises (W,): the GAP (W,) of weightings (W, M), and their entropy's bonus.
 
-    Evenness is their entropy: log(n) nats for a flat mean of n members, none for one alone.
+    The entropy is log(n) nats for a flat mean of n members, none for one alone.
 
     Args:
         gap: Of each weighting.
         weights: Not negative, rows with sum 1.
-        nat: The GAP that a nat is worth.
+        bonus: The GAP that a nat is worth.
     """
     held = np.where(weights > 0, weights, 1.0)
-    return gap - nat * (weights * np.log(held)).sum(axis=1)
+    return gap - bonus * (weights * np.log(held)).sum(axis=1)

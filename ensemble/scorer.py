@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed
 
-from ensemble.candidates import Candidates, prune, union_candidates
-from ensemble.chunks import LOWEST, enters, lay_out, mixed_scores, straddles
+from ensemble.candidates import union_candidates
+from ensemble.chunks import enters, lay_out, mixed_scores, straddles
 from ensemble.errors import EnsembleError
 from ensemble.mixing import check_mode, check_weights, mix
 from ensemble.pool import average_precision_of_keys, encode
-from metrics import Labels, Ranking, gap_of_ranking, rank
+from metrics import Labels, Ranking, gap_of_ranking
 from runs.predictions import Predictions, PredictionsWriter
 
 BLOCK_WEIGHTINGS = 16
@@ -81,39 +81,13 @@ class WeightedScorer:
         self.threads = threads or torch.get_num_threads()
         self._labels = labels
         self._predictions = list(predictions)
-        self._prepare(union_candidates(predictions, labels, self.k))
+        candidates = union_candidates(predictions, labels, self.k)
+        self._chunks = list(lay_out(candidates, mix, self.k))
 
     @property
     def num_members(self) -> int:
         """M."""
         return len(self._predictions)
-
-    def subset(self, members: Sequence[int]) -> WeightedScorer:
-        """A scorer of some of the members only, which shares this one's search for candidates.
-
-        Args:
-            members: Their numbers, in the order that the weights of the new scorer will have.
-        """
-        if not members:
-            raise EnsembleError("a subset needs at least one member")
-        chosen = list(members)
-        scorer = WeightedScorer.__new__(WeightedScorer)
-        scorer.mode, scorer.k, scorer.threads = self.mode, self.k, self.threads
-        scorer._labels = self._labels
-        scorer._predictions = [self._predictions[member] for member in chosen]
-        candidates = self._candidates
-        scorer._prepare(
-            prune(
-                Candidates(
-                    candidates.labels,
-                    candidates.log_odds[chosen],
-                    candidates.unknown[chosen],
-                    candidates.hits,
-                ),
-                self.k,
-            )
-        )
-        return scorer
 
     def gap(self, weights: np.ndarray) -> GapResult:
         """Scores weightings.
@@ -148,40 +122,14 @@ class WeightedScorer:
         weights = check_weights(np.asarray(weights)[None], self.num_members)[0]
         first = self._predictions[0]
         writer = PredictionsWriter(first.num_labels, min(p.stored for p in self._predictions))
-        for rows in self._dense_chunks():
-            writer.append(first.ids[rows].tolist(), self._mixed_dense(rows, weights, "bound"))
-        return writer.finish()
-
-    def bounds(self, weights: np.ndarray) -> tuple[float, float]:
-        """Between which values the GAP of one weighting (M,) lies, whatever was not stored.
-
-        The least has each unknown score as low as it can be for a true label, and as high for a
-        wrong one; the greatest the other way around. It goes over dense predictions, clip by
-        clip: a matter of a second or so where `gap` takes milliseconds. Both are equal, up to
-        rounding, for a weighting that is exact.
-        """
-        weights = check_weights(np.asarray(weights)[None], self.num_members)[0]
-        least, greatest = [], []
-        for rows in self._dense_chunks():
-            high = self._mixed_dense(rows, weights, "bound").numpy()
-            low = self._mixed_dense(rows, weights, LOWEST).numpy()
-            truth = self._labels.select(rows)
-            true = truth.dense()
-            least.append(rank(truth, None, np.where(true, low, high), self.k))
-            greatest.append(rank(truth, None, np.where(true, high, low), self.k))
-        return self._pooled_gap(least), self._pooled_gap(greatest)
-
-    def _dense_chunks(self) -> Iterator[slice]:
-        """Some clips at a time, for what is done densely."""
-        clips, num_labels = len(self._labels), self._labels.num_labels
-        step = max(1, DENSE_CELLS // (num_labels * self.num_members))
+        clips, cells = len(self._labels), first.num_labels * self.num_members
+        step = max(1, DENSE_CELLS // cells)
         for start in range(0, clips, step):
-            yield slice(start, min(start + step, clips))
-
-    def _mixed_dense(self, rows: slice, weights: np.ndarray, fill: str | float) -> torch.Tensor:
-        """Log-odds (R, V) of the mixture; `fill` stands for what a member did not store."""
-        dense = np.stack([one.select(rows).to_dense(fill) for one in self._predictions])
-        return mix(torch.from_numpy(dense), torch.from_numpy(weights), self.mode)
+            rows = slice(start, min(start + step, clips))
+            dense = np.stack([own.select(rows).to_dense() for own in self._predictions])
+            mixed = mix(torch.from_numpy(dense), torch.from_numpy(weights), self.mode)
+            writer.append(first.ids[rows].tolist(), mixed)
+        return writer.finish()
 
     def _pooled_gap(self, rankings: Sequence[Ranking]) -> float:
         return gap_of_ranking(
@@ -191,10 +139,6 @@ class WeightedScorer:
             ),
             self._labels.columns.size,
         )
-
-    def _prepare(self, candidates: Candidates) -> None:
-        self._candidates = candidates
-        self._chunks = list(lay_out(candidates, self.mode, self.k))
 
     def _score_block(self, weights: np.ndarray) -> GapResult:
         """Scores a few weightings (B, M) chunk by chunk, so that a chunk is read only once."""
@@ -215,8 +159,8 @@ class WeightedScorer:
             straddled |= straddles(keys, self.k)
         positives = self._labels.columns.size
         gap = np.array([average_precision_of_keys(keys, positives) for keys in pool])
-        for number in np.flatnonzero(straddled):
-            gap[number] = self._gap_sharing_ties(light[number])
+        for row in np.flatnonzero(straddled):
+            gap[row] = self._gap_sharing_ties(light[row])
         return GapResult(gap, exact)
 
     def _gap_sharing_ties(self, weights: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 
 from ensemble.errors import EnsembleError
-from ensemble.evenness import evened
+from ensemble.evenness import with_entropy_bonus
 from ensemble.scorer import WeightedScorer
 
 BATCH = 64  # weightings that are scored at a time
@@ -45,14 +45,14 @@ class SearchResult:
 class _Trials:
     """Keeps count of what was scored and remembers the first of the best."""
 
-    def __init__(self, scorer: WeightedScorer, limit: int, nat: float) -> None:
+    def __init__(self, scorer: WeightedScorer, limit: int, bonus: float) -> None:
         self.scorer = scorer
         self.limit = limit
         self.history: list[float] = []
         self.best = np.full(scorer.num_members, 1 / scorer.num_members)
         self.best_gap = 0.0
         self.best_exact = False
-        self._nat = nat
+        self._bonus = bonus
         self._best_score = -np.inf
         self.score(self.best[None])
         self.flat_gap = self.best_gap
@@ -64,7 +64,7 @@ class _Trials:
     def score(self, weights: np.ndarray) -> np.ndarray:
         """What is maximised (W,), of weightings (W, M)."""
         result = self.scorer.gap(weights)
-        scores = evened(result.gap, weights, self._nat)
+        scores = with_entropy_bonus(result.gap, weights, self._bonus)
         self.history.extend(scores.tolist())
         top = int(scores.argmax())
         if scores[top] > self._best_score:
@@ -81,7 +81,7 @@ def search_weights(
     trials: int = 1000,
     seed: int = 0,
     start: np.ndarray | None = None,
-    nat: float = 0.0,
+    bonus: float = 0.0,
 ) -> SearchResult:
     """Searches for the weights with the best GAP; the flat mean is always the first trial.
 
@@ -97,7 +97,7 @@ def search_weights(
         trials: How many weightings may be scored; greedy stops within that number.
         seed: The same seed finds the same weights.
         start: (M,) weights that are known to be good: the second trial.
-        nat: The GAP that a nat of entropy of the weights is worth; see `ensemble.evenness`.
+        bonus: The GAP that a nat of entropy of the weights is worth; see `entropy_bonus`.
 
     Raises:
         EnsembleError: The method is unknown, or trials is less than 1.
@@ -106,7 +106,7 @@ def search_weights(
         raise EnsembleError(f"method = {method!r}, but must be one of {', '.join(METHODS)}")
     if trials < 1:
         raise EnsembleError(f"trials = {trials}, but at least one is needed")
-    state = _Trials(scorer, trials, nat)
+    state = _Trials(scorer, trials, bonus)
     if scorer.num_members > 1:
         if start is not None and state.left:
             state.score(start[None])
@@ -193,7 +193,7 @@ def _flat(_: _Trials, __: np.random.Generator) -> None:
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Optuna logs a line a trial; here the result says it all."""
+    """Optuna logs every trial; here the result says it all."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(logging.WARNING)
     try:

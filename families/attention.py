@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.codec import Positive, Share
 from families.base import FamilyModule
-from families.config import require_at_least, require_share
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import classifier_of
 from families.layers.heads import HeadConfig
-from families.layers.pooling import weighted_sums
-from families.perceptron import HiddenLayer, PerceptronConfig
+from families.layers.hidden import HiddenLayer
+from families.layers.pooling import PooledStreams, weighted_sums
 from families.registry import register
 from records.schema import Schema
 
@@ -34,17 +36,12 @@ class AttentionConfig:
         head: the classifier.
     """
 
-    heads: int = 4
-    units: int = 128
-    hidden: int = 1024
+    heads: Positive = 4
+    units: Positive = 128
+    hidden: Annotated[int, Ge(0)] = 1024
     gating: bool = False
-    dropout: float = 0.3
+    dropout: Share = 0.3
     head: HeadConfig = field(default_factory=HeadConfig)
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "heads", "units")
-        require_at_least(self, 0, "hidden")
-        require_share(self, "dropout")
 
 
 class AttentionPooling(nn.Module):
@@ -61,6 +58,7 @@ class AttentionPooling(nn.Module):
 
     def __init__(self, size: int, heads: int, units: int) -> None:
         super().__init__()
+        self.size = heads * size
         self.norm = MaskedBatchNorm(size)
         self.weight = nn.Parameter(torch.empty(units, size))
         # A bias would move all frames' scores alike, which a softmax does not see.
@@ -92,19 +90,17 @@ class Attention(FamilyModule):
 
     def __init__(self, config: AttentionConfig, schema: Schema) -> None:
         super().__init__(config, schema)
-        self.pooling = nn.ModuleList(
+        self.pooling = PooledStreams(
             AttentionPooling(stream.size, config.heads, config.units) for stream in self.streams
         )
-        width = config.heads * sum(stream.size for stream in self.streams)
+        width = self.pooling.size
         self.hidden: nn.Module = nn.Identity()
         if config.hidden:
             # The classifier drops the units.
-            layer = PerceptronConfig(norm="batch", dropout=0.0)
-            self.hidden = HiddenLayer(width, config.hidden, layer)
+            self.hidden = HiddenLayer(width, config.hidden, norm="batch")
         self.classifier = classifier_of(config, config.hidden or width, schema.num_labels)
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""
-        frames, mask = self.frames(features, mask)
-        pooled = [pool(x, mask) for pool, x in zip(self.pooling, frames, strict=True)]
-        return self.classifier(self.hidden(torch.cat(pooled, dim=1)))
+        pooled = self.pooling(*self.frames(features, mask))
+        return self.classifier(self.hidden(pooled))

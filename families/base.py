@@ -63,6 +63,15 @@ class FamilyModule(nn.Module):
             if isinstance(module, Head):
                 module.add_penalty_gradient()
 
+    def cluster_counts(self, count: int, divisor: int) -> list[tuple[int, int]]:
+        """Every stream's size and clusters: `count` for the widest, a `divisor`-th for the others.
+
+        Never below two: a softmax over a single cluster assigns everything to it and learns
+        nothing.
+        """
+        counts = [count, *[max(2, count // divisor)] * (len(self.streams) - 1)]
+        return [(stream.size, own) for stream, own in zip(self.streams, counts, strict=True)]
+
     def means(self, features: Mapping[str, Tensor], mask: Tensor | None) -> list[Tensor]:
         """The streams' means over the real frames (B, D), widest stream first.
 
@@ -112,11 +121,3 @@ class FamilyModule(nn.Module):
 def widest_first(streams: tuple[Stream, ...]) -> tuple[Stream, ...]:
     """The streams by falling size; streams of one size keep their order."""
     return tuple(sorted(streams, key=lambda stream: -stream.size))
-
-
-def share_of_clusters(clusters: int, divisor: int, position: int) -> int:
-    """Clusters of the stream at `position`: all for the widest, a `divisor`-th for the others.
-
-    Never below two: a softmax over a single cluster assigns everything to it and learns nothing.
-    """
-    return clusters if position == 0 else max(2, clusters // divisor)

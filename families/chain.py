@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.codec import Positive, Share
 from families.base import FamilyModule
-from families.config import require_at_least, require_share
 from families.layers.classifier import classifier_of
 from families.layers.heads import HeadConfig
+from families.layers.hidden import HiddenLayer
 from families.layers.inputs import InputNorm
 from families.layers.moments import ClipPooling, PooledClip
 from families.layers.pooling import unit_length
-from families.perceptron import HiddenLayer, PerceptronConfig
 from families.registry import register
 from records.schema import Schema
 
@@ -38,21 +40,15 @@ class ChainConfig:
         head: every stage's classifier.
     """
 
-    stages: int = 3
-    projection: int = 256
-    hidden: int = 0
-    auxiliary_weight: float = 0.05
+    stages: Annotated[int, Ge(2)] = 3
+    projection: Positive = 256
+    hidden: Annotated[int, Ge(0)] = 0
+    auxiliary_weight: Annotated[float, Ge(0)] = 0.05
     pooling: ClipPooling = "mean"
     input_norm: InputNorm = "batch"
     gating: bool = False
-    dropout: float = 0.0
+    dropout: Share = 0.0
     head: HeadConfig = field(default_factory=HeadConfig)
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 2, "stages")
-        require_at_least(self, 1, "projection")
-        require_at_least(self, 0, "hidden", "auxiliary_weight")
-        require_share(self, "dropout")
 
 
 class Stage(nn.Module):
@@ -69,7 +65,7 @@ class Stage(nn.Module):
         self.hidden: nn.Module = nn.Identity()
         if config.hidden:
             # The classifier drops the units.
-            self.hidden = HiddenLayer(size, config.hidden, PerceptronConfig(dropout=0.0))
+            self.hidden = HiddenLayer(size, config.hidden)
         self.classifier = classifier_of(config, config.hidden or size, num_labels)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
-from families.base import FamilyModule, share_of_clusters
-from families.config import require_at_least, require_share
+from common.codec import Positive, Share
+from families.base import FamilyModule
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import classifier_of
 from families.layers.heads import HeadConfig
 from families.layers.pooling import (
     NormedLinear,
+    PooledStreams,
     SoftAssignment,
     hidden_layer,
     masked_mean,
@@ -45,20 +47,14 @@ class DBoFConfig:
     """
 
     variant: Literal["original", "soft", "gated"] = "gated"
-    clusters: int = 1024
-    clusters_divisor: int = 8
-    hidden: int = 512
+    clusters: Annotated[int, Ge(2)] = 1024
+    clusters_divisor: Positive = 8
+    hidden: Positive = 512
     pooling: Literal["max", "mean"] = "max"
-    bottleneck: int = 0
+    bottleneck: Annotated[int, Ge(0)] = 0
     gating: bool = False
-    dropout: float = 0.0
+    dropout: Share = 0.0
     head: HeadConfig = field(default_factory=HeadConfig)
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 2, "clusters")
-        require_at_least(self, 1, "clusters_divisor", "hidden")
-        require_at_least(self, 0, "bottleneck")
-        require_share(self, "dropout")
 
 
 class OriginalBag(nn.Module):
@@ -96,6 +92,7 @@ class SoftBag(nn.Module):
 
     def __init__(self, size: int, clusters: int) -> None:
         super().__init__()
+        self.size = clusters
         self.input_norm = MaskedBatchNorm(size)
         self.assignment = SoftAssignment(size, clusters)
 
@@ -151,39 +148,30 @@ class DBoF(FamilyModule):
 
     def __init__(self, config: DBoFConfig, schema: Schema) -> None:
         super().__init__(config, schema)
-        self.bags = nn.ModuleList()
+        self.bags: nn.ModuleList
         self.hidden: nn.Module
         if config.variant == "original":
             sizes = [stream.size for stream in self.streams]
-            self.bags.append(OriginalBag(sizes, config.clusters, config.pooling))
+            self.bags = nn.ModuleList([OriginalBag(sizes, config.clusters, config.pooling)])
             self.hidden = _bounded_layer(config.clusters, config.hidden)
         else:
-            self.hidden = hidden_layer(self._add_bags(config), config.hidden, config.clusters)
+            bags = self._bags(config)
+            self.bags = bags
+            self.hidden = hidden_layer(bags.size, config.hidden, config.clusters)
         self.classifier = classifier_of(config, config.hidden, schema.num_labels)
 
-    def _add_bags(self, config: DBoFConfig) -> int:
-        """One bag a stream; the sum of their clusters."""
-        width = 0
-        for position, stream in enumerate(self.streams):
-            clusters = share_of_clusters(config.clusters, config.clusters_divisor, position)
-            gated = config.variant == "gated" and position == 0
-            self.bags.append(
-                GatedBag(stream.size, clusters, config.bottleneck)
-                if gated
-                else SoftBag(stream.size, clusters)
-            )
-            width += clusters
-        return width
+    def _bags(self, config: DBoFConfig) -> PooledStreams:
+        """One bag a stream."""
+        first, *others = self.cluster_counts(config.clusters, config.clusters_divisor)
+        widest = (
+            GatedBag(*first, config.bottleneck) if config.variant == "gated" else SoftBag(*first)
+        )
+        return PooledStreams([widest, *(SoftBag(*other) for other in others)])
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""
-        frames, mask = self.frames(features, mask)
-        if self.config.variant == "original":
-            pooled = self.bags[0](frames, mask)
-        else:
-            bags = zip(self.bags, frames, strict=True)
-            pooled = torch.cat([bag(x, mask) for bag, x in bags], dim=1)
-        return self.classifier(self.hidden(pooled))
+        bags = self.bags[0] if self.config.variant == "original" else self.bags
+        return self.classifier(self.hidden(bags(*self.frames(features, mask))))
 
 
 def _bounded_layer(width: int, hidden: int) -> nn.Sequential:

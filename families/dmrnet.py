@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.codec import Positive, Share
 from families.base import FamilyModule
-from families.config import require_at_least, require_share
-from families.errors import FamilyError
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import classifier_of
 from families.layers.heads import HeadConfig
-from families.perceptron import HiddenLayer, PerceptronConfig
+from families.layers.hidden import HiddenLayer
 from families.registry import register
 from records.schema import Schema
 
-SHALLOWEST, DEEPEST = 2, 12
 START = 0.1  # the scale of a mapping's blocks at first
 
 
@@ -39,19 +38,13 @@ class DMRNetConfig:
         head: the classifier.
     """
 
-    depth: int = 8
-    hidden: int = 1024
+    depth: Annotated[int, Ge(2), Le(12)] = 8
+    hidden: Positive = 1024
     mapping: Literal["merge", "average"] = "merge"
-    block_dropout: float = 0.1
-    dropout: float = 0.5
+    block_dropout: Share = 0.1
+    dropout: Share = 0.5
     gating: bool = False
     head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
-
-    def __post_init__(self) -> None:
-        if not SHALLOWEST <= self.depth <= DEEPEST:
-            raise FamilyError(f"depth must be from {SHALLOWEST} to {DEEPEST}, not {self.depth}")
-        require_at_least(self, 1, "hidden")
-        require_share(self, "block_dropout", "dropout")
 
 
 class MergeAndRun(nn.Module):
@@ -119,5 +112,6 @@ class DMRNet(FamilyModule):
 
 def fc_block(size: int, config: DMRNetConfig) -> HiddenLayer:
     """Linear map to the net's units, batch norm, leaky ReLU, dropout."""
-    layer = PerceptronConfig(norm="batch", activation="leaky_relu", dropout=config.block_dropout)
-    return HiddenLayer(size, config.hidden, layer)
+    return HiddenLayer(
+        size, config.hidden, norm="batch", activation="leaky_relu", dropout=config.block_dropout
+    )

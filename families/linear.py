@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from common.codec import Share
 from families.base import FamilyModule
-from families.config import require_share
 from families.errors import FamilyError
 from families.layers.classifier import classifier_of
 from families.layers.heads import HeadConfig
@@ -37,11 +37,10 @@ class LogisticConfig:
     pooling: ClipPooling = "mean"
     input_norm: InputNorm = "batch"
     gating: bool = False
-    dropout: float = 0.0
+    dropout: Share = 0.0
     head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
     def __post_init__(self) -> None:
-        require_share(self, "dropout")
         if self.head.kind != self.KIND:
             raise FamilyError(f"head.kind must be {self.KIND!r}, not {self.head.kind!r}")
 

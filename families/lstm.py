@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from common.codec import Positive, Share
 from families.base import FamilyModule
-from families.config import require_at_least, require_share
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import classifier_of
 from families.layers.groups import RECURRENT, in_group
@@ -32,16 +32,12 @@ class LSTMConfig:
         head: the classifier.
     """
 
-    hidden: int = 1024
+    hidden: Positive = 1024
     bidirectional: bool = False
     input_norm: Literal["none", "batch"] = "batch"
     gating: bool = False
-    dropout: float = 0.5
+    dropout: Share = 0.5
     head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "hidden")
-        require_share(self, "dropout")
 
 
 @in_group(RECURRENT)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from families.config import require_at_least
+from common.codec import Positive
 from families.layers.experts import Experts, Gates
 from families.layers.towers import MultiTask, MultiTaskConfig
 from families.registry import register
@@ -23,13 +25,8 @@ class MMoEConfig(MultiTaskConfig):
         expert_units: of every expert, which is one hidden layer.
     """
 
-    experts: int = 8
-    expert_units: int = 512
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least(self, 2, "experts")
-        require_at_least(self, 1, "expert_units")
+    experts: Annotated[int, Ge(2)] = 8
+    expert_units: Positive = 512
 
 
 class TaskMixture(MultiTask):

@@ -5,16 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
-from families.base import FamilyModule, share_of_clusters
-from families.config import require_at_least, require_share
+from common.codec import Positive, Share
+from families.base import FamilyModule
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import classifier_of
 from families.layers.heads import HeadConfig
-from families.layers.pooling import SoftAssignment, hidden_layer, unit_length, weighted_sums
+from families.layers.pooling import (
+    PooledStreams,
+    SoftAssignment,
+    hidden_layer,
+    unit_length,
+    weighted_sums,
+)
 from families.registry import register
 from records.schema import Schema
 
@@ -34,17 +42,12 @@ class NetFVConfig:
         head: the classifier.
     """
 
-    clusters: int = 32
-    clusters_divisor: int = 2
-    hidden: int = 512
+    clusters: Annotated[int, Ge(2)] = 32
+    clusters_divisor: Positive = 2
+    hidden: Positive = 512
     gating: bool = True
-    dropout: float = 0.0
+    dropout: Share = 0.0
     head: HeadConfig = field(default_factory=lambda: HeadConfig(probability_gating=True))
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 2, "clusters")
-        require_at_least(self, 1, "clusters_divisor", "hidden")
-        require_share(self, "dropout")
 
 
 class FisherPooling(nn.Module):
@@ -61,6 +64,7 @@ class FisherPooling(nn.Module):
 
     def __init__(self, size: int, clusters: int) -> None:
         super().__init__()
+        self.size = 2 * clusters * size
         self.input_norm = MaskedBatchNorm(size)
         self.assignment = SoftAssignment(size, clusters)
         self.centers = nn.Parameter(torch.empty(clusters, size))
@@ -90,20 +94,14 @@ class NetFV(FamilyModule):
 
     def __init__(self, config: NetFVConfig, schema: Schema) -> None:
         super().__init__(config, schema)
-        clusters = [
-            share_of_clusters(config.clusters, config.clusters_divisor, position)
-            for position in range(len(self.streams))
-        ]
-        self.pooling = nn.ModuleList(
-            FisherPooling(stream.size, count)
-            for stream, count in zip(self.streams, clusters, strict=True)
+        self.pooling = PooledStreams(
+            FisherPooling(size, clusters)
+            for size, clusters in self.cluster_counts(config.clusters, config.clusters_divisor)
         )
-        width = sum(2 * s.size * count for s, count in zip(self.streams, clusters, strict=True))
-        self.hidden = hidden_layer(width, config.hidden, clusters[0])
+        self.hidden = hidden_layer(self.pooling.size, config.hidden, config.clusters)
         self.classifier = classifier_of(config, config.hidden, schema.num_labels)
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""
-        frames, mask = self.frames(features, mask)
-        pooled = [pool(x, mask) for pool, x in zip(self.pooling, frames, strict=True)]
-        return self.classifier(self.hidden(torch.cat(pooled, dim=1)))
+        pooled = self.pooling(*self.frames(features, mask))
+        return self.classifier(self.hidden(pooled))

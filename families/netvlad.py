@@ -5,16 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
-from families.base import FamilyModule, share_of_clusters
-from families.config import require_at_least, require_share
+from common.codec import Positive, Share
+from families.base import FamilyModule
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import classifier_of
 from families.layers.heads import HeadConfig
-from families.layers.pooling import SoftAssignment, hidden_layer, unit_length, weighted_sums
+from families.layers.pooling import (
+    PooledStreams,
+    SoftAssignment,
+    hidden_layer,
+    unit_length,
+    weighted_sums,
+)
 from families.registry import register
 from records.schema import Schema
 
@@ -33,18 +41,13 @@ class NetVLADConfig:
         head: the classifier.
     """
 
-    clusters: int = 64
-    clusters_divisor: int = 2
-    hidden: int = 512
+    clusters: Annotated[int, Ge(2)] = 64
+    clusters_divisor: Positive = 2
+    hidden: Positive = 512
     residuals: bool = True
     gating: bool = True
-    dropout: float = 0.0
+    dropout: Share = 0.0
     head: HeadConfig = field(default_factory=lambda: HeadConfig(probability_gating=True))
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 2, "clusters")
-        require_at_least(self, 1, "clusters_divisor", "hidden")
-        require_share(self, "dropout")
 
 
 class VLADPooling(nn.Module):
@@ -58,6 +61,7 @@ class VLADPooling(nn.Module):
 
     def __init__(self, size: int, clusters: int, *, residuals: bool) -> None:
         super().__init__()
+        self.size = clusters * size
         self.input_norm = MaskedBatchNorm(size)
         self.assignment = SoftAssignment(size, clusters)
         self.centers: nn.Parameter | None = None
@@ -81,20 +85,14 @@ class NetVLAD(FamilyModule):
 
     def __init__(self, config: NetVLADConfig, schema: Schema) -> None:
         super().__init__(config, schema)
-        clusters = [
-            share_of_clusters(config.clusters, config.clusters_divisor, position)
-            for position in range(len(self.streams))
-        ]
-        self.pooling = nn.ModuleList(
-            VLADPooling(stream.size, count, residuals=config.residuals)
-            for stream, count in zip(self.streams, clusters, strict=True)
+        self.pooling = PooledStreams(
+            VLADPooling(size, clusters, residuals=config.residuals)
+            for size, clusters in self.cluster_counts(config.clusters, config.clusters_divisor)
         )
-        width = sum(s.size * count for s, count in zip(self.streams, clusters, strict=True))
-        self.hidden = hidden_layer(width, config.hidden, clusters[0])
+        self.hidden = hidden_layer(self.pooling.size, config.hidden, config.clusters)
         self.classifier = classifier_of(config, config.hidden, schema.num_labels)
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""
-        frames, mask = self.frames(features, mask)
-        pooled = [pool(x, mask) for pool, x in zip(self.pooling, frames, strict=True)]
-        return self.classifier(self.hidden(torch.cat(pooled, dim=1)))
+        pooled = self.pooling(*self.frames(features, mask))
+        return self.classifier(self.hidden(pooled))

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
-from families.base import FamilyModule, share_of_clusters
-from families.config import require_at_least, require_share
+from common.codec import Positive, Share
+from families.base import FamilyModule
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import Classifier
 from families.layers.heads import HeadConfig
-from families.layers.pooling import unit_length, weighted_sums
+from families.layers.pooling import PooledStreams, unit_length, weighted_sums
 from families.registry import register
 from records.schema import Schema
 
@@ -36,20 +38,14 @@ class NeXtVLADConfig:
         head: the classifier.
     """
 
-    clusters: int = 128
-    groups: int = 8
-    divisor: int = 2
-    expansion: int = 2
-    hidden: int = 2048
-    gating_reduction: int = 8
-    dropout: float = 0.5
+    clusters: Annotated[int, Ge(2)] = 128
+    groups: Positive = 8
+    divisor: Positive = 2
+    expansion: Positive = 2
+    hidden: Positive = 2048
+    gating_reduction: Annotated[int, Ge(0)] = 8
+    dropout: Share = 0.5
     head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 2, "clusters")
-        require_at_least(self, 1, "groups", "divisor", "expansion", "hidden")
-        require_at_least(self, 0, "gating_reduction")
-        require_share(self, "dropout")
 
 
 class NeXtVLADPooling(nn.Module):
@@ -133,17 +129,13 @@ class NeXtVLAD(FamilyModule):
 
     def __init__(self, config: NeXtVLADConfig, schema: Schema) -> None:
         super().__init__(config, schema)
-        pooling = [
-            NeXtVLADPooling(
-                stream.size,
-                share_of_clusters(config.clusters, config.divisor, position),
-                config.groups if position == 0 else max(1, config.groups // config.divisor),
-                config.expansion,
-            )
-            for position, stream in enumerate(self.streams)
-        ]
-        self.pooling = nn.ModuleList(pooling)
-        width = sum(pool.size for pool in pooling)
+        clusters = self.cluster_counts(config.clusters, config.divisor)
+        groups = [config.groups, *[max(1, config.groups // config.divisor)] * (len(clusters) - 1)]
+        self.pooling = PooledStreams(
+            NeXtVLADPooling(size, count, own, config.expansion)
+            for (size, count), own in zip(clusters, groups, strict=True)
+        )
+        width = self.pooling.size
         self.dropout = nn.Dropout(config.dropout)
         self.hidden = nn.Linear(width, config.hidden, bias=False)
         self.norm = MaskedBatchNorm(config.hidden)
@@ -157,7 +149,6 @@ class NeXtVLAD(FamilyModule):
 
     def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """See `FamilyModule.forward`."""
-        frames, mask = self.frames(features, mask)
-        pooled = [pool(x, mask) for pool, x in zip(self.pooling, frames, strict=True)]
-        hidden = self.norm(self.hidden(self.dropout(torch.cat(pooled, dim=1))))
+        pooled = self.pooling(*self.frames(features, mask))
+        hidden = self.norm(self.hidden(self.dropout(pooled)))
         return self.classifier(self.gating(hidden))

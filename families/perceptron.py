@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from common.codec import Positive, Share
 from families.base import FamilyModule
-from families.config import require_share, require_sizes
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import Classifier
 from families.layers.heads import HeadConfig
+from families.layers.hidden import Activation, HiddenLayer, Norm
+from families.layers.inputs import InputNorm
 from families.layers.pooling import unit_length
 from families.registry import register
 from records.schema import Schema
@@ -38,48 +39,16 @@ class PerceptronConfig:
         head: the classifier.
     """
 
-    decoder: tuple[int, ...] = ()
-    hidden: tuple[int, ...] = (1024,)
-    input_norm: Literal["none", "batch", "length"] = "batch"
-    norm: Literal["none", "batch", "layer"] = "none"
-    activation: Literal["relu", "leaky_relu", "gelu"] = "relu"
+    decoder: tuple[Positive, ...] = ()
+    hidden: tuple[Positive, ...] = (1024,)
+    input_norm: InputNorm = "batch"
+    norm: Norm = "none"
+    activation: Activation = "relu"
     residual: bool = False
-    input_dropout: float = 0.0
-    dropout: float = 0.5
+    input_dropout: Share = 0.0
+    dropout: Share = 0.5
     gating: bool = False
     head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
-
-    def __post_init__(self) -> None:
-        require_sizes(self, "decoder", "hidden")
-        require_share(self, "input_dropout", "dropout")
-
-
-NORMS = {"none": nn.Identity, "batch": MaskedBatchNorm, "layer": nn.LayerNorm}
-ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU}
-
-
-class HiddenLayer(nn.Module):
-    """Linear, norm, activation, dropout; plus its input where that is wanted and fits."""
-
-    def __init__(self, size: int, units: int, config: PerceptronConfig) -> None:
-        super().__init__()
-        self.residual = config.residual and size == units
-        # A batch norm takes the mean away, and with it a bias.
-        linear = nn.Linear(size, units, bias=config.norm != "batch")
-        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
-        if config.norm != "batch":
-            nn.init.zeros_(linear.bias)
-        self.layers = nn.Sequential(
-            linear,
-            NORMS[config.norm](units),
-            ACTIVATIONS[config.activation](),
-            nn.Dropout(config.dropout),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, size) to (B, units)."""
-        out: Tensor = self.layers(x)
-        return x + out if self.residual else out
 
 
 @register("perceptron", PerceptronConfig)
@@ -129,4 +98,15 @@ class Perceptron(FamilyModule):
 
 def _layers(sizes: list[int], config: PerceptronConfig) -> nn.Sequential:
     """The hidden layers from each size to the next."""
-    return nn.Sequential(*(HiddenLayer(*pair, config) for pair in pairwise(sizes)))
+    return nn.Sequential(
+        *(
+            HiddenLayer(
+                *pair,
+                norm=config.norm,
+                activation=config.activation,
+                dropout=config.dropout,
+                residual=config.residual,
+            )
+            for pair in pairwise(sizes)
+        )
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from families.config import require_at_least
+from common.codec import Positive
 from families.layers.experts import Experts, Gates
 from families.layers.towers import MultiTask, MultiTaskConfig
 from families.registry import register
@@ -24,13 +24,9 @@ class CGCConfig(MultiTaskConfig):
         expert_units: of every expert, which is one hidden layer.
     """
 
-    experts_shared: int = 4
-    experts_private: int = 1
-    expert_units: int = 256
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least(self, 1, "experts_shared", "experts_private", "expert_units")
+    experts_shared: Positive = 4
+    experts_private: Positive = 1
+    expert_units: Positive = 256
 
 
 @dataclass(frozen=True)
@@ -41,11 +37,7 @@ class PLEConfig(CGCConfig):
         layers: of experts and gates.
     """
 
-    layers: int = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least(self, 1, "layers")
+    layers: Positive = 2
 
 
 class ExtractionLayer(nn.Module):
@@ -106,8 +98,8 @@ class Extraction(MultiTask):
         super().__init__(config, schema, config.expert_units)
         sizes = [self.inputs.size, *[config.expert_units] * (layers - 1)]
         self.layers = nn.ModuleList(
-            ExtractionLayer(len(self.tasks), size, config, last=number == layers)
-            for number, size in enumerate(sizes, start=1)
+            ExtractionLayer(len(self.tasks), size, config, last=depth == layers)
+            for depth, size in enumerate(sizes, start=1)
         )
 
     def representations(self, x: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.codec import Positive, Share
 from families.base import FamilyModule
-from families.config import require_at_least, require_share
 from families.layers.classifier import classifier_of
 from families.layers.fo_pooling import fo_pooling
 from families.layers.groups import RECURRENT, in_group
@@ -33,17 +33,13 @@ class QRNNConfig:
         head: the classifier.
     """
 
-    hidden: int = 512
-    width: int = 1
-    layers: int = 1
+    hidden: Positive = 512
+    width: Positive = 1
+    layers: Positive = 1
     bidirectional: bool = False
     gating: bool = False
-    dropout: float = 0.5
+    dropout: Share = 0.5
     head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "hidden", "width", "layers")
-        require_share(self, "dropout")
 
 
 @in_group(RECURRENT)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
+import torch
+
+from common.codec import check, from_plain, to_plain
 from common.registry import Extension, Registry
 from families.base import FamilyModule
-from families.config import dataclass_from_dict
 from families.errors import FamilyError
 from records.schema import Schema
 
@@ -74,12 +78,23 @@ def config_from_dict(name: str, values: Mapping[str, Any]) -> Any:
     Raises:
         FamilyError: for an unknown family or field, a wrong type or an impossible value.
     """
-    return dataclass_from_dict(get(name).config, values, name)
+    return from_plain(get(name).config, values, name, FamilyError)
+
+
+def with_older_fields(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a bundle's member, with what it is too old to say.
+
+    A bundle has every field of a configuration. One that is absent was added later, with a default
+    that may not be what was done before: the class variable `BEFORE` of the family's configuration
+    says what was.
+    """
+    before = getattr(get(name).config, "BEFORE", {}) if name in _FAMILIES.names() else {}
+    return {**before, **values}
 
 
 def config_to_dict(config: Any) -> dict[str, Any]:
     """A configuration as plain dictionaries, lists, numbers and strings, as JSON has them."""
-    return {name: _plain(value) for name, value in asdict(config).items()}
+    return to_plain(config)
 
 
 def build(name: str, config: Any, schema: Schema) -> FamilyModule:
@@ -91,17 +106,35 @@ def build(name: str, config: Any, schema: Schema) -> FamilyModule:
         schema: the streams and the number of labels.
 
     Raises:
-        FamilyError: for a configuration of another family, or a schema that the family cannot take.
+        FamilyError: for a configuration of another family or out of its bounds, or a schema that
+            the family cannot take.
     """
     entry = get(name)
+    return entry.module(_checked(entry, config), schema)
+
+
+def meta_module(name: str, config: Any, schema: Schema) -> FamilyModule:
+    """A model's shapes without its memory: its module on the meta device, built once.
+
+    All callers are given the same module and leave it as it is. Arguments and errors are those of
+    `build`.
+    """
+    entry = get(name)
+    # As text, since the fields of a user's own configuration need not be hashable.
+    return _meta_module(entry, json.dumps(config_to_dict(_checked(entry, config))), schema)
+
+
+@lru_cache(maxsize=256)
+def _meta_module(entry: FamilyEntry, config: str, schema: Schema) -> FamilyModule:
+    with torch.device("meta"):
+        return build(entry.name, json.loads(config), schema)
+
+
+def _checked(entry: FamilyEntry, config: Any) -> Any:
+    """The configuration of a family, from a mapping or as it is."""
     if isinstance(config, Mapping):
-        config = config_from_dict(name, config)
+        return config_from_dict(entry.name, config)
     if not isinstance(config, entry.config):
-        raise FamilyError(f"{name}: expected a {entry.config.__name__}, not {config!r}")
-    return entry.module(config, schema)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, tuple) else value
+        raise FamilyError(f"{entry.name}: expected a {entry.config.__name__}, not {config!r}")
+    check(config, entry.name, FamilyError)
+    return config

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
+from common.codec import Positive, Share
 from families.base import FamilyModule
-from families.config import require_at_least, require_share
 from families.errors import FamilyError
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import classifier_of
 from families.layers.heads import HeadConfig
 from families.layers.pooling import NormedLinear
-from families.layers.recurrent import Cell, last_state, recurrent_layer, state_of
+from families.layers.recurrent import Cell, State, last_state, recurrent_layer, state_of
 from families.registry import register
 from records.schema import Schema
 
@@ -31,7 +32,11 @@ class RNNConfig:
         variant: "stacked" (`layers` forward layers over the joined streams: the public baseline),
             "bidirectional" (hidden / 2 + hidden / 2, then a forward layer of `hidden`) or "dual"
             (for each stream BN, linear, BN, relu6 and a bidirectional net of its own).
-        cell: "lstm" (the last cell state is used) or "gru" (the last state).
+        cell: "lstm", or "gru" (that of torch: see `recurrent_layer`).
+        state: which of an LSTM's last states the head sees, "hidden" or "cell". None is what the
+            published code reads: the hidden one of "stacked" (`state[-1].h`, the YouTube-8M starter
+            code's and the winners' LstmModel), the cell of "bidirectional" (`state[-1].c`, the
+            winners' Lstmbidirect); "dual" was published with GRUs only, which have one state.
         hidden: units; in "dual" those of the widest stream, the others' in proportion to their
             size.
         layers: of the stacked variant.
@@ -40,18 +45,19 @@ class RNNConfig:
         head: the classifier.
     """
 
+    # Before there was the field, every LSTM's cell state was read.
+    BEFORE: ClassVar[Mapping[str, str]] = {"state": "cell"}
+
     variant: Literal["stacked", "bidirectional", "dual"] = "bidirectional"
     cell: Cell = "lstm"
-    hidden: int = 512
-    layers: int = 2
+    state: State | None = None
+    hidden: Annotated[int, Ge(2)] = 512
+    layers: Positive = 2
     gating: bool = False
-    dropout: float = 0.0
+    dropout: Share = 0.0
     head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
     def __post_init__(self) -> None:
-        require_at_least(self, 2, "hidden")
-        require_at_least(self, 1, "layers")
-        require_share(self, "dropout")
         if self.variant != "stacked" and self.hidden % 2:
             raise FamilyError(f"hidden must be even, for two directions, not {self.hidden}")
 
@@ -63,16 +69,18 @@ class StackedNet(nn.Module):
         size: D.
         hidden: H.
         cell: "lstm" or "gru".
+        state: which of an LSTM's states.
         layers: how many.
     """
 
-    def __init__(self, size: int, hidden: int, cell: Cell, layers: int) -> None:
+    def __init__(self, size: int, hidden: int, cell: Cell, state: State, layers: int) -> None:
         super().__init__()
+        self.state = state
         self.layers = recurrent_layer(size, hidden, cell, layers=layers)
 
     def forward(self, x: Tensor | PackedSequence) -> Tensor:
-        """Frames (B, T, D) to the last (cell) state (B, H)."""
-        return last_state(self.layers(x)[1])
+        """Frames (B, T, D) to the last layer's last state (B, H)."""
+        return last_state(self.layers(x)[1], self.state)
 
 
 class BidirectionalNet(nn.Module):
@@ -82,16 +90,18 @@ class BidirectionalNet(nn.Module):
         size: D.
         hidden: H, even.
         cell: "lstm" or "gru".
+        state: which of an LSTM's states.
     """
 
-    def __init__(self, size: int, hidden: int, cell: Cell) -> None:
+    def __init__(self, size: int, hidden: int, cell: Cell, state: State) -> None:
         super().__init__()
+        self.state = state
         self.both = recurrent_layer(size, hidden // 2, cell, bidirectional=True)
         self.forward_layer = recurrent_layer(hidden, hidden, cell)
 
     def forward(self, x: Tensor | PackedSequence) -> Tensor:
-        """Frames (B, T, D) to the last (cell) state (B, H)."""
-        return last_state(self.forward_layer(self.both(x)[0])[1])
+        """Frames (B, T, D) to the forward layer's last state (B, H)."""
+        return last_state(self.forward_layer(self.both(x)[0])[1], self.state)
 
 
 class ProjectedFrames(nn.Module):
@@ -120,16 +130,17 @@ class RNN(FamilyModule):
         sizes = [stream.size for stream in self.streams]
         self.entrances = nn.ModuleList()
         self.nets = nn.ModuleList()
-        width = config.hidden
+        width, cell = config.hidden, config.cell
+        state = config.state or ("hidden" if config.variant == "stacked" else "cell")
         if config.variant == "stacked":
-            self.nets.append(StackedNet(sum(sizes), config.hidden, config.cell, config.layers))
+            self.nets.append(StackedNet(sum(sizes), width, cell, state, config.layers))
         elif config.variant == "bidirectional":
-            self.nets.append(BidirectionalNet(sum(sizes), config.hidden, config.cell))
+            self.nets.append(BidirectionalNet(sum(sizes), width, cell, state))
         else:
             widths = [_even_share(config.hidden, size, sizes[0]) for size in sizes]
             for size, units in zip(sizes, widths, strict=True):
                 self.entrances.append(ProjectedFrames(size))
-                self.nets.append(BidirectionalNet(size, units, config.cell))
+                self.nets.append(BidirectionalNet(size, units, cell, state))
             width = sum(widths)
         self.classifier = classifier_of(config, width, schema.num_labels)
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from families.config import require_sizes
+from common.codec import Positive
 from families.layers.experts import GroupedHidden
 from families.layers.towers import MultiTask, MultiTaskConfig
 from families.registry import register
@@ -22,11 +22,7 @@ class SharedBottomConfig(MultiTaskConfig):
         hidden: units of every shared layer; none leaves the towers on the inputs.
     """
 
-    hidden: tuple[int, ...] = (1024,)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_sizes(self, "hidden")
+    hidden: tuple[Positive, ...] = (1024,)
 
 
 @register("shared_bottom", SharedBottomConfig)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
-from families.config import require_at_least
+from common.codec import Positive
 from families.layers.experts import GroupedHidden
 from families.layers.towers import MultiTask, MultiTaskConfig
 from families.registry import register
@@ -31,15 +33,10 @@ class SNRConfig(MultiTaskConfig):
         sparsity: weight of the expected number of open connections in the loss.
     """
 
-    levels: int = 1
-    subnetworks: int = 4
-    units: int = 256
-    sparsity: float = 1e-4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least(self, 1, "levels", "subnetworks", "units")
-        require_at_least(self, 0, "sparsity")
+    levels: Positive = 1
+    subnetworks: Positive = 4
+    units: Positive = 256
+    sparsity: Annotated[float, Ge(0)] = 1e-4
 
 
 class HardConcrete(nn.Module):

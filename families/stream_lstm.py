@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from common.codec import Positive, Share
 from families.base import FamilyModule
-from families.config import require_at_least, require_share
 from families.layers.classifier import classifier_of
 from families.layers.heads import HeadConfig
 from families.layers.recurrent import LastOutputs, dense_layer, state_of
@@ -30,15 +30,11 @@ class StreamLSTMConfig:
         head: the classifier.
     """
 
-    hidden: int = 512
+    hidden: Positive = 512
     bidirectional: bool = True
     gating: bool = False
-    dropout: float = 0.5
+    dropout: Share = 0.5
     head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "hidden")
-        require_share(self, "dropout")
 
 
 class StreamBranch(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from metrics.average_precision import average_precision, gap, gap_of_ranking, mean_average_precision
-from metrics.clips import hit_at_k, map_at_k, perr
 from metrics.errors import MetricError
 from metrics.labels import Labels
 from metrics.ranking import Ranking, best_labels, rank, true_pairs
@@ -18,10 +17,7 @@ __all__ = [
     "best_labels",
     "gap",
     "gap_of_ranking",
-    "hit_at_k",
-    "map_at_k",
     "mean_average_precision",
-    "perr",
     "rank",
     "true_pairs",
 ]

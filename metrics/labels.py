@@ -72,8 +72,8 @@ class Labels:
 
     @classmethod
     def from_lists(cls, lists: Iterable[Sequence[int]], num_labels: int) -> Labels:
-        """Builds labels from one sequence of columns a clip."""
-        arrays = [np.asarray(one, dtype=np.int64) for one in lists]
+        """Builds labels from a sequence of columns for each clip."""
+        arrays = [np.asarray(columns, dtype=np.int64) for columns in lists]
         counts = np.array([array.size for array in arrays], dtype=np.int64)
         offsets = np.concatenate(([0], np.cumsum(counts)))
         columns = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)

@@ -1,53 +1,46 @@
-"""Shards to batches: TFRecord files, examples, schemas, splits."""
+"""Shards to batches: formats of files, schemas, splits."""
 
 from __future__ import annotations
 
-from records.batches import Batch, FrameSampling, iterate_batches, num_batches
-from records.clip_reader import ClipReader
+from records.batches import Batch, FrameSampling, iterate_batches
+from records.clip import Clip
+from records.config import DataConfig, SplitSpec
+from records.demo.spec import DemoSpec
 from records.demo.synthesize import generate
-from records.demo.world import DemoSpec
 from records.errors import DataError
-from records.schema import Schema, Stream, dequantize, load_schema, with_vocabulary
-from records.splits import (
-    Split,
-    SplitSpec,
-    Truth,
-    check_disjoint,
-    id_hash,
-    open_split,
-    read_truth,
-    with_frames,
-)
+from records.formats import Listing, ShardFile, register_format
+from records.schema import Schema, Stream, load_schema, with_vocabulary
+from records.splits import Split, check_disjoint, open_split, with_frames
 from records.tfrecord.encoding import encode_clip
-from records.tfrecord.example import Clip, parse_clip
-from records.tfrecord.framing import RecordWriter, read_records, scan, write_shards
+
+# It registers the format.
+from records.tfrecord.file import TFRecordFile
+from records.tfrecord.framing import write_shards
+from records.truth import Truth, read_truth
 
 __all__ = [
     "Batch",
     "Clip",
-    "ClipReader",
+    "DataConfig",
     "DataError",
     "DemoSpec",
     "FrameSampling",
-    "RecordWriter",
+    "Listing",
     "Schema",
+    "ShardFile",
     "Split",
     "SplitSpec",
     "Stream",
+    "TFRecordFile",
     "Truth",
     "check_disjoint",
-    "dequantize",
     "encode_clip",
     "generate",
-    "id_hash",
     "iterate_batches",
     "load_schema",
-    "num_batches",
     "open_split",
-    "parse_clip",
-    "read_records",
     "read_truth",
-    "scan",
+    "register_format",
     "with_frames",
     "with_vocabulary",
     "write_shards",

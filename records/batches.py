@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from records.clip_reader import ClipReader
+from records.clip import Clip
 from records.errors import DataError
 from records.order import EpochOrder
 from records.schema import Schema, dequantize
 from records.splits import Split
-from records.tfrecord.example import Clip
 
 _FRAMES = 2  # keeps the generators of frames apart from those of the order
 
@@ -87,16 +86,10 @@ class Batch:
         for name, values in self.features.items():
             moved = _move(values, device)
             if moved.dtype == torch.uint8:
-                moved = dequantize(moved, self.quantized_min, self.quantized_max, mask=mask)
+                moved = dequantize(moved, self.quantized_min, self.quantized_max, mask)
             features[name] = moved
         labels = _move(self.labels, device)
         return dataclasses.replace(self, features=features, mask=mask, labels=labels)
-
-    def dense_labels(self) -> Tensor:
-        """(B, V) float32, 1 where a clip has the label."""
-        dense = torch.zeros(len(self), self.num_labels, device=self.labels.device)
-        dense[self.labels[:, 0], self.labels[:, 1]] = 1.0
-        return dense
 
 
 def _move(x: Tensor, device: torch.device) -> Tensor:
@@ -105,7 +98,7 @@ def _move(x: Tensor, device: torch.device) -> Tensor:
     return x.to(device)
 
 
-def num_batches(split: Split, batch_size: int, drop_last: bool = False) -> int:
+def _num_batches(split: Split, batch_size: int, drop_last: bool = False) -> int:
     """Batches in one epoch."""
     full, rest = divmod(len(split), batch_size)
     return full + bool(rest and not drop_last)
@@ -141,11 +134,11 @@ def iterate_batches(
         drop_last: Leave out a last batch that is not full.
 
     Raises:
-        DataError: A record is damaged or does not fit the schema; names shard and byte.
+        DataError: A record is damaged or does not fit the schema; names shard and place.
     """
     order = EpochOrder(split.shard, shuffle_seed, epoch, shuffle_group_shards)
     batches = _Batches(split, batch_size, sampling or FrameSampling(), order)
-    numbers = range(start_batch, num_batches(split, batch_size, drop_last))
+    numbers = range(start_batch, _num_batches(split, batch_size, drop_last))
     if workers == 0:
         with batches:
             yield from map(batches.read, numbers)
@@ -178,7 +171,7 @@ class _Batches(Dataset[Batch | DataError]):
         self._batch_size = batch_size
         self._sampling = sampling
         self._order = order
-        self._reader = ClipReader(split.shards, split.schema)
+        self._reader = split.reader()
 
     def __enter__(self) -> _Batches:
         return self
@@ -200,7 +193,7 @@ class _Batches(Dataset[Batch | DataError]):
         rows = self._order.rows(start, min(start + self._batch_size, len(split)))
         places = zip(
             split.shard[rows].tolist(),
-            split.offset[rows].tolist(),
+            split.position[rows].tolist(),
             split.length[rows].tolist(),
             strict=True,
         )

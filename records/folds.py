@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from records.splits import Split, id_hash, read_truth
+from records.hashing import id_hash
+from records.splits import Split
+from records.truth import read_truth
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,18 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
-import yaml
+from annotated_types import Ge, MinLen
+from torch import Tensor
 
+from common.codec import Positive, from_plain, read_yaml
 from records.errors import DataError
 from records.label_ranges import label_ranges
 
 Level = Literal["frame", "video"]
 Encoding = Literal["uint8", "float32"]
-Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 _BUILT_IN = Path(__file__).resolve().parent.parent / "conf" / "schema"
 _INDEX_COLUMNS = ("Index", "index", "label_id")
@@ -37,20 +37,9 @@ class Stream:
         encoding: ``uint8`` for quantized bytes, ``float32`` for floats.
     """
 
-    name: str
-    size: int
+    name: Annotated[str, MinLen(1)]
+    size: Positive
     encoding: Encoding = "uint8"
-
-    def __post_init__(self) -> None:
-        if not self.name:
-            raise DataError("schema: a stream has an empty name; give it the record's key")
-        if self.size < 1:
-            raise DataError(f"schema: stream {self.name!r} has size {self.size}; it must be >= 1")
-        if self.encoding not in ("uint8", "float32"):
-            raise DataError(
-                f"schema: stream {self.name!r} has encoding {self.encoding!r}; "
-                "use 'uint8' or 'float32'"
-            )
 
 
 @dataclass(frozen=True)
@@ -75,26 +64,20 @@ class Schema:
     name: str
     level: Level
     streams: tuple[Stream, ...]
-    num_labels: int
-    id_keys: tuple[str, ...] = ("id", "video_id")
+    num_labels: Positive
+    id_keys: Annotated[tuple[str, ...], MinLen(1)] = ("id", "video_id")
     labels_key: str = "labels"
     quantized_min: float = -2.0
     quantized_max: float = 2.0
     label_names: tuple[str, ...] = ()
-    label_verticals: tuple[tuple[int, ...], ...] = ()
+    label_verticals: tuple[tuple[Annotated[int, Ge(0)], ...], ...] = ()
     vertical_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         place = f"schema {self.name!r}"
-        if self.level not in ("frame", "video"):
-            raise DataError(f"{place}: level is {self.level!r}; use 'frame' or 'video'")
         names = [stream.name for stream in self.streams]
         if not names or len(set(names)) != len(names):
             raise DataError(f"{place}: streams are {names}; give at least one, each name once")
-        if self.num_labels < 1:
-            raise DataError(f"{place}: num_labels is {self.num_labels}; it must be >= 1")
-        if not self.id_keys:
-            raise DataError(f"{place}: id_keys is empty; give the key of the clip's id")
         if not self.quantized_min < self.quantized_max:
             raise DataError(f"{place}: quantized_min must be below quantized_max")
         for field in ("label_names", "label_verticals"):
@@ -104,73 +87,6 @@ class Schema:
         beyond = max((v for row in self.label_verticals for v in row), default=-1)
         if beyond >= len(self.vertical_names):
             raise DataError(f"{place}: vertical {beyond} has no name in vertical_names")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The schema as JSON-able lists, strings and numbers."""
-        out = dataclasses.asdict(self)
-        out["streams"] = [dataclasses.asdict(stream) for stream in self.streams]
-        out["id_keys"] = list(self.id_keys)
-        out["label_names"] = list(self.label_names)
-        out["label_verticals"] = [list(row) for row in self.label_verticals]
-        out["vertical_names"] = list(self.vertical_names)
-        return out
-
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> Schema:
-        """Inverse of `to_dict`.
-
-        Raises:
-            DataError: A key is unknown or missing, or a value has the wrong type.
-        """
-        fields = _checked(values, Schema, "schema")
-        fields["streams"] = tuple(
-            Stream(**_checked(stream, Stream, f"schema: streams[{i}]"))
-            for i, stream in enumerate(fields["streams"])
-        )
-        for key in ("id_keys", "label_names", "vertical_names"):
-            if key in fields:
-                fields[key] = _typed_tuple(fields[key], str, f"schema: {key}")
-        if "label_verticals" in fields:
-            fields["label_verticals"] = tuple(
-                _typed_tuple(row, int, f"schema: label_verticals[{i}]")
-                for i, row in enumerate(fields["label_verticals"])
-            )
-        return Schema(**fields)
-
-
-_TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "Level": str, "Encoding": str}
-
-
-def _checked(values: object, cls: type, place: str) -> dict[str, Any]:
-    """`values` as keyword arguments of dataclass `cls`, keys and outer types checked."""
-    if not isinstance(values, Mapping):
-        raise DataError(f"{place}: expected keys and values, found {type(values).__name__}")
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    unknown = [str(key) for key in values if key not in fields]
-    if unknown:
-        raise DataError(f"{place}: unknown key {unknown[0]!r}; known are {', '.join(fields)}")
-    out: dict[str, Any] = {}
-    for name, field in fields.items():
-        if name not in values:
-            if field.default is dataclasses.MISSING:
-                raise DataError(f"{place}: key {name!r} is missing")
-            continue
-        out[name] = _typed(values[name], _TYPES.get(str(field.type), list), f"{place}: {name}")
-    return out
-
-
-def _typed(value: object, kind: type, place: str) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is list and isinstance(value, tuple):
-        return list(value)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise DataError(f"{place} is {value!r}; expected {kind.__name__}")
-    return value
-
-
-def _typed_tuple(values: object, kind: type, place: str) -> tuple[Any, ...]:
-    return tuple(_typed(value, kind, place) for value in _typed(values, list, place))
 
 
 def load_schema(name_or_path: str | Path) -> Schema:
@@ -189,11 +105,7 @@ def load_schema(name_or_path: str | Path) -> Schema:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in _BUILT_IN.glob("*.yaml")))
         raise DataError(f"schema {str(name_or_path)!r}: no such file, and not one of {known}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"schema {path}: not a YAML file: {reason}") from None
+    values = read_yaml(path, DataError)
     try:
         return _from_file(values)
     except DataError as error:
@@ -203,12 +115,12 @@ def load_schema(name_or_path: str | Path) -> Schema:
 def _from_file(values: Any) -> Schema:
     """The schema that a file's content describes."""
     if not isinstance(values, Mapping) or "verticals" not in values:
-        return Schema.from_dict(values)
+        return from_plain(Schema, values, "schema", DataError)
     rest = {key: value for key, value in values.items() if key != "verticals"}
     for key in ("label_verticals", "vertical_names"):
         if key in rest:
             raise DataError(f"schema: {key} and verticals say the same; give one of them")
-    schema = Schema.from_dict(rest)
+    schema = from_plain(Schema, rest, "schema", DataError)
     by_vertical = label_ranges(values["verticals"], schema.num_labels, "schema: verticals")
     return dataclasses.replace(
         schema,
@@ -301,14 +213,14 @@ def _label_index(text: str, schema: Schema, place: str) -> int:
 
 
 def dequantize(
-    x: Array, minimum: float = -2.0, maximum: float = 2.0, *, mask: Array | None = None
-) -> Array:
+    x: Tensor, minimum: float = -2.0, maximum: float = 2.0, mask: Tensor | None = None
+) -> Tensor:
     """Floats that quantized bytes stand for, in float32.
 
     YouTube-8M's rule, ``byte * 4 / 255 + 4 / 512 - 2``, for any range.
 
     Args:
-        x: uint8 array or tensor of any shape.
+        x: uint8, of any shape.
         minimum: Lower end of the range.
         maximum: Upper end of the range.
         mask: Bool, of the shape of `x` without its last dimension; where it is False the result is
@@ -316,10 +228,7 @@ def dequantize(
     """
     span = maximum - minimum
     scale, bias = span / 255.0, span / 512.0 + minimum
-    if isinstance(x, torch.Tensor):
-        # Through the factors the mask costs no further pass over x.
-        factor = scale if mask is None else mask.unsqueeze(-1) * scale
-        offset = bias if mask is None else mask.unsqueeze(-1) * bias
-        return x.to(torch.float32, copy=True).mul_(factor).add_(offset)
-    values = x.astype(np.float32) * np.float32(scale) + np.float32(bias)
-    return values if mask is None else np.where(mask[..., None], values, np.float32(0.0))
+    # Through the factors the mask costs no further pass over x.
+    factor = scale if mask is None else mask.unsqueeze(-1) * scale
+    offset = bias if mask is None else mask.unsqueeze(-1) * bias
+    return x.to(torch.float32, copy=True).mul_(factor).add_(offset)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+from annotated_types import Ge
+
+from records.config import SplitSpec
+from records.formats import AUTO
 from records.schema import Schema
-from records.splits import Split, SplitSpec, open_split
+from records.splits import Split, open_split
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,9 @@ class DataSource:
         schema: what a record holds.
         splits: by name, which records a split takes.
         cache: folder of the record indexes.
-        on_corrupt: "error", or "skip" to count and leave out records that fail their checksum.
+        on_corrupt: "error", or "skip" to count and leave out damaged records.
         workers: processes that decode batches beside the training process.
+        format: name of the shards' format, or "auto" for what each suffix says.
     """
 
     root: Path
@@ -30,7 +34,8 @@ class DataSource:
     splits: Mapping[str, SplitSpec]
     cache: Path
     on_corrupt: str = "error"
-    workers: int = 0
+    workers: Annotated[int, Ge(0)] = 0
+    format: str = AUTO
 
     def open(self, name: str) -> Split:
         """The records of one split, in their fixed order.
@@ -45,25 +50,5 @@ class DataSource:
             self.schema,
             cache=self.cache,
             on_corrupt=self.on_corrupt,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "root": str(self.root),
-            "schema": self.schema.to_dict(),
-            "splits": {name: dataclasses.asdict(spec) for name, spec in self.splits.items()},
-            "cache": str(self.cache),
-            "on_corrupt": self.on_corrupt,
-            "workers": self.workers,
-        }
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> DataSource:
-        return cls(
-            root=Path(value["root"]),
-            schema=Schema.from_dict(value["schema"]),
-            splits={name: SplitSpec(**spec) for name, spec in value["splits"].items()},
-            cache=Path(value["cache"]),
-            on_corrupt=value["on_corrupt"],
-            workers=value["workers"],
+            format=self.format,
         )

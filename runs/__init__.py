@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runs.errors import RunError
 from runs.executor import Job, Result, describe_exit, run_jobs
-from runs.keys import content_key, to_plain
+from runs.keys import content_key
 from runs.lock import file_lock
 from runs.parent import die_with_parent
 from runs.predictions import Predictions, PredictionsWriter
@@ -28,6 +28,5 @@ __all__ = [
     "file_lock",
     "last_progress",
     "run_jobs",
-    "to_plain",
     "track",
 ]

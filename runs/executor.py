@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from runs.errors import RunError
+from runs.forks import Forked, ForkServer
 from runs.parent import PARENT_PIPE
 from runs.progress import JobProgress, last_progress
 from runs.store import LOG_NAME, PROGRESS_NAME
@@ -23,6 +26,7 @@ _POLL_SECONDS = 0.1
 _CHECKPOINT_SECONDS = 60.0
 _TAIL_LINES = 20
 _TAIL_BYTES = 8192
+_Process = subprocess.Popen[bytes] | Forked
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -82,7 +86,7 @@ def run_jobs(
         on_progress: Is told where a job stands whenever that changes.
 
     Returns:
-        One result a job, in the order of `jobs`.
+        The result of each job, in the order of `jobs`.
 
     Raises:
         RunError: Two jobs share a name or a folder, or a number is below 1.
@@ -126,10 +130,11 @@ def _signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    # What a shell starts in the background ignores SIGINT, and goes on doing so.
+    heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
     before = {
         number: signal.signal(number, lambda number, _: received.append(number))
-        for number in numbers
+        for number in heeded
     }
     try:
         yield received
@@ -141,7 +146,7 @@ def _signals() -> Iterator[list[int]]:
 @dataclass
 class _Running:
     job: Job
-    process: subprocess.Popen[bytes]
+    process: _Process
     log_start: int
     shown: dict[str, Any] | None = None
 
@@ -157,9 +162,6 @@ class _Batch:
     results: dict[str, Result] = field(default_factory=dict)
     stop_deadline: float | None = None
 
-    def __post_init__(self) -> None:
-        self._read_end, self._write_end = os.pipe()
-
     def start_up_to(self, parallel: int) -> None:
         while self.waiting and len(self.running) < parallel:
             self._start(self.waiting.popleft())
@@ -171,17 +173,7 @@ class _Batch:
         with log_path.open("ab") as log:
             start = log.tell()
             try:
-                process = subprocess.Popen(
-                    job.command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=_environment(self.threads, self._read_end),
-                    pass_fds=(self._read_end,),
-                    # Ctrl-C must reach the jobs once, as SIGTERM from here, and a group of its
-                    # own lets a job's data workers be ended with it.
-                    process_group=0,
-                )
+                process = _start_process(job, log, _environment(self.threads))
             except OSError as error:
                 message = f"{job.name} could not be started: {job.command[0]}: {error.strerror}"
                 self._end(job, Result(job.name, 127, message))
@@ -224,21 +216,60 @@ class _Batch:
                 _kill_group(entry.process)
 
     def close(self) -> None:
-        """Leaves no process and no pipe behind, also when an exception passes through."""
+        """Leaves no process behind, also when an exception passes through."""
         for entry in self.running:
             _kill_group(entry.process)
             entry.process.wait()
-        os.close(self._read_end)
-        os.close(self._write_end)
 
 
-def _environment(threads: int, read_end: int) -> dict[str, str]:
+def _start_process(job: Job, log: BinaryIO, environment: Mapping[str, str]) -> _Process:
+    """The job's process, the leader of a group of its own.
+
+    Ctrl-C must reach the jobs once, as SIGTERM from here, and by its group a job's data workers can
+    be ended with it.
+    """
+    program, *arguments = job.command
+    if sys.platform == "linux" and program == sys.executable and arguments[0] == "-m":
+        server = _fork_server(arguments[1], environment["OMP_NUM_THREADS"])
+        if not server.alive:
+            _fork_server.cache_clear()
+            server = _fork_server(arguments[1], environment["OMP_NUM_THREADS"])
+        return server.start(arguments[2:], Path(log.name), environment)
+    return subprocess.Popen(
+        job.command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        pass_fds=(_parent_pipe(),),
+        process_group=0,
+    )
+
+
+@cache
+def _fork_server(module: str, threads: str) -> ForkServer:
+    """One for each number of threads, which libraries read when they are imported."""
+    return ForkServer(module, _environment(int(threads)), [_parent_pipe()])
+
+
+@cache
+def _parent_pipe() -> int:
+    """The read end of a pipe whose write end is open as long as this process lives."""
+    return os.pipe()[0]
+
+
+def _environment(threads: int) -> dict[str, str]:
     variables = dict.fromkeys(_THREAD_VARIABLES, str(threads))
     # Unbuffered, so that the log of a killed job has its last words.
-    return {**os.environ, **variables, PARENT_PIPE: str(read_end), "PYTHONUNBUFFERED": "1"}
+    return {
+        **os.environ,
+        **variables,
+        PARENT_PIPE: str(_parent_pipe()),
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def _kill_group(process: _Process) -> None:
     """Kills a job, if it still runs, and whatever it left in its process group."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import enum
 import hashlib
 import json
-import math
-from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any
 
-import numpy as np
-
+from common.codec import to_plain
 from runs.errors import RunError
 
 
@@ -30,40 +24,6 @@ def content_key(value: Any) -> str:
         >>> content_key({"a": 1, "b": (2, 3)}) == content_key({"b": [2, 3], "a": 1})
         True
     """
-    text = json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    plain = to_plain(value, "inputs", RunError)
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def to_plain(value: Any, place: str = "inputs") -> Any:
-    """`value` as the mappings, lists, strings, numbers, booleans and None that JSON knows.
-
-    Raises:
-        RunError: As in `content_key`.
-    """
-    if isinstance(value, enum.Enum):
-        return to_plain(value.value, place)
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    if isinstance(value, np.generic):
-        return to_plain(value.item(), place)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise RunError(f"{place}: {value} has no content key; use a finite number or null")
-        return value
-    if isinstance(value, PurePath):
-        return str(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.fields(value)
-        return {f.name: to_plain(getattr(value, f.name), f"{place}.{f.name}") for f in fields}
-    if isinstance(value, Mapping):
-        return _plain_mapping(value, place)
-    if isinstance(value, (list, tuple)):
-        return [to_plain(item, f"{place}[{number}]") for number, item in enumerate(value)]
-    raise RunError(f"{place}: a {type(value).__name__} has no content key")
-
-
-def _plain_mapping(value: Mapping[Any, Any], place: str) -> dict[str, Any]:
-    for key in value:
-        if not isinstance(key, str):
-            raise RunError(f"{place}: the key {key!r} is no string")
-    return {key: to_plain(item, f"{place}.{key}") for key, item in value.items()}

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TextIO, TypeVar
 
 from rich.console import Console
@@ -28,6 +27,7 @@ Item = TypeVar("Item")
 
 _TAIL_BYTES = 4096
 _PLAIN_SECONDS = 10.0
+_QUICK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -103,17 +103,10 @@ class ProgressDisplay:
         self._printed: dict[str, tuple[str, float]] = {}
 
     def __enter__(self) -> Self:
-        if self._bars is not None:
-            self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._bars is not None:
+    def __exit__(self, *_: object) -> None:
+        if self._rows and self._bars is not None:
             self._bars.stop()
 
     def update(self, progress: JobProgress) -> None:
@@ -124,6 +117,7 @@ class ProgressDisplay:
             self._draw(self._bars, progress)
 
     def _draw(self, bars: Progress, progress: JobProgress) -> None:
+        bars.start()
         if progress.name not in self._rows:
             self._rows[progress.name] = bars.add_task(progress.name, total=None, figures="")
         bars.update(
@@ -173,18 +167,24 @@ def track(
 ) -> Iterator[Item]:
     """Yields `items`, showing how many of `steps` have passed and how many pass a second.
 
+    It shows itself as in `ProgressDisplay`, and not at all where it takes less than a second.
+
     Args:
         items: What to iterate over, in this process.
         name: What is being done, such as `predict`.
         steps: How many items there will be.
         stream: Where to draw; standard error by default.
+
+    Example:
+        >>> list(track("abc", "predict", 3))
+        ['a', 'b', 'c']
     """
     began = time.monotonic()
     with ProgressDisplay(stream) as display:
-        display.update(JobProgress(name, "running", 0, steps))
-        step = 0
         for step, item in enumerate(items, start=1):
             yield item
-            rate = step / max(time.monotonic() - began, 1e-9)
-            display.update(JobProgress(name, "running", step, steps, {"per_second": rate}))
-        display.update(JobProgress(name, "done", step, steps))
+            seconds = time.monotonic() - began
+            if seconds >= _QUICK_SECONDS:
+                state = "done" if step == steps else "running"
+                figures = {"per_second": step / seconds}
+                display.update(JobProgress(name, state, step, steps, figures))

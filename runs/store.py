@@ -7,14 +7,19 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from common.codec import from_plain, to_plain
 from common.errors import UserError
 from common.files import TEMPORARY_SUFFIX, read_json, sha256_file, sync, write_json
 from runs.errors import RunError
-from runs.keys import content_key, to_plain
+from runs.keys import content_key
 from runs.lock import LOCK_NAME, file_lock
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 DONE_NAME = "DONE"
 TASK_NAME = "task.json"
@@ -26,6 +31,23 @@ _KEPT = frozenset({LOCK_NAME, LOG_NAME, PROGRESS_NAME})
 _TASK_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
 # An orphan dies with its parent at once; its forked data workers notice within five seconds.
 _ORPHAN_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class _Covered:
+    """What `DONE` vouches for of one file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What `DONE` says: the inputs' key, the files by name, and the figures of `Task.summary`."""
+
+    key: str
+    files: dict[str, _Covered]
+    summary: dict[str, Any]
 
 
 class Run:
@@ -73,15 +95,13 @@ class Task:
         self.name = name
         self.folder = folder
         self.key = content_key(inputs)
-        self._inputs = to_plain(inputs)
+        self._inputs = to_plain(inputs, "inputs", RunError)
 
     def is_done(self) -> bool:
         """Whether `DONE` stands, for these inputs, with every covered file at its size."""
         done = self._read_done()
-        if done is None or done["key"] != self.key:
-            return False
-        return all(
-            _size(self.folder / name) == entry["size"] for name, entry in done["files"].items()
+        return done is not None and all(
+            _size(self.folder / name) == entry.size for name, entry in done.files.items()
         )
 
     def digest(self) -> str:
@@ -90,8 +110,8 @@ class Task:
         Raises:
             RunError: The task is not done.
         """
-        files = self._finished()["files"]
-        return content_key({name: entry["sha256"] for name, entry in files.items()})
+        files = self._finished().files
+        return content_key({name: entry.sha256 for name, entry in files.items()})
 
     def summary(self) -> dict[str, Any]:
         """What `finish` was given as summary.
@@ -99,7 +119,7 @@ class Task:
         Raises:
             RunError: The task is not done.
         """
-        return self._finished()["summary"]
+        return self._finished().summary
 
     def lock(self, timeout: float = _ORPHAN_SECONDS) -> AbstractContextManager[None]:
         """Holds the task's folder, so that an orphan and its successor never write together.
@@ -132,12 +152,12 @@ class Task:
         if not same:
             write_json(self.folder / TASK_NAME, {"key": self.key, "inputs": self._inputs})
 
-    def finish(self, files: Sequence[str], summary: Mapping[str, Any]) -> None:
+    def finish(self, files: Sequence[str], summary: Mapping[str, Any] | DataclassInstance) -> None:
         """Writes `DONE` over `files`, the last act of a task.
 
         Args:
             files: Names relative to the folder; each is hashed.
-            summary: A few figures for tables, as JSON.
+            summary: A few figures for tables, a mapping or a dataclass.
 
         Raises:
             RunError: A file is missing or outside the folder, or the folder was prepared for
@@ -147,16 +167,16 @@ class Task:
             raise RunError(f"task {self.name}: {self.folder} was not prepared for these inputs")
         covered = {name: self._covered(name) for name in sorted(set(files))}
         sync(self.folder)
-        done = {"key": self.key, "files": covered, "summary": to_plain(summary, "summary")}
-        write_json(self.folder / DONE_NAME, done)
+        done = _Done(self.key, covered, to_plain(summary, "summary", RunError))
+        write_json(self.folder / DONE_NAME, to_plain(done))
 
-    def _covered(self, name: str) -> dict[str, Any]:
+    def _covered(self, name: str) -> _Covered:
         path = self.folder / name
         if ".." in Path(name).parts or Path(name).is_absolute() or not path.is_file():
             raise RunError(f"task {self.name}: {name} is no file of {self.folder}")
         # Not every writer flushes; DONE must not outlive what it vouches for.
         sync(path)
-        return {"size": path.stat().st_size, "sha256": sha256_file(path)}
+        return _Covered(path.stat().st_size, sha256_file(path))
 
     def _key_on_disk(self) -> str | None:
         try:
@@ -165,29 +185,22 @@ class Task:
             return None
         return key if isinstance(key, str) else None
 
-    def _read_done(self) -> dict[str, Any] | None:
+    def _read_done(self) -> _Done | None:
+        """What `DONE` says, if it stands for these inputs."""
+        place = self.folder / DONE_NAME
         try:
-            done = read_json(self.folder / DONE_NAME)
+            done = from_plain(_Done, read_json(place), str(place))
         except UserError:
             return None
-        return done if _is_done_record(done) else None
+        return done if done.key == self.key else None
 
-    def _finished(self) -> dict[str, Any]:
+    def _finished(self) -> _Done:
         done = self._read_done()
-        if done is None or done["key"] != self.key:
+        if done is None:
             raise RunError(
                 f"task {self.name} is not done: {self.folder / DONE_NAME} does not stand"
             )
         return done
-
-
-def _is_done_record(value: Any) -> bool:
-    if not isinstance(value, dict) or set(value) != {"key", "files", "summary"}:
-        return False
-    files = value["files"]
-    return isinstance(files, dict) and all(
-        isinstance(entry, dict) and set(entry) == {"size", "sha256"} for entry in files.values()
-    )
 
 
 def _size(path: Path) -> int | None:

@@ -5,84 +5,71 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from common.codec import from_plain, to_plain
 from common.files import read_json, write_json
-from ensemble.scorer import WeightedScorer
-from ensemble.search import search_weights
-from ensemble.teachers import best_combination
-from runs import Predictions, Task
+from ensemble.choice import Choice, Evidence, choose
+from ensemble.combination import MOST_SCORED
+from ensemble.evenness import PER_CLIP
+from runs import Predictions, RunError, Task
+from stages.execute import Made
 from stages.jobs import predictions_name
+from stages.stage import Done, stage
+from stages.teachers import load_teachers
 from stages.workspace import Workspace
 
 CHOICE_NAME = "ensemble.json"
+_TASK = "ensemble"
 
 
-def choose_teachers(workspace: Workspace, teachers: Mapping[str, Task]) -> dict[str, Any]:
-    """Chooses on `search`, then scores what was chosen on `report`.
+@stage(
+    "ensemble",
+    help="choose each family's teacher, search the weights of all",
+    needs=("teachers",),
+    done=lambda workspace: Done.below(workspace.run.root, [_TASK]),
+)
+def ensemble(workspace: Workspace) -> Choice:
+    """Chooses among the teachers, which have to be there.
 
-    Returns:
-        `families`: by family, the members of its best combination and its GAP; `weights` by
-        member; `search` and `report`: GAP of the searched weights and of the flat mean, and
-        whether each is proven exact.
+    Raises:
+        RunError: a teacher is missing.
+    """
+    return choose_teachers(workspace, load_teachers(workspace))
+
+
+def choose_teachers(workspace: Workspace, teachers: Mapping[str, Task]) -> Choice:
+    """Chooses on `search`, then scores what was chosen on `report`; trains nothing.
+
+    Args:
+        workspace: the run.
+        teachers: their finished trainings by member.
     """
     config = workspace.config.ensemble
+    families = {name: workspace.config.members[name].family for name in teachers}
     inputs = {
         "method": config.method,
         "trials": config.trials,
         "mix": config.mix,
+        "evenness": PER_CLIP,
         "teacher_size": config.teacher_size,
+        "combinations": MOST_SCORED,
         "seed": workspace.config.seed,
-        "families": {name: workspace.config.members[name].family for name in teachers},
+        "families": families,
         "upstream": {task.name: task.digest() for task in teachers.values()},
     }
 
-    def work(task: Task) -> tuple[list[str], dict[str, Any]]:
-        choice = _choose(workspace, teachers)
-        write_json(task.folder / CHOICE_NAME, choice)
-        return [CHOICE_NAME], choice["report"]
+    def work(task: Task) -> tuple[list[str], Any]:
+        search, report = (_evidence(workspace, teachers, name) for name in ("search", "report"))
+        choice = choose(search, report, families, config, workspace.config.seed)
+        write_json(task.folder / CHOICE_NAME, to_plain(choice))
+        return [CHOICE_NAME], choice.report
 
-    task = workspace.once("ensemble", inputs, work)
-    return read_json(task.folder / CHOICE_NAME)
-
-
-def _choose(workspace: Workspace, teachers: Mapping[str, Task]) -> dict[str, Any]:
-    config = workspace.config.ensemble
-    search = _load(teachers, "search")
-    labels = workspace.labels("search")
-    scorer = WeightedScorer(list(search.values()), labels, mix=config.mix)
-    result = search_weights(scorer, config.method, trials=config.trials, seed=workspace.config.seed)
-    families = {}
-    for family in dict.fromkeys(workspace.config.members[name].family for name in teachers):
-        of_family = {
-            n: p for n, p in search.items() if workspace.config.members[n].family == family
-        }
-        best = best_combination(of_family, labels, size=config.teacher_size)
-        families[family] = {"members": list(best.names), "gap": best.gap}
-    report = WeightedScorer(
-        list(_load(teachers, "report").values()), workspace.labels("report"), mix=config.mix
-    )
-    return {
-        "families": families,
-        "weights": dict(zip(teachers, map(float, result.weights), strict=True)),
-        "method": config.method,
-        "trials": result.trials,
-        "search": _scores(scorer, result.weights),
-        "report": _scores(report, result.weights),
-    }
+    path = Made(workspace).of_work(_TASK, inputs, work).folder / CHOICE_NAME
+    return from_plain(Choice, read_json(path), str(path), RunError)
 
 
-def _load(teachers: Mapping[str, Task], split: str) -> dict[str, Predictions]:
+def _evidence(workspace: Workspace, teachers: Mapping[str, Task], split: str) -> Evidence:
     name = predictions_name(split)
-    return {member: Predictions.load(task.folder / name) for member, task in teachers.items()}
-
-
-def _scores(scorer: WeightedScorer, weights: np.ndarray) -> dict[str, Any]:
-    flat = np.full(len(weights), 1 / len(weights))
-    scored = scorer.gap(np.stack([weights, flat]))
-    return {
-        "gap": float(scored.gap[0]),
-        "exact": bool(scored.exact[0]),
-        "flat_gap": float(scored.gap[1]),
-        "flat_exact": bool(scored.exact[1]),
+    predictions = {
+        member: Predictions.load(task.folder / name) for member, task in teachers.items()
     }
+    return Evidence(predictions, workspace.labels(split))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from records import Clip, Schema, Stream, encode_clip, write_shards
+from records import Batch, Clip, Schema, Stream, encode_clip, write_shards
+from records.errors import DataError
+from records.tfrecord.framing import open_file, read_record, scan
 
 # The models of the tests are too small to share, and threads that wait for each other are slow.
 torch.set_num_threads(1)
@@ -56,6 +61,28 @@ def write_small_data(root: Path, schema: Schema) -> Path:
         records = [encode_clip(clip, schema) for clip in make_clips(schema, count, seed)]
         write_shards(root, split, records, 40)
     return root
+
+
+def read_records(shard: Path) -> Iterator[np.ndarray]:
+    """The data of all records of a TFRecord file, checksums verified; errors say where."""
+    listing = scan(shard)
+    descriptor = open_file(shard)
+    try:
+        for place in zip(listing.positions.tolist(), listing.lengths.tolist(), strict=True):
+            yield read_record(descriptor, *place)
+    except DataError as error:
+        raise DataError(f"{shard}, byte {place[0]}: {error}") from None
+    finally:
+        os.close(descriptor)
+    if listing.fault:
+        raise listing.fault
+
+
+def dense_labels(batch: Batch) -> Tensor:
+    """(B, V) float32, 1 where a clip has the label."""
+    dense = torch.zeros(len(batch), batch.num_labels)
+    dense[batch.labels[:, 0], batch.labels[:, 1]] = 1.0
+    return dense
 
 
 @pytest.fixture(scope="session")

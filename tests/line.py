@@ -18,6 +18,7 @@ from unittest.mock import patch
 import yaml
 
 import orchestrate
+from common.codec import to_plain
 from records import Schema
 from tests.conftest import SMALL_FRAMES, SMALL_MEANS, write_small_data
 
@@ -136,7 +137,7 @@ class Line:
 
 
 def write_schema(path: Path, schema: Schema) -> Path:
-    path.write_text(yaml.safe_dump(schema.to_dict()))
+    path.write_text(yaml.safe_dump(to_plain(schema)))
     return path
 
 

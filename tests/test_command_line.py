@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.config import STAGES
+from stages.stage import get_stage, list_stages
 from tests.line import Line, call, frames_line, start
 
 
@@ -26,11 +26,19 @@ def line(finished: Line, tmp_path: Path) -> Line:
 
 
 MISTAKES = {
-    "misspelt key": (["stage=plan", "budgett=1GB"], ["budgett"]),
-    "misspelt key, nested": (["stage=plan", "train.learning_rat=1"], ["learning_rat"]),
-    "wrong type": (["stage=plan", "seed=abc"], ["seed", "abc", "Integer"]),
+    "misspelt key": (["stage=plan", "budgett=1GB"], ["'budgett'", "'budget'", "members"]),
+    "misspelt key, nested": (
+        ["stage=plan", "train.learning_rat=1"],
+        ["train: ", "'learning_rat'", "'learning_rate'"],
+    ),
+    "wrong type": (["stage=plan", "seed=abc"], ["seed", "abc", "int"]),
+    "misspelt key, added": (["stage=plan", "+budgett=1GB"], ["'budgett'", "'budget'"]),
+    "no value": (["stage=plan", "run=null"], ["run", "str", "None"]),
+    "interpolation of nothing": (["stage=plan", "run=${nope}"], ["run", "'nope'"]),
     "no override": (["stage plan"], ["stage plan"]),
     "unknown experiment": (["stage=plan", "experiment=nope"], ["nope", "smoke"]),
+    "unknown data set": (["stage=plan", "data=nope"], ["data/nope", "audioset"]),
+    "unknown way of training": (["stage=plan", "train=nope"], ["train/nope", "one_cycle"]),
     "unknown stage": (["stage=teach"], ["stage", "'teach'", "teachers"]),
     "unknown choice": (["stage=plan", "format=csv"], ["format", "'csv'", "kaggle"]),
     "number out of range": (["stage=plan", "distill.hard_weight=2"], ["distill.hard_weight", "2"]),
@@ -56,7 +64,7 @@ MISTAKES = {
         ["transformer", "netvlad", "perceptron"],
     ),
     "unknown family field": (
-        ["stage=plan", "+members.vlad.config.clusterz=4"],
+        ["stage=plan", "members.vlad.config.clusterz=4"],
         ["netvlad", "clusterz", "clusters"],
     ),
     "family field of a wrong type": (
@@ -64,11 +72,11 @@ MISTAKES = {
         ["netvlad.clusters", "many"],
     ),
     "unknown train key in a member": (
-        ["stage=plan", "+members.vlad.train.epoch=4"],
-        ["members.vlad.train.epoch", "epochs"],
+        ["stage=plan", "members.vlad.train.epoch=4"],
+        ["members.vlad.train", "'epoch'", "epochs"],
     ),
     "train key of a wrong type in a member": (
-        ["stage=plan", "+members.vlad.train.epochs=long"],
+        ["stage=plan", "members.vlad.train.epochs=long"],
         ["members.vlad.train.epochs", "long"],
     ),
     "student of an unknown member": (
@@ -78,6 +86,14 @@ MISTAKES = {
     "student of an unknown teacher": (
         ["stage=plan", "+distill.students={late: {member: vlad, teacher: rnn}}"],
         ["distill.students.late.teacher", "rnn", "netvlad"],
+    ),
+    "unknown teacher of all students": (
+        ["stage=plan", "distill.teacher=rnn"],
+        ["distill.teacher", "rnn", "netvlad"],
+    ),
+    "unknown train key of all students": (
+        ["stage=plan", "distill.train.epoch=4"],
+        ["distill.train", "'epoch'", "epochs"],
     ),
     "bundle that does not exist": (
         ["stage=evaluate", "bundle=/no/such.safetensors"],
@@ -120,7 +136,7 @@ def test_mistake_that_only_a_worker_can_see(line: Line, override: str, named: li
 
 def test_level_2_student_without_level_1(finished: Line, tmp_path: Path) -> None:
     line = finished.copy(tmp_path)
-    late = "+distill.students={late: {member: vlad, level: 2}}"
+    late = "distill.students={vlad: null, late: {member: vlad, level: 2}}"
     refusal = line.call("stage=distill", late).refusal()
     assert "distill.students.late: level 2" in refusal and "netvlad" in refusal
 
@@ -160,12 +176,24 @@ def test_as_a_process_from_anywhere(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_several_configurations_in_one_call(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = call("-m", *line.overrides("stage=plan", "run=one,two"))
+    assert outcome.status == 0 and outcome.err == ""
+    for run in ("one", "two"):
+        assert (line.outputs / run / "plan.json").exists()
+    refusal = call("-m", *line.overrides("stage=plan", "train.epochs=1,many")).refusal()
+    assert "train.epochs" in refusal and "'many'" in refusal
+
+
 def test_without_a_stage_the_stages_are_listed(line: Line) -> None:
     for outcome in (line.call(), call()):
         assert outcome.status == 0 and outcome.err == ""
-        for stage, what in STAGES.items():
-            (found,) = (row for row in outcome.out.splitlines() if row.strip().startswith(stage))
-            assert what in found
+        for stage in list_stages():
+            (found,) = (r for r in outcome.out.splitlines() if r.strip().startswith(stage.name))
+            assert stage.help in found
     assert "no such run yet" in line.call().out
     assert not line.run.exists()
 
@@ -218,4 +246,4 @@ def test_listing_counts_what_this_configuration_lacks(finished: Line) -> None:
 def _mark(listing: str, stage: str) -> str:
     """What stands behind the line of a stage."""
     (row,) = (row for row in listing.splitlines() if row.strip().startswith(stage))
-    return row.split(STAGES[stage])[1].strip()
+    return row.split(get_stage(stage).help)[1].strip()

@@ -35,7 +35,7 @@ def means(tmp_path_factory: pytest.TempPathFactory) -> Line:
 
 
 def offset_of(shard: Path, record: int = RECORD) -> int:
-    return int(scan(shard).offsets[record])
+    return int(scan(shard).positions[record])
 
 
 def overwrite(shard: Path, at: int, content: bytes) -> None:
@@ -47,7 +47,7 @@ def overwrite(shard: Path, at: int, content: bytes) -> None:
 def flip_bit(shard: Path, record: int = RECORD) -> int:
     """One bit in the middle of a record's data."""
     index = scan(shard)
-    offset = int(index.offsets[record])
+    offset = int(index.positions[record])
     at = offset + HEADER_BYTES + int(index.lengths[record]) // 2
     overwrite(shard, at, bytes([shard.read_bytes()[at] ^ 8]))
     return offset

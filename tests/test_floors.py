@@ -53,7 +53,10 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
             ("import_module", "__import__")
         ):
-            yield node.lineno, ast.literal_eval(node.args[0])
+            name = node.args[0]
+            # Of a formatted name the beginning, which has the room.
+            name = name.values[0] if isinstance(name, ast.JoinedStr) else name
+            yield node.lineno, ast.literal_eval(name)
 
 
 def violations(room: str, path: Path, source: str) -> list[str]:

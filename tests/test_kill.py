@@ -103,12 +103,12 @@ def test_killed_worker_is_named_and_the_others_finish(undisturbed: Line, tmp_pat
 
     def kill() -> None:
         with suppress(TimeoutError):
-            wait_for(lambda: processes_on(victim))
-            os.kill(processes_on(victim)[0], signal.SIGKILL)
+            wait_for((victim / CHECKPOINT_NAME).exists)
+            os.kill(int((victim / "LOCK").read_text()), signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
-    outcome = line.call("stage=teachers", "jobs=2")
+    outcome = line.call("stage=teachers", "jobs=2", "train.checkpoint_seconds=0")
     killer.join()
     assert outcome.status == 1
     assert "onegig: teachers/vlad was killed by SIGKILL" in outcome.err

@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 
 import orchestrate
+from distill import SoftTargets, mix_teachers
+from distill.soft_targets import SOFT_TARGETS_NAME
 from quantize import Bundle
 from records import SplitSpec, open_split, read_truth
-from stages.submission import evaluate
+from runs import Predictions
+from stages.evaluate import evaluate
 from stages.workspace import Workspace
 from tests.conftest import SMALL_FRAMES, make_clips
 from tests.line import Line, call, frames_line, means_line
@@ -114,7 +117,7 @@ def test_evaluate_gives_the_receipts_gap(finished: Line, receipt: dict[str, Any]
     main = {"HYDRA_MAIN_MODULE": "__main__"}
     with patch.object(sys, "argv", ["orchestrate.py", *overrides]), patch.dict(os.environ, main):
         (config,) = orchestrate.parse_command_line()
-    scores = evaluate(Workspace(config))
+    scores = evaluate(Workspace(config)).scores
     assert scores["gap"] == pytest.approx(receipt["gap"], abs=1e-6)
     assert scores["map_at_10"] == pytest.approx(receipt["map_at_10"], abs=1e-6)
 
@@ -192,6 +195,38 @@ def test_second_call_redoes_nothing(finished: Line, tmp_path: Path) -> None:
     assert line.bundle.read_bytes() == content
 
 
+def test_finished_run_makes_no_file_again(finished: Line, tmp_path: Path) -> None:
+    """Neither the submission, which takes longest, nor the picture; both once they are others."""
+    line = finished.copy(tmp_path)
+    files = [line.run / "submission-test.csv", line.run / "curve.png"]
+    assert line.call("stage=all").status == 0
+    before, times = [f.read_bytes() for f in files], [f.stat().st_mtime_ns for f in files]
+    assert line.call("stage=all").status == 0
+    assert [f.stat().st_mtime_ns for f in files] == times
+    files[0].write_text("another")
+    files[1].unlink()
+    assert line.call("stage=all").status == 0
+    assert [f.read_bytes() for f in files] == before
+    assert line.call("stage=all", "format=top10").status == 0
+    assert files[0].read_text().startswith("VideoId,Labels\n")
+
+
+def test_three_commands_make_the_bundle_of_all(finished: Line, tmp_path: Path) -> None:
+    line = finished.fresh(tmp_path)
+    for stage, early, missing in (
+        ("teachers", "distill", "teachers/vlad"),
+        ("distill", "pack", "students/vlad"),
+        ("pack", "predict", "bundle.safetensors"),
+    ):
+        refusal = line.call(f"stage={early}").refusal()
+        assert missing in refusal and f"run stage={stage} first" in refusal
+        outcome = line.call(f"stage={stage}")
+        assert outcome.status == 0, outcome.err
+    assert line.bundle.read_bytes() == finished.bundle.read_bytes()
+    assert line.receipt.read_bytes() == finished.receipt.read_bytes()
+    assert line.done().keys() == finished.done().keys()
+
+
 def test_stages_one_by_one_find_everything_done(finished: Line, tmp_path: Path) -> None:
     line = finished.copy(tmp_path)
     before = line.done()
@@ -241,7 +276,7 @@ def test_folds_and_second_level(finished: Line, tmp_path: Path) -> None:
     line = finished.copy(tmp_path)
     before = line.done()
     # The first student has the settings of the finished run's, but learns from other soft targets.
-    students = "+distill.students={plain: {member: plain}, late: {member: plain, level: 2}}"
+    students = "distill.students={vlad: null, late: {member: plain, level: 2}}"
     outcome = line.call("stage=all", "distill.folds=2", students)
     assert outcome.status == 0, outcome.err
     receipt = check_file(line, BUDGET)
@@ -254,6 +289,28 @@ def test_folds_and_second_level(finished: Line, tmp_path: Path) -> None:
     assert after["students/plain"] != before["students/plain"]
     for student in ("plain", "late"):
         assert f"students/{student}: started" in outcome.err
+
+
+def test_soft_targets_mix_what_the_ensemble_mixes(finished: Line, tmp_path: Path) -> None:
+    line = finished.copy(tmp_path)
+    changes = ("ensemble.mix=log_odds", "distill.teacher=all", "distill.students={vlad: null}")
+    for stage in ("ensemble", "distill"):
+        outcome = line.call(f"stage={stage}", *changes)
+        assert outcome.status == 0, outcome.err
+    weights = json.loads((line.run / "ensemble" / "ensemble.json").read_text())["weights"]
+    assert all(weight > 0 for weight in weights.values())
+    said = line.run / "training-predictions"
+    teachers = [
+        Predictions.load(said / f"teachers-{name}" / "predictions-train.safetensors")
+        for name in weights
+    ]
+    targets = SoftTargets.load(line.run / "soft" / "all" / SOFT_TARGETS_NAME, 30)
+    in_log_odds, in_probability = (
+        mix_teachers(teachers, list(weights.values()), 20, mix).probabilities
+        for mix in ("log_odds", "probability")
+    )
+    assert np.array_equal(targets.probabilities, in_log_odds)
+    assert not np.allclose(targets.probabilities, in_probability, rtol=1e-3)
 
 
 def test_video_level_data(tmp_path_factory: pytest.TempPathFactory) -> None:

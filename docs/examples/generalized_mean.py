@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from families import FamilyError, FamilyModule, HeadConfig, register
-from families.config import require_at_least, require_share
+from common.codec import Positive, Share
+from families import FamilyModule, HeadConfig, register
 from families.layers.classifier import Classifier
 from families.layers.pooling import NormedLinear, masked_mean
 from records import Schema
@@ -30,16 +32,10 @@ class GeneralizedMeanConfig:
         head: the classifier.
     """
 
-    hidden: int = 512
-    exponent: float = 3.0
-    dropout: float = 0.5
+    hidden: Positive = 512
+    exponent: Annotated[float, Gt(0)] = 3.0
+    dropout: Share = 0.5
     head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "hidden")
-        require_share(self, "dropout")
-        if not self.exponent > 0:
-            raise FamilyError(f"exponent must be above 0, not {self.exponent}")
 
 
 class GeneralizedMeanPooling(nn.Module):

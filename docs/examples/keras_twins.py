@@ -22,9 +22,11 @@ os.environ["KERAS_BACKEND"] = "torch"
 import keras
 from keras import layers
 
-from families import BiLSTMConfig, FamilyModule, HeadConfig, StreamLSTMConfig, register
-from families.config import require_share, require_sizes
+from common.codec import Positive, Share
+from families import FamilyModule, HeadConfig, register
+from families.bilstm import BiLSTMConfig
 from families.layers.classifier import Classifier
+from families.stream_lstm import StreamLSTMConfig
 from families.stream_lstm_fc import mean_log_odds
 from records import Schema
 
@@ -142,15 +144,11 @@ class KerasPerceptronConfig:
         head: the classifier.
     """
 
-    decoder: tuple[int, ...] = (1024,)
-    hidden: tuple[int, ...] = (1024,)
+    decoder: tuple[Positive, ...] = (1024,)
+    hidden: tuple[Positive, ...] = (1024,)
     gating: bool = False
-    dropout: float = 0.5
+    dropout: Share = 0.5
     head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
-
-    def __post_init__(self) -> None:
-        require_sizes(self, "decoder", "hidden")
-        require_share(self, "dropout")
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 from torch.nn import functional
 
-from families.config import require_at_least
-from families.errors import FamilyError
+from common.codec import Positive
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.groups import HEAD, in_group
 
@@ -32,17 +32,10 @@ class HeadConfig:
     """
 
     kind: Literal["logistic", "mixture"] = "mixture"
-    experts: int = 2
+    experts: Positive = 2
     probability_gating: bool = False
-    prior: float = 0.005
-    l2: float | None = None
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "experts")
-        if not 0 < self.prior <= 0.5:
-            raise FamilyError(f"prior must be above 0 and at most 0.5, not {self.prior}")
-        if self.l2 is not None:
-            require_at_least(self, 0, "l2")
+    prior: Annotated[float, Gt(0), Le(0.5)] = 0.005
+    l2: Annotated[float, Ge(0)] | None = None
 
 
 @in_group(HEAD)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,26 @@ from torch.nn import functional
 from families.layers.batch_norm import MaskedBatchNorm
 
 NORM_FLOOR = 1e-6  # of an L2 norm; TensorFlow's l2_normalize clamps its square at 1e-12
+
+
+class PooledStreams(nn.ModuleList):
+    """A pooling a stream, and what comes out of them side by side.
+
+    Args:
+        pools: from a stream's frames (B, T, D) and their mask to (B, `size`), each.
+
+    Attributes:
+        size: of all together.
+    """
+
+    def __init__(self, pools: Iterable[Any]) -> None:
+        pools = list(pools)
+        super().__init__(pools)
+        self.size: int = sum(pool.size for pool in pools)
+
+    def forward(self, frames: list[Tensor], mask: Tensor | None) -> Tensor:
+        """Frames (B, T, D) of every stream to (B, `size`)."""
+        return torch.cat([pool(x, mask) for pool, x in zip(self, frames, strict=True)], dim=1)
 
 
 class NormedLinear(nn.Module):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 Cell = Literal["lstm", "gru"]
+State = Literal["hidden", "cell"]
 
 
 class LastOutputs(nn.Module):
@@ -66,9 +67,14 @@ def state_of(net: nn.Module, x: Tensor, lengths: Tensor | None) -> Tensor:
 def recurrent_layer(
     size: int, hidden: int, cell: Cell, *, layers: int = 1, bidirectional: bool = False
 ) -> nn.LSTM | nn.GRU:
-    """An LSTM or GRU that starts by remembering: the gates that keep the state have bias 1."""
-    kind = nn.LSTM if cell == "lstm" else nn.GRU
-    net = kind(size, hidden, num_layers=layers, batch_first=True, bidirectional=bidirectional)
+    """An LSTM or GRU that starts by remembering: the gates that keep the state have bias 1.
+
+    torch's GRU resets what comes out of the recurrent matrix, tanh(W x + r * (U h)); that of Cho et
+    al. 2014, TensorFlow's `GRUCell` and with it the published models, what goes in,
+    tanh(W x + U (r * h)). cuDNN has the former only.
+    """
+    layer = nn.LSTM if cell == "lstm" else nn.GRU
+    net = layer(size, hidden, num_layers=layers, batch_first=True, bidirectional=bidirectional)
     # torch orders an LSTM's gates input, forget, cell, output and a GRU's reset, update, new.
     keeping = slice(hidden, 2 * hidden) if cell == "lstm" else slice(0, 2 * hidden)
     with torch.no_grad():
@@ -80,6 +86,9 @@ def recurrent_layer(
     return net
 
 
-def last_state(state: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-    """The last layer's cell state (LSTM) or state (GRU), (B, H)."""
-    return (state[1] if isinstance(state, tuple) else state)[-1]
+def last_state(state: Tensor | tuple[Tensor, Tensor], which: State) -> Tensor:
+    """The last layer's hidden or cell state (LSTM), or its only one (GRU), (B, H)."""
+    if isinstance(state, tuple):
+        hidden, cell = state
+        state = hidden if which == "hidden" else cell
+    return state[-1]

@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from common.codec import Positive, Share
 from families.base import FamilyModule
-from families.config import require_share, require_sizes
 from families.errors import FamilyError
 from families.layers.classifier import Classifier
 from families.layers.experts import GroupedHidden
@@ -37,16 +37,12 @@ class MultiTaskConfig:
     """
 
     input_norm: InputNorm = "batch"
-    input_dropout: float = 0.0
-    dropout: float = 0.3
-    tower_hidden: tuple[int, ...] = (256,)
+    input_dropout: Share = 0.0
+    dropout: Share = 0.3
+    tower_hidden: tuple[Positive, ...] = (256,)
     gating: bool = False
     task_weights: Literal["even", "uncertainty"] = "even"
     head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
-
-    def __post_init__(self) -> None:
-        require_sizes(self, "tower_hidden")
-        require_share(self, "input_dropout", "dropout")
 
 
 def tasks_of(schema: Schema) -> Tasks:

@@ -188,7 +188,7 @@ def _manifest_bytes(
 
 @lru_cache(maxsize=8)
 def _schema_bytes(schema: Schema) -> int:
-    return json_piece(schema.to_dict(), "schema").header_bytes
+    return json_piece(to_plain(schema), "schema").header_bytes
 
 
 def _digits(numbers: np.ndarray) -> int:

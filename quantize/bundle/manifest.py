@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from common.codec import from_plain, parse_json
-from families import FamilyError, config_from_dict, config_to_dict
+from common.codec import from_plain, parse_json, to_plain
+from families import FamilyError, config_from_dict, config_to_dict, with_older_fields
 from quantize.errors import BundleError
 from records import DataError, Schema
 
@@ -180,7 +180,7 @@ def to_text(manifest: Manifest) -> tuple[str, int]:
     """
     pieces = list(
         manifest_pieces(
-            json_piece(manifest.schema.to_dict(), "schema"),
+            json_piece(to_plain(manifest.schema), "schema"),
             manifest.mix,
             [entry_piece(member) for member in manifest.members],
             json_piece(manifest.receipt, "receipt"),
@@ -213,8 +213,9 @@ def from_text(text: str) -> Manifest:
         raise BundleError(f"metadata: format version {str(version)[:20]}; 1 and 2 are known")
     document = from_plain(_Document, values, "metadata", BundleError)
     try:
-        schema = Schema.from_dict(document.schema)
+        schema = from_plain(Schema, document.schema, "schema", DataError)
     except DataError as error:
         raise BundleError(f"metadata: {error}") from error
-    manifest = make_manifest(schema, document.mix, document.members, document.receipt)
+    members = [replace(m, config=with_older_fields(m.family, m.config)) for m in document.members]
+    manifest = make_manifest(schema, document.mix, members, document.receipt)
     return replace(manifest, version=version)

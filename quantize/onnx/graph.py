@@ -16,6 +16,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from common.codec import to_plain
 from quantize.bundle.content import BundleContent, BundleMember
 from quantize.errors import BundleError
 from quantize.onnx.model import OUTPUTS, OnnxMix, axis_names, input_names, trace
@@ -157,7 +158,7 @@ def _set_weights(
 def _metadata(content: BundleContent) -> Mapping[str, str]:
     """What a reader of the file may want to know, as JSON."""
     return {
-        "schema": json.dumps(content.schema.to_dict()),
+        "schema": json.dumps(to_plain(content.schema)),
         "labels": json.dumps(content.schema.label_names, ensure_ascii=False),
         "mix": content.mix,
         "members": json.dumps(

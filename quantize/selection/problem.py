@@ -4,7 +4,7 @@ Which members go into the file, each at which precision and with which weight? A
 search is one row of weights over all options, at most one option a member: what is above 0 is in
 the file. So one scorer over all options scores membership, precision and weights alike.
 
-What is maximised, the score, is GAP on `search` and a little for evenness: see `ensemble.evenness`.
+What is maximised, the score, is GAP on `search` and an entropy bonus: see `ensemble.evenness`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from common.units import format_bytes
-from ensemble import WeightedScorer, evened, nat_on
+from ensemble import WeightedScorer, entropy_bonus, with_entropy_bonus
 from metrics import Labels
 from quantize.errors import BudgetError
 from runs import Predictions
@@ -51,7 +51,7 @@ class Solution:
         weights: By member, in the same order, above 0, summing to 1.
         size: Bytes of the finished file.
         gap: GAP on `search` with these weights.
-        score: What was maximised: that, and what the evenness of the weights is worth.
+        score: What was maximised: that, and the entropy bonus of the weights.
         flat_gap: GAP on `search` of the flat mean of the same choice.
         exact: Whether `gap` is proven, and not a bound; see `WeightedScorer`.
         trials: Weightings that were scored to find it.
@@ -102,7 +102,7 @@ class Problem:
         self.member_of = np.array([self.members.index(option.member) for option in self.options])
         self.labels = labels
         self.mix = mix
-        self.nat = nat_on(len(labels))
+        self.bonus = entropy_bonus(len(labels))
         self.file_bytes = file_bytes
         self._sizes: dict[Choice, int] = {}
         self._scorers: dict[Choice, WeightedScorer] = {}
@@ -116,7 +116,7 @@ class Problem:
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """What is maximised (W,), of rows of weights (W, options)."""
-        return evened(self.scorer.gap(rows).gap, rows, self.nat)
+        return with_entropy_bonus(self.scorer.gap(rows).gap, rows, self.bonus)
 
     @cached_property
     def alone(self) -> np.ndarray:
@@ -183,7 +183,7 @@ class Problem:
             weights=dict(zip(named, weights.tolist(), strict=True)),
             size=self.size(choice),
             gap=float(found.gap[0]),
-            score=float(evened(found.gap, weights[None], self.nat)[0]),
+            score=float(with_entropy_bonus(found.gap, weights[None], self.bonus)[0]),
             flat_gap=float(scorer.gap(np.full((1, len(choice)), 1 / len(choice))).gap[0]),
             exact=bool(found.exact[0]),
             trials=trials,

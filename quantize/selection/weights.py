@@ -25,7 +25,7 @@ def weights_of_choice(
     choice = list(choice_of(row))
     scorer = problem.scorer_of(tuple(choice))
     start = row[choice] / row.sum()
-    found = search_weights(scorer, trials=trials, seed=seed, start=start, nat=problem.nat)
+    found = search_weights(scorer, trials=trials, seed=seed, start=start, bonus=problem.bonus)
     new = np.zeros_like(row)
     new[choice] = found.weights
     return new, found.trials

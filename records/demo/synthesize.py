@@ -11,17 +11,19 @@ import csv
 import dataclasses
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from records.demo.world import SPLITS, DemoSpec, DemoWorld, vertical_names
+from common.files import write_bytes
+from records.demo.labels import vertical_names
+from records.demo.spec import SPLITS, DemoSpec
+from records.demo.world import DemoWorld
 from records.errors import DataError
 from records.schema import Schema, Stream
 from records.tfrecord.encoding import encode_clip
-from records.tfrecord.framing import RecordWriter
+from records.tfrecord.framing import write_shard
 
 VOCABULARY_NAME = "vocabulary.csv"
 MARKER_NAME = "demo.json"
@@ -81,7 +83,7 @@ def generate(root: Path, spec: DemoSpec, progress: Progress | None = None) -> li
         if progress is not None:
             progress(written, total)
     if not (root / VOCABULARY_NAME).exists():
-        _write_whole(root / VOCABULARY_NAME, _vocabulary(world))
+        write_bytes(root / VOCABULARY_NAME, _vocabulary(world).encode())
     return [root / shard.name for shard in shards]
 
 
@@ -100,9 +102,8 @@ def _shards(spec: DemoSpec) -> Iterator[_Shard]:
 
 
 def _write_shard(path: Path, shard: _Shard, world: DemoWorld, schema: Schema) -> None:
-    with RecordWriter(path) as writer:
-        for number in range(shard.first, shard.last):
-            writer.write(encode_clip(world.clip(shard.split, number), schema))
+    clips = (world.clip(shard.split, number) for number in range(shard.first, shard.last))
+    write_shard(path, (encode_clip(clip, schema) for clip in clips))
 
 
 def _claim(root: Path, spec: DemoSpec) -> None:
@@ -127,7 +128,7 @@ def _claim(root: Path, spec: DemoSpec) -> None:
     for path in root.glob(".*.tmp"):
         path.unlink()
     if not marker.exists() or marker.read_text() != content:
-        _write_whole(marker, content)
+        write_bytes(marker, content.encode())
 
 
 def _vocabulary(world: DemoWorld) -> str:
@@ -149,13 +150,3 @@ def _vocabulary(world: DemoWorld) -> str:
 
 
 _KIND_WORDS = ("its content", "the order of two contents", "the variance of a content", "a peak")
-
-
-def _write_whole(path: Path, content: str) -> None:
-    """Writes a small file beside its place, flushes it and renames it there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)

@@ -10,44 +10,14 @@ training split are partly missing and now and then wrong, as a machine's annotat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from enum import IntEnum
-
 import numpy as np
 from numpy.typing import NDArray
 
-from records.errors import DataError
-from records.tfrecord.example import Clip
+from records.clip import Clip
+from records.demo.events import EVENTS, LOOKS, Vector, during
+from records.demo.labels import VERTICALS, Integers, Kind, LabelSpace
+from records.demo.spec import SPLITS, DemoSpec
 
-SPLITS = ("train", "search", "report", "test")
-_VERTICALS = (
-    "Games",
-    "Autos & Vehicles",
-    "Arts & Entertainment",
-    "Food & Drink",
-    "Computers & Electronics",
-    "Business & Industrial",
-    "Sports",
-    "Home & Garden",
-    "Shopping",
-    "Science",
-    "Pets & Animals",
-    "Hobbies & Leisure",
-    "Beauty & Fitness",
-    "Travel",
-    "People & Society",
-    "Reference",
-)
-# Labels: popularity falls as (rank + _HEAD) ** -_TAIL.
-_HEAD = 3.0
-_TAIL = 1.0
-_OWN_VERTICAL = 12.0  # how much likelier a label is in a clip of its own vertical ...
-_OTHER_VERTICAL = 0.25  # ... and in any other
-_MORE_LABELS = 1.6  # labels a clip beyond the first, on average
-_MOST_LABELS = 8
-_WITH_PARENT = 0.35  # how often a label brings its vertical's most frequent label along
-# Contents: a label has this many looks, twice over (a label told by order needs two sets).
-_LOOKS = 3
 _DISTRACTORS = 300
 _BACKGROUNDS = 2048
 _NOISE_ROWS = 4096
@@ -67,139 +37,10 @@ _BACKGROUND = 0.6
 _CLIP_BACKGROUND = 0.42
 _NOISE = 0.7
 _BLUR = 0.2  # of every dimension by itself, as a share of the noise
-_ORDER = 1.6
-_TEXTURE = 2.5
-_PEAK = 4.0
 _EVENTS_OF_DISTRACTORS = 1.0
 # Quantization of YouTube-8M: x = byte * 4 / 255 + 4 / 512 - 2.
 _BYTES_PER_UNIT = 255.0 / 4.0
 _ZERO_BYTE = (2.0 - 4.0 / 512.0) * _BYTES_PER_UNIT
-
-Vector = NDArray[np.float32]
-Integers = NDArray[np.int64]
-
-
-class Kind(IntEnum):
-    """How a label shows."""
-
-    CONTENT = 0
-    ORDER = 1
-    TEXTURE = 2
-    PEAK = 3
-
-
-# The most frequent label of each vertical is plain content; the others take turns.
-_TURNS = (Kind.ORDER, Kind.ORDER, Kind.TEXTURE, Kind.PEAK, Kind.CONTENT)
-
-
-@dataclass(frozen=True)
-class DemoSpec:
-    """Size and difficulty of the demonstration data.
-
-    Attributes:
-        train_clips: clips of the training split.
-        search_clips: of the split on which things are chosen.
-        report_clips: of the split on which scores are reported.
-        test_clips: of the split without labels.
-        labels: V.
-        min_frames: fewest frames a clip.
-        max_frames: most frames a clip; short clips are the more frequent.
-        rgb: size of the first stream.
-        audio: size of the second stream.
-        clips_per_shard: clips in each file but a split's last.
-        missing_labels: share of the true labels that the training split lacks (a clip keeps one).
-        false_labels: false labels that it has, a true label.
-        seed: of everything.
-    """
-
-    train_clips: int = 3000
-    search_clips: int = 1000
-    report_clips: int = 1000
-    test_clips: int = 1000
-    labels: int = 400
-    min_frames: int = 20
-    max_frames: int = 120
-    rgb: int = 1024
-    audio: int = 128
-    clips_per_shard: int = 250
-    missing_labels: float = 0.25
-    false_labels: float = 0.03
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name == "seed":
-                if value < 0:
-                    raise DataError(f"demo: seed is {value}; it must be at least 0")
-            elif field.type == "int" and value < 1:
-                raise DataError(f"demo: {field.name} is {value}; it must be at least 1")
-            elif field.type == "float" and not 0 <= value < 1:
-                raise DataError(f"demo: {field.name} is {value}; it must be in [0, 1)")
-        if self.max_frames < self.min_frames:
-            raise DataError(
-                f"demo: max_frames {self.max_frames} is less than min_frames {self.min_frames}"
-            )
-
-    def clips(self, split: str) -> int:
-        """The number of clips of a split."""
-        return getattr(self, f"{split}_clips")
-
-
-@dataclass(frozen=True)
-class LabelSpace:
-    """The labels: how each shows, with which it comes together.
-
-    Attributes:
-        kinds: (V,) a `Kind` each.
-        partner: (V,) for a label told by order the one with the same contents in the other order;
-            for any other label itself. The lower of two shows its contents as they come.
-        verticals: (V, 2) first and second vertical, mostly the same.
-        vertical_shares: (number of verticals,) how often a clip is of each.
-        log_weights: (number of verticals, V) of a label in a clip of a vertical.
-    """
-
-    kinds: Integers
-    partner: Integers
-    verticals: Integers
-    vertical_shares: NDArray[np.float64]
-    log_weights: NDArray[np.float64]
-
-    @classmethod
-    def draw(cls, labels: int, rng: np.random.Generator) -> LabelSpace:
-        """Draws a space of V labels, the most frequent first."""
-        count = min(len(_VERTICALS), labels)
-        first = np.concatenate([np.arange(count), rng.integers(0, count, labels - count)])
-        second = np.where(rng.random(labels) < 0.1, rng.integers(0, count, labels), first)
-        kinds = np.full(labels, Kind.CONTENT, np.int64)
-        kinds[count:] = np.resize(np.array(_TURNS), labels - count)
-        ordered = np.flatnonzero(kinds == Kind.ORDER)
-        if len(ordered) % 2:
-            kinds[ordered[-1]] = Kind.CONTENT
-        left, right = ordered[: len(ordered) // 2 * 2].reshape(-1, 2).T
-        partner = np.arange(labels)
-        partner[left], partner[right] = right, left
-        verticals = np.stack([first, second], axis=1)
-        # Nothing but their order may tell the two apart, neither frequency nor company.
-        verticals[right] = verticals[left]
-        popularity = (np.arange(labels) + _HEAD) ** -_TAIL
-        shares = np.bincount(verticals[:, 0], popularity, count)
-        own = (verticals[None] == np.arange(count)[:, None, None]).any(axis=2)
-        weights = popularity * np.where(own, _OWN_VERTICAL, _OTHER_VERTICAL)
-        return cls(kinds, partner, verticals, shares / shares.sum(), np.log(weights))
-
-    def sample(self, rng: np.random.Generator) -> tuple[Integers, int]:
-        """The true labels of a clip (ascending), and one that it does not have or has anyway."""
-        vertical = int(rng.choice(len(self.vertical_shares), p=self.vertical_shares))
-        # The largest of log-weights plus Gumbel noise are draws without replacement.
-        keys = self.log_weights[vertical] + rng.gumbel(size=len(self.kinds))
-        count = min(1 + int(rng.poisson(_MORE_LABELS)), _MOST_LABELS, len(keys) - 1)
-        order = np.argsort(-keys)
-        picked = order[: max(count, 1)]
-        parents = self.verticals[picked, 0][rng.random(len(picked)) < _WITH_PARENT]
-        labels = np.union1d(picked, parents)
-        twins = (self.partner[labels] < labels) & np.isin(self.partner[labels], labels)
-        return labels[~twins], int(order[max(count, 1) % len(order)])
 
 
 class DemoWorld:
@@ -243,19 +84,19 @@ class DemoWorld:
         return loadings
 
     def _draw_contents(self, rng: np.random.Generator) -> Vector:
-        """Factors of what labels and distractors look like; 2 * _LOOKS rows a label."""
+        """Factors of what labels and distractors look like; 2 * LOOKS rows a label."""
         spec, space = self.spec, self.labels
         split, size = self._factors[0], sum(self._factors)
 
         def draw(*shape: int) -> Vector:
             return rng.standard_normal((*shape, size), np.float32)
 
-        centers = draw(len(_VERTICALS)) * np.float32(_VERTICAL_SHARE)
-        own = np.repeat(draw(spec.labels, 1), 2 * _LOOKS, axis=1)
+        centers = draw(len(VERTICALS)) * np.float32(_VERTICAL_SHARE)
+        own = np.repeat(draw(spec.labels, 1), 2 * LOOKS, axis=1)
         ordered = space.kinds == Kind.ORDER
-        own[ordered, _LOOKS:] = draw(int(ordered.sum()), 1)
+        own[ordered, LOOKS:] = draw(int(ordered.sum()), 1)
         looks = centers[space.verticals[:, 0], None] + own * np.float32(_LABEL_SHARE)
-        looks += draw(spec.labels, 2 * _LOOKS) * np.float32(_LOOK_SHARE)
+        looks += draw(spec.labels, 2 * LOOKS) * np.float32(_LOOK_SHARE)
         streams = rng.choice(3, spec.labels, p=[0.5, 0.2, 0.3])
         looks[streams == 0, :, split:] = 0
         looks[streams == 1, :, :split] = 0
@@ -316,76 +157,18 @@ class DemoWorld:
         rows: list[int] = []
         strengths: list[Vector] = []
         for label in labels.tolist():
-            events = _EVENTS[Kind(self.labels.kinds[label])](length, rng)
+            events = EVENTS[Kind(self.labels.kinds[label])](length, rng)
             if self.labels.partner[label] < label:
-                events = [((look + _LOOKS) % (2 * _LOOKS), shown) for look, shown in events]
+                events = [((look + LOOKS) % (2 * LOOKS), shown) for look, shown in events]
             strength = np.float32(rng.uniform(0.7, 1.3))
-            rows += [2 * _LOOKS * label + look for look, _ in events]
+            rows += [2 * LOOKS * label + look for look, _ in events]
             strengths += [strength * shown for _, shown in events]
         for _ in range(int(rng.poisson(_EVENTS_OF_DISTRACTORS))):
             rows.append(len(self._contents) - 1 - int(rng.integers(_DISTRACTORS)))
-            strengths.append(np.float32(rng.uniform(0.7, 1.3)) * _during(length, rng, 0.05, 0.4))
+            strengths.append(np.float32(rng.uniform(0.7, 1.3)) * during(length, rng, 0.05, 0.4))
         return rows, np.stack(strengths, axis=1)
-
-
-Events = list[tuple[int, Vector]]
-
-
-def _plain(length: int, rng: np.random.Generator) -> Events:
-    """One or two intervals, each with a look of its own."""
-    return [
-        (int(rng.integers(_LOOKS)), _during(length, rng, 0.15, 0.45))
-        for _ in range(int(rng.integers(1, 3)))
-    ]
-
-
-def _in_order(length: int, rng: np.random.Generator) -> Events:
-    """A look of the first set, then one of the second, over most of the clip."""
-    look = int(rng.integers(2))
-    start, turn, end = length * rng.uniform((0.0, 0.35, 0.85), (0.15, 0.65, 1.0))
-    frame = np.arange(length)
-    before = (frame >= start) & (frame < turn)
-    after = (frame >= turn) & (frame < end)
-    scale = np.float32(_ORDER)
-    return [(look, scale * before), (_LOOKS + look, scale * after)]
-
-
-def _flickering(length: int, rng: np.random.Generator) -> Events:
-    """A look whose sign changes at random from frame to frame."""
-    signs = rng.choice(np.array([-_TEXTURE, _TEXTURE], np.float32), length)
-    return [(0, signs * _during(length, rng, 0.4, 0.9))]
-
-
-def _peaking(length: int, rng: np.random.Generator) -> Events:
-    """A look that is there for two to four frames, and strongly."""
-    frames = min(int(rng.integers(2, 5)), length)
-    shown = np.zeros(length, np.float32)
-    start = int(rng.integers(length - frames + 1))
-    shown[start : start + frames] = _PEAK
-    return [(int(rng.integers(2)), shown)]
-
-
-_EVENTS = {
-    Kind.CONTENT: _plain,
-    Kind.ORDER: _in_order,
-    Kind.TEXTURE: _flickering,
-    Kind.PEAK: _peaking,
-}
-
-
-def _during(length: int, rng: np.random.Generator, least: float, most: float) -> Vector:
-    """1 in an interval that takes between `least` and `most` of the frames (T,), else 0."""
-    share = rng.uniform(least, most) * length
-    start = rng.uniform(0.0, length - share)
-    frame = np.arange(length)
-    return ((frame >= start) & (frame < start + share)).astype(np.float32)
 
 
 def _falling(size: int, knee: float, power: float) -> Vector:
     """A spectrum (1 + d / knee) ** -power, as a principal component analysis leaves it."""
     return ((1.0 + np.arange(size) / knee) ** -power).astype(np.float32)
-
-
-def vertical_names(space: LabelSpace, label: int) -> tuple[str, ...]:
-    """Names of a label's verticals, the first one first."""
-    return tuple(dict.fromkeys(_VERTICALS[v] for v in space.verticals[label].tolist()))

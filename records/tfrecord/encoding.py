@@ -10,10 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from records.errors import DataError
+from records.clip import Clip, schema_features
 from records.schema import Schema, Stream
 from records.tfrecord import wire
-from records.tfrecord.example import Clip
 
 
 def encode_clip(clip: Clip, schema: Schema, extra: Mapping[str, np.ndarray] | None = None) -> bytes:
@@ -32,27 +31,12 @@ def encode_clip(clip: Clip, schema: Schema, extra: Mapping[str, np.ndarray] | No
     context = [_entry(schema.id_keys[0], _id_feature(clip.id))]
     context.append(_entry(schema.labels_key, _numbers(labels)))
     context += [_entry(name, _numbers(values)) for name, values in (extra or {}).items()]
+    features = schema_features(clip, schema)
     if schema.level == "video":
-        context += [
-            _entry(s.name, _vector(_feature(clip, s, (s.size,)), s)) for s in schema.streams
-        ]
+        context += [_entry(s.name, _vector(features[s.name], s)) for s in schema.streams]
         return _field(wire.FIRST, b"".join(context))
-    length = len(clip.features.get(schema.streams[0].name, ()))
-    lists = [
-        _entry(s.name, _frames(_feature(clip, s, (length, s.size)), s)) for s in schema.streams
-    ]
+    lists = [_entry(s.name, _frames(features[s.name], s)) for s in schema.streams]
     return _field(wire.FIRST, b"".join(context)) + _field(wire.SECOND, b"".join(lists))
-
-
-def _feature(clip: Clip, stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
-    values = clip.features.get(stream.name)
-    if values is None or values.shape != shape or values.dtype != stream.encoding:
-        found = "nothing" if values is None else f"{values.dtype} {values.shape}"
-        raise DataError(
-            f"clip {clip.id!r}: stream {stream.name!r} should be {stream.encoding} {shape}; "
-            f"found {found}"
-        )
-    return values
 
 
 def _field(tag: int, content: bytes) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,26 +10,10 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tfrecord import example_pb2
 
+from records.clip import Clip, check_values, known_labels
 from records.errors import DataError
 from records.schema import Schema, Stream
 from records.tfrecord import wire
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One example.
-
-    Attributes:
-        id: The clip's id.
-        labels: (n,) int64, ascending, each once; empty where the record has none.
-        features: By stream: (T, D) at frame level, (D,) at video level; uint8 or float32. As
-            `parse_clip` returns them they are read-only, strided and perhaps unaligned views of
-            the record: copy what is to be kept.
-    """
-
-    id: str
-    labels: NDArray[np.int64]
-    features: dict[str, np.ndarray]
 
 
 def parse_clip(data: NDArray[np.uint8], schema: Schema) -> Clip:
@@ -39,6 +22,9 @@ def parse_clip(data: NDArray[np.uint8], schema: Schema) -> Clip:
     Args:
         data: (length,) uint8: ``tf.SequenceExample`` (frame level) or ``tf.Example`` (video level).
         schema: What it must hold.
+
+    Returns:
+        Its features are read-only, strided and perhaps unaligned views of `data`.
 
     Raises:
         DataError: It is not such an example, lacks an id or a stream, has a stream of another size,
@@ -50,8 +36,8 @@ def parse_clip(data: NDArray[np.uint8], schema: Schema) -> Clip:
         fields = parse_with_protobuf(data, schema)
     clip_id = _check_id(fields, schema)
     try:
-        labels = _check_labels(fields.labels, schema)
-        _check_features(fields.features, schema)
+        labels = known_labels(fields.labels, schema)
+        check_values(fields.features, schema)
     except DataError as error:
         raise DataError(f"clip {clip_id!r}: {error}") from None
     return Clip(clip_id, labels, fields.features)
@@ -65,7 +51,7 @@ def parse_id_and_labels(data: NDArray[np.uint8], schema: Schema) -> tuple[str, N
         fields = parse_with_protobuf(data, schema)
     clip_id = _check_id(fields, schema)
     try:
-        return clip_id, _check_labels(fields.labels, schema)
+        return clip_id, known_labels(fields.labels, schema)
     except DataError as error:
         raise DataError(f"clip {clip_id!r}: {error}") from None
 
@@ -78,27 +64,6 @@ def _check_id(fields: wire.Fields, schema: Schema) -> str:
         return fields.id.decode("utf-8")
     except UnicodeDecodeError:
         raise DataError(f"the id {fields.id!r} is not UTF-8; rewrite the record") from None
-
-
-def _check_labels(labels: list[int], schema: Schema) -> NDArray[np.int64]:
-    ordered = sorted(set(labels))
-    if ordered and (ordered[0] < 0 or ordered[-1] >= schema.num_labels):
-        wrong = ordered[0] if ordered[0] < 0 else ordered[-1]
-        raise DataError(
-            f"label {wrong} is out of range; schema {schema.name!r} has num_labels "
-            f"{schema.num_labels}"
-        )
-    return np.array(ordered, np.int64)
-
-
-def _check_features(features: dict[str, np.ndarray], schema: Schema) -> None:
-    for stream in schema.streams:
-        if stream.encoding == "float32" and not np.isfinite(features[stream.name]).all():
-            raise DataError(f"stream {stream.name!r} holds NaN or infinity; remove the clip")
-    if schema.level == "frame":
-        counts = {name: len(frames) for name, frames in features.items()}
-        if len(set(counts.values())) > 1:
-            raise DataError(f"streams have different numbers of frames: {counts}; mend the clip")
 
 
 def parse_with_protobuf(data: NDArray[np.uint8], schema: Schema) -> wire.Fields:

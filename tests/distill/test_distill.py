@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from torch.nn import functional as F
 
 from distill import SoftAndHardLabels, SoftTargetError, SoftTargets, mix_teachers
 from distill.merged import write_merged
-from records import SplitSpec, open_split, read_records, read_truth
+from records import SplitSpec, open_split, read_truth
 from runs import Predictions, PredictionsWriter
-from tests.conftest import SMALL_FRAMES
+from tests.conftest import SMALL_FRAMES, dense_labels, read_records
+from tests.ensemble.small import store
 from tests.training.test_objective import Fixed, make_batch
 
 
@@ -23,9 +25,7 @@ def predictions(
     seed: int, clips: int, num_labels: int, stored: int
 ) -> tuple[Predictions, np.ndarray]:
     dense = np.random.default_rng(seed).normal(-2, 2, (clips, num_labels)).astype(np.float32)
-    writer = PredictionsWriter(num_labels, stored)
-    writer.append([f"clip{n}" for n in range(clips)], torch.from_numpy(dense))
-    return writer.finish(), dense
+    return store(dense, stored), dense
 
 
 def test_mean_of_complete_predictions_is_the_dense_mean() -> None:
@@ -39,6 +39,70 @@ def test_mean_of_complete_predictions_is_the_dense_mean() -> None:
         assert targets.labels[row].tolist() == best.tolist()
         np.testing.assert_allclose(targets.probabilities[row], mean[clip][best], rtol=1e-6)
         assert targets.tail[row] == pytest.approx(np.delete(mean[clip], best).sum(), rel=1e-5)
+
+
+def counted(teacher: Predictions, clip: int, label: int) -> float:
+    """The log-odds with which a teacher's label counts, as `mix_teachers` says it."""
+    stored = dict(zip(teacher.labels[clip].tolist(), teacher.log_odds[clip].tolist(), strict=True))
+    if label in stored:
+        return stored[label]
+    share = float(teacher.tail[clip]) / (teacher.num_labels - teacher.stored)
+    return math.log(share / (1 - share))
+
+
+@pytest.mark.parametrize("stored", [(12, 12), (5, 5), (4, 9), (12, 3)])
+def test_log_odds_are_mixed_as_in_a_loop_over_all_labels(stored: tuple[int, int]) -> None:
+    teachers = [predictions(seed, 7, 12, k)[0] for seed, k in enumerate(stored)]
+    targets = mix_teachers(teachers, [0.3, 0.7], kept=4, mix="log_odds")
+    for clip, row in enumerate(targets.rows([f"clip{n}" for n in range(7)])):
+        mixed = []
+        for label in range(12):
+            log_odds = 0.3 * counted(teachers[0], clip, label)
+            log_odds += 0.7 * counted(teachers[1], clip, label)
+            mixed.append(1 / (1 + math.exp(-log_odds)))
+        best = sorted(range(12), key=lambda label: -mixed[label])[:4]
+        assert targets.labels[row].tolist() == best
+        np.testing.assert_allclose(
+            targets.probabilities[row], [mixed[label] for label in best], rtol=1e-6
+        )
+        assert targets.tail[row] == pytest.approx(
+            sum(mixed) - sum(mixed[b] for b in best), rel=1e-5
+        )
+
+
+def test_one_teacher_is_itself_in_log_odds_too() -> None:
+    one, _ = predictions(0, 5, 40, 6)
+    wanted = mix_teachers([one], [1.0], kept=9)
+    targets = mix_teachers([one], [1.0], kept=9, mix="log_odds")
+    assert np.array_equal(targets.labels[:, :6], wanted.labels[:, :6])
+    np.testing.assert_allclose(targets.probabilities, wanted.probabilities, rtol=1e-6)
+    np.testing.assert_allclose(targets.tail, wanted.tail, rtol=1e-5)
+
+
+def test_what_nobody_stored_weighs_no_less_than_in_a_dense_mixture_of_log_odds() -> None:
+    dense = np.random.default_rng(0).normal(-7, 1, (3, 6, 200)).astype(np.float32)
+    dense[:, :, :5] += 9
+    few, everything = ([store(member, k) for member in dense] for k in (5, 200))
+
+    def tail(teachers: list[Predictions]) -> np.ndarray:
+        return mix_teachers(teachers, [0.2, 0.3, 0.5], kept=5, mix="log_odds").tail
+
+    assert (tail(few) > tail(everything)).all()
+    np.testing.assert_allclose(tail([few[0]] * 3), tail([everything[0]] * 3), rtol=1e-4)
+
+
+@pytest.mark.parametrize("level", [-200.0, 200.0])
+def test_extreme_tails_stay_finite_in_log_odds(level: float) -> None:
+    teacher = store(np.full((2, 9), level, dtype=np.float32), 4)
+    targets = mix_teachers([teacher, teacher], [0.5, 0.5], kept=4, mix="log_odds")
+    wanted = expit(level)
+    assert targets.probabilities == pytest.approx(np.full((2, 4), wanted), abs=1e-30)
+    assert targets.tail == pytest.approx(np.full(2, 5 * wanted), abs=1e-30)
+
+
+def test_an_unknown_mixture_is_refused() -> None:
+    with pytest.raises(SoftTargetError, match="mix = 'mean'"):
+        mix_teachers([predictions(0, 5, 40, 6)[0]], [1.0], kept=3, mix="mean")
 
 
 def test_mass_is_kept_when_teachers_store_few_labels() -> None:
@@ -75,7 +139,7 @@ def test_loss_is_equation_2_on_dense_targets(hard_weight: float) -> None:
     np.put_along_axis(dense, targets.labels[rows].astype(int), targets.probabilities[rows], axis=1)
     model = Fixed(3 * torch.randn(6, 11))
     loss, _ = SoftAndHardLabels(targets, hard_weight)(model, batch)
-    hard = F.binary_cross_entropy_with_logits(model.log_odds, batch.dense_labels(), reduction="sum")
+    hard = F.binary_cross_entropy_with_logits(model.log_odds, dense_labels(batch), reduction="sum")
     soft = F.binary_cross_entropy_with_logits(
         model.log_odds, torch.from_numpy(dense).float(), reduction="sum"
     )

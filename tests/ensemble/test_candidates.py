@@ -12,8 +12,8 @@ from tests.ensemble.small import make_members, store
 @pytest.mark.parametrize("stored", [6, 15, 40])
 def test_whatever_a_weighting_ranks_is_a_candidate(stored: int) -> None:
     dense, labels = make_members(3, 60, 40, noise=1.0)
-    predictions = [store(one, stored) for one in dense]
-    filled = np.stack([one.to_dense() for one in predictions])
+    predictions = [store(member, stored) for member in dense]
+    filled = np.stack([own.to_dense() for own in predictions])
     candidates = union_candidates(predictions, labels, k=5)
     generator = np.random.default_rng(0)
     for weights in [*generator.dirichlet(np.ones(3), 40), *np.eye(3)]:
@@ -25,7 +25,7 @@ def test_whatever_a_weighting_ranks_is_a_candidate(stored: int) -> None:
 
 def test_candidates_carry_what_is_known_of_them() -> None:
     dense, labels = make_members(2, 30, 40)
-    predictions = [store(one, 12) for one in dense]
+    predictions = [store(member, 12) for member in dense]
     candidates = union_candidates(predictions, labels, k=5)
     truth = labels.dense()
     for clip, found in enumerate(candidates.labels):
@@ -42,14 +42,16 @@ def test_candidates_carry_what_is_known_of_them() -> None:
 
 def test_pruning_leaves_little() -> None:
     dense, labels = make_members(3, 50, 1000, noise=0.1)
-    candidates = union_candidates([store(one, 100) for one in dense], labels, k=20)
+    candidates = union_candidates([store(member, 100) for member in dense], labels, k=20)
     assert candidates.labels.shape[1] < 45
 
 
 def test_labels_that_tie_in_a_member_are_all_kept() -> None:
     dense = np.zeros((2, 1, 6), dtype=np.float32)
     dense[1, 0] = np.arange(6)
-    candidates = union_candidates([store(one, 6) for one in dense], Labels.from_lists([[0]], 6), 2)
+    candidates = union_candidates(
+        [store(member, 6) for member in dense], Labels.from_lists([[0]], 6), 2
+    )
     assert sorted(candidates.labels[0]) == list(range(6))
 
 

@@ -23,21 +23,21 @@ def test_complete_predictions_score_as_dense(
     mode: str, seed: int, members: int, clips: int, columns: int
 ) -> None:
     dense, labels = make_members(members, clips, columns, seed)
-    scorer = WeightedScorer([store(one, columns) for one in dense], labels, mix=mode, k=6)
+    scorer = WeightedScorer([store(member, columns) for member in dense], labels, mix=mode, k=6)
     weights = weightings(members, 5, seed)
     result = scorer.gap(weights)
     assert result.exact.all()
-    assert result.gap.tolist() == [DenseGap(dense, labels, one, mode, 6) for one in weights]
+    assert result.gap.tolist() == [DenseGap(dense, labels, row, mode, 6) for row in weights]
 
 
 @pytest.mark.parametrize("mode", ["probability", "log_odds"])
 @pytest.mark.parametrize("stored", [20, 40, 120])
 def test_what_is_called_exact_is_the_dense_score(mode: str, stored: int) -> None:
     dense, labels = make_members(3, 120, 400, noise=0.3)
-    scorer = WeightedScorer([store(one, stored) for one in dense], labels, mix=mode)
+    scorer = WeightedScorer([store(member, stored) for member in dense], labels, mix=mode)
     weights = weightings(3, 20)
     result = scorer.gap(weights)
-    wanted = [DenseGap(dense, labels, one, mode) for one in weights[result.exact]]
+    wanted = [DenseGap(dense, labels, row, mode) for row in weights[result.exact]]
     assert result.gap[result.exact].tolist() == wanted
     assert result.exact[-3:].all(), "a member on its own is always known"
     assert result.exact.all() if stored == 120 else not result.exact.all()
@@ -46,11 +46,11 @@ def test_what_is_called_exact_is_the_dense_score(mode: str, stored: int) -> None
 @pytest.mark.parametrize("mode", ["probability", "log_odds"])
 def test_unknown_labels_count_with_their_bound(mode: str) -> None:
     dense, labels = make_members(3, 80, 100, noise=1.0)
-    predictions = [store(one, 20) for one in dense]
-    filled = np.stack([one.to_dense() for one in predictions])
+    predictions = [store(member, 20) for member in dense]
+    filled = np.stack([own.to_dense() for own in predictions])
     result = WeightedScorer(predictions, labels, mix=mode).gap(weightings(3, 10))
     assert not result.exact.all()
-    assert result.gap.tolist() == [DenseGap(filled, labels, one, mode) for one in weightings(3, 10)]
+    assert result.gap.tolist() == [DenseGap(filled, labels, row, mode) for row in weightings(3, 10)]
 
 
 def test_true_and_wrong_labels_that_tie_across_the_cut_share_it() -> None:
@@ -64,7 +64,7 @@ def test_true_and_wrong_labels_that_tie_across_the_cut_share_it() -> None:
 def test_a_constant_member_changes_no_order() -> None:
     dense, labels = make_members(2, 40, 50)
     dense[1] = -5.0
-    scorer = WeightedScorer([store(one, 50) for one in dense], labels)
+    scorer = WeightedScorer([store(member, 50) for member in dense], labels)
     weights = np.array([[0.5, 0.5], [0.0, 1.0]])
     assert scorer.gap(weights).gap.tolist() == pytest.approx(
         [gap(labels, None, dense[0]), gap(labels, None, dense[1])], abs=1e-6
@@ -80,7 +80,7 @@ def test_scores_near_one_do_not_tie() -> None:
 
 def test_threads_and_batches_change_nothing() -> None:
     dense, labels = make_members(3, 200, 60)
-    predictions = [store(one, 30) for one in dense]
+    predictions = [store(member, 30) for member in dense]
     weights = weightings(3, 70)
     one, two = (WeightedScorer(predictions, labels, threads=n).gap(weights) for n in (1, 2))
     assert (one.gap == two.gap).all()
@@ -89,21 +89,10 @@ def test_threads_and_batches_change_nothing() -> None:
     assert [single.gap(row[None]).gap[0] for row in weights] == pytest.approx(one.gap, abs=1e-9)
 
 
-@pytest.mark.parametrize("stored", [25, 60])
-def test_a_subset_scores_like_a_scorer_of_its_own(stored: int) -> None:
-    dense, labels = make_members(4, 100, 60, noise=1.0)
-    predictions = [store(one, stored) for one in dense]
-    weights = weightings(2, 10)
-    subset = WeightedScorer(predictions, labels).subset([3, 1]).gap(weights)
-    alone = WeightedScorer([predictions[3], predictions[1]], labels).gap(weights)
-    assert subset.gap == pytest.approx(alone.gap, abs=1e-9)
-    assert (subset.exact == alone.exact).all()
-
-
 @pytest.mark.parametrize("mode", ["probability", "log_odds"])
 def test_mixed_predictions_have_the_score_of_their_weights(mode: str) -> None:
     dense, labels = make_members(3, 100, 60)
-    scorer = WeightedScorer([store(one, 40) for one in dense], labels, mix=mode)
+    scorer = WeightedScorer([store(member, 40) for member in dense], labels, mix=mode)
     weights = np.array([0.2, 0.5, 0.3])
     mixed = scorer.mixed(weights)
     assert mixed.stored == 40
@@ -113,34 +102,15 @@ def test_mixed_predictions_have_the_score_of_their_weights(mode: str) -> None:
     )
 
 
-@pytest.mark.parametrize("mode", ["probability", "log_odds"])
-def test_bounds_hold_the_dense_score(mode: str) -> None:
-    dense, labels = make_members(3, 150, 100, noise=1.0)
-    weights = np.array([0.2, 0.5, 0.3])
-    wanted = DenseGap(dense, labels, weights, mode)
-    widths = []
-    for stored in (20, 30, 60, 100):
-        scorer = WeightedScorer([store(one, stored) for one in dense], labels, mix=mode)
-        least, greatest = scorer.bounds(weights)
-        result = scorer.gap(weights[None])
-        assert least - 1e-6 < result.gap[0] < greatest + 1e-6
-        assert least - 1e-6 < wanted.least <= wanted.greatest < greatest + 1e-6
-        assert (least == greatest) >= result.exact[0]
-        widths.append(greatest - least)
-    assert widths == sorted(widths, reverse=True)
-    assert widths[0] > 0.001
-    assert widths[-1] == 0
-
-
 def test_no_weighting_is_no_score() -> None:
     dense, labels = make_members(2, 10, 30)
-    scorer = WeightedScorer([store(one, 30) for one in dense], labels)
+    scorer = WeightedScorer([store(member, 30) for member in dense], labels)
     assert scorer.gap(np.zeros((0, 2))).gap.size == 0
 
 
 def test_what_cannot_be_scored_is_refused() -> None:
     dense, labels = make_members(2, 10, 30)
-    predictions = [store(one, 30) for one in dense]
+    predictions = [store(member, 30) for member in dense]
     with pytest.raises(EnsembleError, match="mix = 'mean'"):
         WeightedScorer(predictions, labels, mix="mean")
     with pytest.raises(EnsembleError, match="none of the 10 clips has a true label"):
@@ -148,5 +118,3 @@ def test_what_cannot_be_scored_is_refused() -> None:
     scorer = WeightedScorer(predictions, labels)
     with pytest.raises(EnsembleError, match="for 2 members"):
         scorer.gap(np.ones((1, 3)))
-    with pytest.raises(EnsembleError, match="at least one member"):
-        scorer.subset([])

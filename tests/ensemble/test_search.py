@@ -17,7 +17,7 @@ def scorer() -> WeightedScorer:
     """Three members, of which the second knows nothing."""
     dense, labels = make_members(3, 150, 60, noise=1.5)
     dense[1] = np.random.default_rng(1).normal(-5, 3, size=dense[1].shape)
-    return WeightedScorer([store(one, 60) for one in dense], labels)
+    return WeightedScorer([store(member, 60) for member in dense], labels)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -73,7 +73,9 @@ def test_flat_searches_nothing(scorer: WeightedScorer) -> None:
 
 def test_many_members_can_be_searched() -> None:
     dense, labels = make_members(12, 40, 30)
-    result = search_weights(WeightedScorer([store(one, 30) for one in dense], labels), trials=200)
+    result = search_weights(
+        WeightedScorer([store(member, 30) for member in dense], labels), trials=200
+    )
     assert result.trials == 200
     assert result.gap >= result.flat_gap
 
@@ -93,7 +95,9 @@ def test_wrong_input_is_refused(scorer: WeightedScorer) -> None:
 
 def test_the_flat_mean_is_kept_where_nothing_is_better() -> None:
     dense = np.tile(np.linspace(5, -5, 30, dtype=np.float32), (2, 4, 1))
-    scorer = WeightedScorer([store(one, 30) for one in dense], Labels.from_lists([[0]] * 4, 30))
+    scorer = WeightedScorer(
+        [store(member, 30) for member in dense], Labels.from_lists([[0]] * 4, 30)
+    )
     result = search_weights(scorer, trials=20)
     assert result.weights.tolist() == [0.5, 0.5]
     assert result.gap == result.flat_gap == 1.0
@@ -109,15 +113,15 @@ def test_a_good_start_is_not_lost(scorer: WeightedScorer, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_evenness_counts_beside_the_gap(scorer: WeightedScorer, method: str) -> None:
+def test_entropy_counts_beside_the_gap(scorer: WeightedScorer, method: str) -> None:
     plain = search_weights(scorer, method, trials=100)
-    even = search_weights(scorer, method, trials=100, nat=0.02)
+    even = search_weights(scorer, method, trials=100, bonus=0.02)
     assert even.flat_gap == plain.flat_gap
     assert even.history[0] == pytest.approx(plain.flat_gap + 0.02 * np.log(3))
     own = even.gap + 0.02 * shannon(even.weights)
     assert even.history.max() == pytest.approx(own, abs=1e-9)
     assert own >= plain.gap + 0.02 * shannon(plain.weights) - 0.002
-    nothing_else = search_weights(scorer, method, trials=100, nat=10.0)
+    nothing_else = search_weights(scorer, method, trials=100, bonus=10.0)
     assert nothing_else.weights == pytest.approx([1 / 3] * 3, abs=0.05)
 
 

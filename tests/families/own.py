@@ -21,9 +21,9 @@ EXAMPLES = DOCS / "examples"
 def nothing_stays_registered() -> Iterator[None]:
     """Afterwards every registry is as it was."""
     with pytest.MonkeyPatch.context() as patch:
-        for one in registry.Registry._all:
-            patch.setattr(one, "_entries", dict(one._entries))
-            patch.setattr(one, "_sources", dict(one._sources))
+        for each in registry.Registry._all:
+            patch.setattr(each, "_entries", dict(each._entries))
+            patch.setattr(each, "_sources", dict(each._sources))
         patch.setattr(extensions, "_loaded", {})
         yield
 

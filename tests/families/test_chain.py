@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 import families
-from families import Chain, ChainConfig, FamilyError, HeadConfig
+from families import FamilyError, HeadConfig
+from families.chain import Chain, ChainConfig
 from records import Batch
 from records.schema import Schema
+from tests.conftest import dense_labels
 from training.objective import cross_entropy, loss_of
 
 CONFIG = ChainConfig(
@@ -65,7 +67,7 @@ def test_earlier_stages_losses_count_with_their_weight(
     rows, columns = labels.unbind(dim=1)
     batch = Batch(list("abcde"), features, mask, labels, 7, -2.0, 2.0)
     loss, scores = loss_of(model, batch, lambda z: cross_entropy(z, rows, columns, torch.ones(3)))
-    dense = batch.dense_labels()
+    dense = dense_labels(batch)
     expected = sum(
         weight * torch.nn.functional.binary_cross_entropy_with_logits(z, dense, reduction="sum") / 5
         for weight, z in outputs
@@ -88,5 +90,5 @@ def test_hidden_layers_and_moments_change_what_a_head_sees(schema: Schema) -> No
 
 
 def test_one_stage_is_no_chain() -> None:
-    with pytest.raises(FamilyError, match="chain: stages must be at least 2, not 1"):
+    with pytest.raises(FamilyError, match=r"chain\.stages: must be at least 2, not 1"):
         families.config_from_dict("chain", {"stages": 1})

@@ -22,8 +22,8 @@ from training.objective import cross_entropy, loss_of
 
 CASES = [
     pytest.param(name, flavor, id=f"{name}-{index}")
-    for name in families.list_families()
-    for index, flavor in enumerate([*FLAVORS.get(name, []), {}])
+    for name, flavors in FLAVORS.items()
+    for index, flavor in enumerate(flavors)
 ]
 
 
@@ -172,9 +172,9 @@ class Contract:
     ) -> None:
         model = without_dropout(make(name, flavor, schema)).train()
         targets = torch.rand(5, 7).round()
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.04)
         losses = []
-        for _ in range(60):
+        for _ in range(30):
             loss = functional.binary_cross_entropy_with_logits(model(features, mask), targets)
             optimizer.zero_grad()
             loss.backward()
@@ -281,3 +281,14 @@ class Contract:
 @pytest.mark.parametrize(("name", "flavor"), CASES)
 class TestContract(Contract):
     """The contract of every family of the package."""
+
+
+def test_every_family_has_flavors_to_be_tested_with() -> None:
+    assert sorted(FLAVORS) == families.list_families() and all(FLAVORS.values())
+
+
+@pytest.mark.parametrize("name", families.list_families())
+def test_gradients_reach_every_parameter_at_full_size(
+    name: str, schema: Schema, features: Any, mask: Tensor
+) -> None:
+    Contract().test_gradients_reach_every_parameter(name, {}, schema, features, mask, masked=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from families import DBoF, DBoFConfig, MaskedBatchNorm
-from families.dbof import GatedBag, OriginalBag, SoftBag
+from families import MaskedBatchNorm
+from families.dbof import DBoF, DBoFConfig, GatedBag, OriginalBag, SoftBag
 from records.schema import Schema
 
 LENGTHS = [7, 3, 1]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import families
-from families import DMRNetConfig, FamilyError
-from families.dmrnet import MergeAndRun, fc_block
+from families import FamilyError
+from families.dmrnet import DMRNetConfig, MergeAndRun, fc_block
 from records.schema import Schema
 
 
@@ -75,18 +75,19 @@ def test_depth_is_the_number_of_mappings(schema: Schema, depth: int) -> None:
     assert len(model.mappings) == depth
 
 
-@pytest.mark.parametrize("depth", [1, 13])
-def test_other_depths_are_refused(depth: int) -> None:
-    with pytest.raises(FamilyError, match=rf"dmrnet: depth must be from 2 to 12, not {depth}"):
+@pytest.mark.parametrize(("depth", "bound"), [(1, "at least 2"), (13, "at most 12")])
+def test_other_depths_are_refused(depth: int, bound: str) -> None:
+    with pytest.raises(FamilyError, match=rf"dmrnet\.depth: must be {bound}, not {depth}"):
         families.config_from_dict("dmrnet", {"depth": depth})
 
 
 def test_merge_starts_as_nearly_the_entrance_alone(schema: Schema) -> None:
     torch.manual_seed(0)
     shares = {}
-    for kind in ("merge", "average"):
-        model: Any = families.build("dmrnet", {"depth": 2, "hidden": 64, "mapping": kind}, schema)
+    for mapping in ("merge", "average"):
+        config = {"depth": 2, "hidden": 64, "mapping": mapping}
+        model: Any = families.build("dmrnet", config, schema)
         x = torch.randn(200, 64)
         block = model.mappings[0].blocks[0].train()
-        shares[kind] = (block(x).norm() / x.norm()).item()
+        shares[mapping] = (block(x).norm() / x.norm()).item()
     assert shares["merge"] == pytest.approx(0.1 * shares["average"], rel=0.2)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 import families
-from families import FamilyError, LogisticConfig, MoEConfig
+from families import FamilyError
 from families.layers.moments import moments
+from families.linear import LogisticConfig, MoEConfig
 from records.schema import Schema
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from families import LSTM, LSTMConfig
-from families.lstm import FirstStep
+from families.lstm import LSTM, FirstStep, LSTMConfig
 from records.schema import Schema
 
 

@@ -8,15 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from families import (
-    BiLSTM,
-    BiLSTMConfig,
-    StreamLSTM,
-    StreamLSTMConfig,
-    StreamLSTMFC,
-    StreamLSTMFCConfig,
-)
-from families.stream_lstm_fc import mean_log_odds
+from families.bilstm import BiLSTM, BiLSTMConfig
+from families.stream_lstm import StreamLSTM, StreamLSTMConfig
+from families.stream_lstm_fc import StreamLSTMFC, StreamLSTMFCConfig, mean_log_odds
 from records.schema import Schema
 
 LENGTHS = [8, 5, 3, 1, 0]

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from families import NetVLAD, NetVLADConfig
-from families.netvlad import VLADPooling
+from families.netvlad import NetVLAD, NetVLADConfig, VLADPooling
 from records.schema import Schema
 
 

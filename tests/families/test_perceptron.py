@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import families
-from families import Perceptron, PerceptronConfig
+from families.perceptron import Perceptron, PerceptronConfig
 from records.schema import Schema
 
 CONFIGS = [

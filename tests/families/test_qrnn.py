@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from families import QRNN, QRNNConfig
 from families.layers.fo_pooling import FOPooling, scan_
-from families.qrnn import QRNNLayer
+from families.qrnn import QRNN, QRNNConfig, QRNNLayer
 from records.schema import Schema
 
 LENGTHS = [8, 5, 3, 1, 0]

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import families
-from families import FamilyError, NetVLADConfig, PerceptronConfig
+from families import FamilyError
+from families.netvlad import NetVLADConfig
+from families.perceptron import PerceptronConfig
 from records.schema import Schema
 
 
@@ -54,20 +56,21 @@ def test_lists_become_tuples_and_integers_floats() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("netvlad", {"cluster": 8}, "netvlad: unknown field 'cluster'; it has clusters, "),
+        ("netvlad", {"cluster": 8}, "netvlad: unknown key 'cluster'; known are clusters, "),
         ("netvlad", {"clusters": "8"}, "netvlad.clusters: expected int, not '8'"),
         ("netvlad", {"clusters": True}, "netvlad.clusters: expected int, not True"),
         ("netvlad", {"clusters": 8.0}, "netvlad.clusters: expected int, not 8.0"),
-        ("netvlad", {"clusters": 1}, "netvlad: clusters must be at least 2, not 1"),
+        ("netvlad", {"clusters": 1}, "netvlad.clusters: must be at least 2, not 1"),
         ("netvlad", {"gating": 1}, "netvlad.gating: expected bool, not 1"),
-        ("netvlad", {"dropout": 1.0}, "netvlad: dropout must be at least 0 and below 1, not 1.0"),
-        ("netvlad", {"head": 3}, "netvlad.head: expected a mapping of fields, not 3"),
+        ("netvlad", {"dropout": 1.0}, "netvlad.dropout: must be below 1, not 1.0"),
+        ("netvlad", {"dropout": -0.5}, "netvlad.dropout: must be at least 0, not -0.5"),
+        ("netvlad", {"head": 3}, "netvlad.head: expected a mapping, not 3"),
         ("netvlad", {"head": {"kind": "svm"}}, "netvlad.head.kind: must be one of logistic, mix"),
-        ("netvlad", {"head": {"prior": 2}}, "netvlad.head: prior must be above 0"),
-        ("netvlad", {"head": {"l2": "x"}}, "netvlad.head.l2: expected float, not 'x'"),
+        ("netvlad", {"head": {"prior": 2}}, "netvlad.head.prior: must be at most 0.5, not 2"),
+        ("netvlad", {"head": {"l2": "x"}}, "netvlad.head.l2: expected float or None, not 'x'"),
         ("perceptron", {"hidden": 8}, "perceptron.hidden: expected a list, not 8"),
         ("perceptron", {"hidden": [8, "x"]}, "perceptron.hidden[1]: expected int, not 'x'"),
-        ("perceptron", {"hidden": [0]}, "perceptron: hidden must hold sizes of at least 1, not 0"),
+        ("perceptron", {"hidden": [0]}, "perceptron.hidden[0]: must be at least 1, not 0"),
         ("rnn", {"hidden": 7}, "rnn: hidden must be even"),
         ("dbof", {"variant": "deep"}, "dbof.variant: must be one of original, soft, gated"),
     ],
@@ -78,6 +81,24 @@ def test_wrong_fields_are_named(name: str, values: dict[str, Any], message: str)
     assert "\n" not in str(error.value)
 
 
-def test_a_config_of_another_family_is_refused(schema: Schema) -> None:
-    with pytest.raises(FamilyError, match="netvlad: expected a NetVLADConfig"):
-        families.build("netvlad", PerceptronConfig(), schema)
+def test_bounds_hold_for_a_config_built_in_python_too(schema: Schema) -> None:
+    for build in (families.build, families.meta_module):
+        with pytest.raises(FamilyError, match=r"netvlad\.clusters: must be at least 2, not 1"):
+            build("netvlad", NetVLADConfig(clusters=1), schema)
+        with pytest.raises(FamilyError, match="netvlad: expected a NetVLADConfig"):
+            build("netvlad", PerceptronConfig(), schema)
+
+
+def test_a_meta_module_is_built_once_and_takes_no_memory(schema: Schema) -> None:
+    model = families.meta_module("netvlad", {"clusters": 4, "hidden": 8}, schema)
+    assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}
+    built = families.build("netvlad", model.config, schema)
+    assert families.model_bytes(model) == families.model_bytes(built)
+    assert families.meta_module("netvlad", NetVLADConfig(clusters=4, hidden=8), schema) is model
+    assert families.meta_module("netvlad", {"clusters": 5, "hidden": 8}, schema) is not model
+
+
+def test_a_bundles_config_gets_the_fields_that_it_is_too_old_to_have() -> None:
+    assert families.with_older_fields("rnn", {"hidden": 8}) == {"hidden": 8, "state": "cell"}
+    assert families.with_older_fields("rnn", {"state": None}) == {"state": None}
+    assert families.with_older_fields("no_such_family", {"a": 1}) == {"a": 1}

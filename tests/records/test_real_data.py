@@ -14,13 +14,12 @@ from records import (
     iterate_batches,
     load_schema,
     open_split,
-    parse_clip,
-    read_records,
     read_truth,
     with_vocabulary,
 )
 from records.tfrecord import wire
-from records.tfrecord.example import parse_with_protobuf
+from records.tfrecord.example import parse_clip, parse_with_protobuf
+from tests.conftest import read_records
 
 ROOT = Path(os.environ.get("ONEGIG_DATA", "unset"))
 

@@ -13,18 +13,17 @@ import pytest
 from records import (
     Clip,
     DataError,
-    RecordWriter,
     Schema,
     Split,
     SplitSpec,
     check_disjoint,
     encode_clip,
-    id_hash,
     open_split,
     read_truth,
     with_frames,
 )
-from records.tfrecord.framing import masked_crc
+from records.hashing import id_hash
+from records.tfrecord.framing import masked_crc, write_shard
 
 MakeClip = Callable[..., Clip]
 MakeShards = Callable[..., list[Path]]
@@ -57,7 +56,7 @@ def test_records_in_order_of_shards_and_offsets(
     assert len(split) == 25
     assert split.shards == tuple(paths)
     assert split.shard.tolist() == [0] * 10 + [1] * 10 + [2] * 5
-    columns = (split.shard, split.offset, split.length)
+    columns = (split.shard, split.position, split.length)
     assert [column.dtype.str for column in columns] == ["<u4", "<u8", "<u4"]
     assert ids_of(split) == [f"clip{i:04d}" for i in range(25)]
 
@@ -201,27 +200,15 @@ def test_select(root: Path, frame_schema: Schema, make_shards: MakeShards) -> No
         split.select(rows[::-1])
 
 
-def test_cached_index_is_mapped_and_follows_the_shards(
-    root: Path, tmp_path: Path, frame_schema: Schema, make_shards: MakeShards
+def test_places_are_the_columns(
+    root: Path, frame_schema: Schema, make_shards: MakeShards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = tmp_path / "cache"
-    spec = SplitSpec("*", 0.0, 0.7)
-    (path,) = make_shards(frame_schema, 9)
-    plain = open_split(root, "train", spec, frame_schema, cache=None)
-    for _ in range(2):
-        cached = open_split(root, "train", spec, frame_schema, cache=cache)
-        assert isinstance(cached.offset, np.memmap)
-        assert cached.fingerprint == plain.fingerprint
-        for column in ("shard", "offset", "length"):
-            np.testing.assert_array_equal(getattr(cached, column), getattr(plain, column))
-        assert len(list(cache.iterdir())) == 1
-    make_shards(frame_schema, 5)
-    os.utime(path, (1, 1))
-    changed = open_split(root, "train", spec, frame_schema, cache=cache)
-    assert changed.fingerprint != plain.fingerprint
-    other = dataclasses.replace(frame_schema, id_keys=("video_id",))
-    with pytest.raises(DataError, match="no id under video_id"):
-        open_split(root, "train", spec, other, cache=cache)
+    make_shards(frame_schema, 25)
+    split = open_split(root, "x", SplitSpec("*"), frame_schema, cache=None)
+    monkeypatch.setattr("records.splits._ROWS_AT_A_TIME", 6)
+    columns = np.stack([split.shard, split.position, split.length], axis=1)
+    assert list(split.places()) == [tuple(row) for row in columns.tolist()]
+    assert [clip.id for clip in split.clips()] == [f"clip{n:04d}" for n in range(25)]
 
 
 # --- truth
@@ -279,7 +266,7 @@ def test_damage_is_named_by_shard_and_byte(
 ) -> None:
     (path,) = make_shards(frame_schema, 5)
     spec = SplitSpec("*")
-    offsets = open_split(root, "x", spec, frame_schema, cache=None).offset.tolist()
+    offsets = open_split(root, "x", spec, frame_schema, cache=None).position.tolist()
     damage(path, offsets[2] + 40)
     split = open_split(root, "x", spec, frame_schema, cache=None)
     place = rf"train-00000\.tfrecord, byte {offsets[2]}: the checksum of a record's data is wrong"
@@ -307,15 +294,13 @@ def test_damage_can_be_skipped_and_is_counted(
 ) -> None:
     first, second, third = make_shards(video_schema, 30)
     spec = SplitSpec("*")
-    offsets = open_split(root, "x", spec, video_schema, cache=None).offset.tolist()
+    offsets = open_split(root, "x", spec, video_schema, cache=None).position.tolist()
     damage(first, offsets[4] + 100)  # one record
     damage(second, offsets[18] + 3)  # a length: this one and the next, found as one
     clips = [make_clip(video_schema, number) for number in range(20, 30)]
     clips[0].features["mean_rgb"][3] = np.nan
     clips[9] = dataclasses.replace(clips[9], labels=np.array([99]))
-    with RecordWriter(third) as writer:
-        for clip in clips:
-            writer.write(encode_clip(clip, video_schema))
+    write_shard(third, [encode_clip(clip, video_schema) for clip in clips])
     for cache in (None, tmp_path / "cache", tmp_path / "cache"):
         split = open_split(root, "x", spec, video_schema, cache=cache, on_corrupt="skip")
         assert split.skipped == 4

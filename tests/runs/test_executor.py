@@ -87,7 +87,7 @@ def test_no_more_than_parallel_run_at_once(tmp_path: Path) -> None:
     script = (
         "import time, pathlib\nprint(time.monotonic())\ntime.sleep(0.2)\nprint(time.monotonic())"
     )
-    jobs = [job(tmp_path, f"job{number}", script) for number in range(4)]
+    jobs = [job(tmp_path, f"job{index}", script) for index in range(4)]
     run_jobs(jobs, 2, threads=1)
     spans = [tuple(float(x) for x in (j.folder / "log.txt").read_text().split()) for j in jobs]
     for start, _ in spans:
@@ -178,17 +178,22 @@ while True:
 """
 
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 from runs import Job, run_jobs
+# A suite that a script starts in the background ignores SIGINT, and hands that down.
+signal.signal(signal.SIGINT, getattr(signal, sys.argv[3]))
 root = Path(sys.argv[1])
 child = (sys.executable, "-c", sys.argv[2])
 run_jobs([Job(n, root / n, child) for n in ("a", "b", "c")], 2, threads=1)
 """
 
 
-def start_parent(tmp_path: Path) -> tuple[subprocess.Popen[bytes], list[int]]:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path), CHILD])
+def start_parent(
+    tmp_path: Path, on_interrupt: str = "default_int_handler"
+) -> tuple[subprocess.Popen[bytes], list[int]]:
+    command = [sys.executable, "-c", PARENT, str(tmp_path), CHILD, on_interrupt]
+    parent = subprocess.Popen(command)
     logs = [tmp_path / name / "log.txt" for name in ("a", "b")]
     assert until(lambda: all(x.exists() and x.read_text().count("\n") == 2 for x in logs))
     return parent, [int(line) for log in logs for line in log.read_text().split()]
@@ -215,6 +220,17 @@ def test_a_signal_lets_the_jobs_checkpoint_and_is_raised_again(
     for name in ("a", "b"):
         assert "checkpoint" in (tmp_path / name / "log.txt").read_text()
     assert not (tmp_path / "c").exists()
+
+
+def test_a_signal_that_is_ignored_stops_nothing(tmp_path: Path) -> None:
+    parent, children = start_parent(tmp_path, "SIG_IGN")
+    parent.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        parent.wait(timeout=0.3)
+    assert all(alive(child) for child in children)
+    assert "checkpoint" not in (tmp_path / "a" / "log.txt").read_text()
+    parent.terminate()
+    assert parent.wait(timeout=30) == -signal.SIGTERM
 
 
 def test_a_worker_started_by_hand_has_no_parent_to_follow(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from runs import JobProgress, ProgressDisplay, append_progress, last_progress, track
+from runs import JobProgress, ProgressDisplay, append_progress, last_progress, progress, track
 
 
 class Terminal(io.StringIO):
@@ -67,14 +69,59 @@ def test_bars_on_a_terminal() -> None:
     assert "5/10" in stream.getvalue()
 
 
-def test_track_yields_everything_and_counts() -> None:
-    stream = io.StringIO()
-    assert list(track("abc", "predict", 3, stream)) == ["a", "b", "c"]
-    assert stream.getvalue().splitlines() == ["predict: 0/3", "predict: 3/3 done"]
-
-
-def test_track_closes_when_left_early() -> None:
+def test_a_display_of_nothing_draws_nothing() -> None:
     stream = Terminal()
-    for _ in track(range(5), "predict", 5, stream):
-        break
+    with ProgressDisplay(stream):
+        pass
+    assert stream.getvalue() == ""
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time that progress is told; `items` lets some of it pass before each."""
+    clock = SimpleNamespace(now=100.0)
+
+    def items(count: int, seconds: float) -> Iterator[int]:
+        for item in range(count):
+            clock.now += seconds
+            yield item
+
+    clock.items = items
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def test_track_prints_a_line_every_ten_seconds(clock: SimpleNamespace) -> None:
+    stream = io.StringIO()
+    assert list(track(clock.items(50, 0.5), "predict", 50, stream)) == list(range(50))
+    assert stream.getvalue().splitlines() == [
+        "predict: 2/50 per second 2",
+        "predict: 22/50 per second 2",
+        "predict: 42/50 per second 2",
+        "predict: 50/50 done, per second 2",
+    ]
+
+
+def test_track_draws_a_bar_on_a_terminal(clock: SimpleNamespace) -> None:
+    stream = Terminal()
+    assert list(track(clock.items(6, 0.5), "predict", 6, stream)) == list(range(6))
+    assert "6/6" in stream.getvalue() and "done, per second 2" in stream.getvalue()
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_track_shows_nothing_of_what_is_quick(clock: SimpleNamespace, stream: io.StringIO) -> None:
+    assert list(track(clock.items(9, 0.1), "predict", 9, stream)) == list(range(9))
+    assert stream.getvalue() == ""
+
+
+def test_track_closes_when_left_early(
+    clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    for item in track(clock.items(5, 2), "predict", 5, stream):
+        if item == 1:
+            break
+    # What hid the cursor shows it again.
     assert "predict" in stream.getvalue()
+    assert stream.getvalue().rfind("\x1b[?25h") > stream.getvalue().rfind("\x1b[?25l")

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -58,11 +59,40 @@ def test_a_missing_or_shorter_file_undoes_a_task(tmp_path: Path) -> None:
     assert not task.is_done()
 
 
-@pytest.mark.parametrize("done", ["", "{}", "[]", '{"key": 1, "files": [], "summary": {}}'])
+BROKEN = [
+    "",
+    "{}",
+    "[]",
+    '{"key": 1, "files": [], "summary": {}}',
+    '{"key": "KEY", "files": {}}',
+    '{"key": "KEY", "files": {}, "summary": []}',
+    '{"key": "KEY", "files": {}, "summary": {}, "more": 1}',
+    '{"key": "KEY", "files": {"weights.bin": {"size": 7.0, "sha256": ""}}, "summary": {}}',
+    '{"key": "KEY", "files": {"weights.bin": {"size": 7}}, "summary": {}}',
+]
+
+
+@pytest.mark.parametrize("done", BROKEN)
 def test_a_broken_marker_is_no_marker(tmp_path: Path, done: str) -> None:
     task = make_done(Run(tmp_path).task("a", {}))
-    (task.folder / "DONE").write_text(done)
+    (task.folder / "DONE").write_text(done.replace("KEY", task.key))
     assert not task.is_done()
+    with pytest.raises(RunError, match="not done"):
+        task.summary()
+
+
+def test_a_summary_is_a_mapping_or_a_dataclass(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Figures:
+        gap: float
+        clips: int
+
+    task = Run(tmp_path).task("a", {})
+    task.prepare()
+    task.finish([], Figures(0.5, 3))
+    assert task.summary() == {"gap": 0.5, "clips": 3}
+    with pytest.raises(RunError, match=r"summary\.gap: nan is not finite"):
+        task.finish([], {"gap": float("nan")})
 
 
 def test_the_digest_is_that_of_the_files(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the configuration refuses, and how it says so."""
+"""What the configuration takes, what it refuses, and how it says so."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from common.codec import to_plain
 from common.errors import ConfigError
-from stages.config import Config, MemberConfig, SplitConfig, StudentConfig, validate
+from stages.config import Config, config_from
 from training.config import TrainConfig, merged_train_config
 
 
@@ -24,14 +25,18 @@ def test_overrides_are_laid_over_each_other() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epoch": 3}, "here.epoch: no such setting; there are epochs, "),
-        ({"batch_size": 2.5}, "here.batch_size: 2.5 is not of type int"),
-        ({"batch_size": True}, "here.batch_size: True is not of type int"),
-        ({"epochs": "many"}, "here.epochs: 'many' is not of type float"),
-        ({"learning_rate": 0.0}, "here.learning_rate: 0.0 must be above 0"),
-        ({"schedule": "steps"}, "here.schedule: 'steps' is none of exponential, one_cycle"),
-        ({"warmup": 1.5}, r"here.warmup: 1.5 is not in \(0, 1\]"),
-        ({"draw_frames": 0}, "here.draw_frames: 0 must be at least 1"),
+        ({"epoch": 3}, "here: unknown key 'epoch'; known are epochs, "),
+        ({"batch_size": 2.5}, "here.batch_size: expected int, not 2.5"),
+        ({"batch_size": True}, "here.batch_size: expected int, not True"),
+        ({"epochs": "many"}, "here.epochs: expected float, not 'many'"),
+        ({"learning_rate": 0.0}, "here.learning_rate: must be above 0, not 0.0"),
+        (
+            {"schedule": "steps"},
+            "here.schedule: must be one of exponential, .*, not 'steps'",
+        ),
+        ({"warmup": 1.5}, "here.warmup: must be at most 1, not 1.5"),
+        ({"warmup": 0.0}, "here.warmup: must be above 0, not 0.0"),
+        ({"draw_frames": 0}, "here.draw_frames: must be at least 1, not 0"),
     ],
 )
 def test_wrong_training_settings_are_named(values: dict[str, Any], message: str) -> None:
@@ -39,51 +44,107 @@ def test_wrong_training_settings_are_named(values: dict[str, Any], message: str)
         merged_train_config(TrainConfig(), ("here", values))
 
 
-MEMBERS = {"a": MemberConfig("netvlad"), "b": MemberConfig("rnn")}
+MEMBERS = {"a": {"family": "netvlad"}, "b": {"family": "rnn"}}
 
 
 def configured(**values: Any) -> Config:
-    config = Config(members=dict(MEMBERS))
+    """The configuration of two members with a value at each key, whose dots are written `__`."""
+    composed: dict[str, Any] = {"members": dict(MEMBERS)}
     for key, value in values.items():
-        place: Any = config
         *parents, name = key.split("__")
+        place = composed
         for parent in parents:
-            place = getattr(place, parent)
-        setattr(place, name, value)
-    return config
+            place = place.setdefault(parent, {})
+        place[name] = value
+    return config_from(composed)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"stage": "train"}, "stage: 'train' is none of synthesize, plan"),
-        ({"format": "csv"}, "format: 'csv' is none of kaggle, top10"),
-        ({"jobs": -1}, "jobs: -1 must be at least 0"),
-        ({"split": "dev"}, "split: 'dev' is none of train, search, report, test"),
-        ({"ensemble__stored_labels": 10}, "ensemble.stored_labels: 10 must be at least 20"),
-        ({"distill__hard_weight": 1.5}, r"distill.hard_weight: 1.5 is not in \[0, 1\]"),
+        ({"format": "csv"}, "format: must be one of kaggle, top10, not 'csv'"),
+        ({"device": "tpu"}, "device: must be one of auto, cpu, cuda, not 'tpu'"),
+        ({"jobs": -1}, "jobs: must be at least 0, not -1"),
+        ({"split": "dev"}, "split: must be one of train, search, report, test.*, not 'dev'"),
+        ({"ensemble__stored_labels": 10}, "ensemble.stored_labels: must be at least 20, not 10"),
+        ({"ensemble__trials": 0}, "ensemble.trials: must be at least 1, not 0"),
+        ({"ensemble__method": "grid"}, "ensemble.method: must be one of random, .*, not 'grid'"),
+        ({"distill__hard_weight": 1.5}, "distill.hard_weight: must be at most 1, not 1.5"),
+        ({"distill__folds": 0}, "distill.folds: must be at least 1, not 0"),
+        ({"quantize__threshold": -1}, "quantize.threshold: must be at least 0, not -1"),
+        ({"data__on_corrupt": "stop"}, "data.on_corrupt: must be one of error, skip, not 'stop'"),
+        ({"data__workers": -1}, "data.workers: must be at least 0, not -1"),
         (
-            {"data__train": SplitConfig("*", 0.5, 0.5)},
-            "data.train: hash_from 0.5 and hash_to 0.5",
+            {"data__train": {"shards": "*", "hash_from": 0.5, "hash_to": 0.5}},
+            "data.train: .*hash_from.* 0.5 .*hash_to.* 0.5",
         ),
+        ({"members__c": {"config": {}}}, "members.c: key 'family' is missing"),
+        ({"distill__teacher": "dbof"}, "distill.teacher: must be one of all, .*, not 'dbof'"),
+        ({"distill__train": {"epoch": 3}}, "distill.train: unknown key 'epoch'"),
         (
-            {"distill__students": {"s": StudentConfig("c")}},
+            {"distill__students": {"s": {"member": "c"}}},
             "distill.students.s.member: no member 'c'; there are a, b",
         ),
+        ({"distill__students": {"s": None}}, "distill.students.s.*: no member 's'; there are a, b"),
         (
-            {"distill__students": {"s": StudentConfig("a", teacher="dbof")}},
-            "distill.students.s.teacher: 'dbof' is none of all, family, labels, netvlad, rnn",
+            {"distill__students": {"s": {"member": "a", "teacher": "dbof"}}},
+            "distill.students.s.teacher: must be one of all, family, labels, netvlad, rnn, "
+            "not 'dbof'",
         ),
         (
-            {"distill__students": {"s": StudentConfig("a", level=3)}},
-            "distill.students.s.level: 3 is none of 1, 2",
+            {"distill__students": {"s": {"member": "a", "level": 3}}},
+            "distill.students.s.level: must be one of 1, 2, not 3",
         ),
+        ({"distill__students": {"s": 3}}, "distill.students.s: expected a mapping or None, not 3"),
+        ({"data___target_": "os.system"}, "data: unknown key '_target_'; known are root, "),
+        ({"run": None}, "run: expected str, not None"),
     ],
 )
 def test_wrong_values_are_named(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        validate(configured(**values))
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        configured(**values)
 
 
 def test_defaults_are_valid() -> None:
-    validate(configured())
+    assert config_from({}) == Config() == config_from(to_plain(Config()))
+    configured()
+
+
+def test_numbers_are_taken_for_texts() -> None:
+    config = configured(run=2024, budget=1_000_000, data__root=7)
+    assert (config.run, config.budget, config.data.root) == ("2024", "1000000", "7")
+
+
+def students(**distill: Any) -> dict[str, tuple[str, str, int, dict[str, Any]]]:
+    config = config_from({"members": MEMBERS | {"c": {"family": "rnn"}}, "distill": distill})
+    return {n: (s.member, s.teacher, s.level, dict(s.train)) for n, s in config.students.items()}
+
+
+def test_every_member_has_a_student() -> None:
+    found = students()
+    assert list(found) == ["a", "b", "c"]
+    assert found == {name: (name, "family", 1, {}) for name in "abc"}
+    taught = students(teacher="all", train={"epochs": 2})
+    assert taught == {name: (name, "all", 1, {"epochs": 2}) for name in "abc"}
+
+
+def test_students_that_are_named_follow_the_others() -> None:
+    found = students(
+        teacher="all",
+        train={"epochs": 2, "batch_size": 8},
+        students={
+            "a": {"train": {"epochs": 5}},
+            "first": {"member": "b"},
+            "c": None,
+            "b": {"level": 2, "teacher": "family"},
+        },
+    )
+    train = {"epochs": 2, "batch_size": 8}
+    assert list(found.items()) == [
+        ("a", ("a", "all", 1, {"epochs": 5, "batch_size": 8})),
+        ("first", ("b", "all", 1, train)),
+        ("b", ("b", "family", 2, train)),
+    ]
+    late = {"a-labels": {"member": "a", "teacher": "labels"}}
+    assert list(students(students=late)) == ["a", "b", "c", "a-labels"]
+    assert list(students(students={"b": {}} | late)) == ["a", "c", "b", "a-labels"]

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from families import FamilyModule
 from records import Batch
 from records.schema import Schema, Stream
+from tests.conftest import dense_labels
 from training.objective import HardLabels
 
 
@@ -46,7 +47,7 @@ def test_hard_labels_is_the_sum_of_binary_cross_entropies() -> None:
     sparse = model.log_odds.grad
     model.log_odds.grad = None
     reference = F.binary_cross_entropy_with_logits(
-        model.log_odds, batch.dense_labels(), reduction="sum"
+        model.log_odds, dense_labels(batch), reduction="sum"
     )
     (reference / 6).backward()
     torch.testing.assert_close(loss, reference.detach() / 6)
@@ -79,7 +80,7 @@ def test_every_output_and_every_weight_counts_in_the_loss() -> None:
     model.zero_grad()
     reference = torch.zeros(())
     for weight, log_odds in ((0.25, model.first), (1.0, model.log_odds)):
-        cells = F.binary_cross_entropy_with_logits(log_odds, batch.dense_labels(), reduction="none")
+        cells = F.binary_cross_entropy_with_logits(log_odds, dense_labels(batch), reduction="none")
         reference = reference + weight * (
             (model.weights * cells).sum() / 6 + model.weights.log().sum()
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from families import ContextGating
+from families.layers.gating import ContextGating
 
 
 @pytest.mark.parametrize("diagonal", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import families
 from families import FamilyError, Head, HeadConfig
 from families.layers.heads import ProbabilityGating, gated_log_odds, mixture_log_odds
+from families.linear import MoEConfig
+from records.schema import Schema
 
 
 def naive_mixture(gates: Tensor, experts: Tensor) -> Tensor:
@@ -151,8 +155,15 @@ def test_penalty_gradient_is_that_of_half_the_squares(config: HeadConfig, l2: fl
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"experts": 0}, "experts"), ({"prior": 0.0}, "prior"), ({"l2": -1.0}, "l2")],
+    [
+        ({"experts": 0}, "experts: must be at least 1, not 0"),
+        ({"prior": 0.0}, "prior: must be above 0, not 0.0"),
+        ({"l2": -1.0}, "l2: must be at least 0, not -1.0"),
+    ],
 )
-def test_impossible_values_are_refused(values: dict[str, float], message: str) -> None:
-    with pytest.raises(FamilyError, match=message):
-        HeadConfig(**values)  # type: ignore[arg-type]
+def test_impossible_values_are_refused(
+    values: dict[str, Any], message: str, schema: Schema
+) -> None:
+    for config in ({"head": values}, MoEConfig(head=HeadConfig(**values))):
+        with pytest.raises(FamilyError, match=rf"moe\.head\.{message}"):
+            families.build("moe", config, schema)

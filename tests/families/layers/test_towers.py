@@ -101,7 +101,7 @@ def test_uncertainty_is_what_training_minimizes(schema: Schema) -> None:
 
 
 def test_wrong_sizes_are_named() -> None:
-    with pytest.raises(FamilyError, match="tower_hidden must hold sizes"):
+    with pytest.raises(FamilyError, match=r"mmoe\.tower_hidden\[0\]: must be at least 1, not 0"):
         families.config_from_dict("mmoe", {"tower_hidden": [0]})
-    with pytest.raises(FamilyError, match="hidden must hold sizes"):
+    with pytest.raises(FamilyError, match=r"shared_bottom\.hidden\[0\]: must be at least 1, not 0"):
         families.config_from_dict("shared_bottom", {"hidden": [0]})

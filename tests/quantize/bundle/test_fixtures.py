@@ -5,7 +5,8 @@ written. They were made once and are never rewritten: what no longer loads them 
 bundle that people keep. Each holds a netvlad (4 clusters, hidden 8) and a perceptron (hidden 16)
 with random weights, mixed at 0.625 and 0.375, on a schema of 8 and 4 bytes a frame and 6 labels;
 tensors of more than 40 elements are codes. In version 2 they are at several precisions, and one of
-them, half of it zeros, is compressed. `bundle-inputs.json` holds three clips of 5, 3 and no frames.
+them, half of it zeros, is compressed. `bundle-v2-rnn` holds two LSTMs (hidden 6) from before `rnn`
+had the field `state`. `bundle-inputs.json` holds three clips of 5, 3 and no frames.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ def inputs() -> Batch:
     mask = torch.arange(5) < torch.tensor(values["lengths"])[:, None]
     labels = torch.zeros(0, 2, dtype=torch.int64)
     return Batch(["a", "b", "c"], features, mask, labels, 6, -2.0, 2.0)
+
+
+def test_an_lstm_of_before_it_could_choose_reads_its_cell_state() -> None:
+    bundle = Bundle.load(FOLDER / "bundle-v2-rnn.safetensors")
+    expected = torch.tensor(json.loads((FOLDER / "bundle-v2-rnn.json").read_text()))
+    torch.testing.assert_close(bundle.predict(inputs()), expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 import families
+from common.codec import from_plain
 from families.perceptron import Perceptron
 from quantize import Bundle, BundleError, BundleMember, quantize_state, read_bundle, write_bundle
 from quantize.onnx import graph as onnx_graph
@@ -172,7 +173,7 @@ def test_inputs_outputs_and_metadata(mixed: Path) -> None:
     assert outputs == [("log_odds", ["batch", 7]), ("probabilities", ["batch", 7])]
     metadata = session.get_modelmeta().custom_metadata_map
     assert tuple(json.loads(metadata["labels"])) == FRAMES.label_names
-    assert Schema.from_dict(json.loads(metadata["schema"])) == FRAMES
+    assert from_plain(Schema, json.loads(metadata["schema"]), "schema") == FRAMES
     assert json.loads(metadata["receipt"]) == {"gap": 0.5}
     assert [member["family"] for member in json.loads(metadata["members"])] == ["netvlad", "rnn"]
 

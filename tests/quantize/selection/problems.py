@@ -13,7 +13,7 @@ from tests.ensemble.small import make_members, store
 # By name, bits of a weight and how far the log-odds are off.
 PRECISIONS = {"channel4": (4, 0.7), "uniform8": (8, 0.05), "float32": (32, 0.0)}
 LABELS = 30
-NAT = 0.002  # what a nat of entropy is worth; of 60 clips alone it would be all that counts
+BONUS = 0.002  # what a nat of entropy is worth; of 60 clips alone it would be all that counts
 
 
 def make_problem(
@@ -42,7 +42,7 @@ def make_problem(
         return header + -(-data // 8) * 8
 
     problem = Problem(options, labels, size)
-    problem.nat = NAT
+    problem.bonus = BONUS
     return problem
 
 

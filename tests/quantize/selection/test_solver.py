@@ -36,7 +36,7 @@ def check(problem: Problem, solution: Solution, budget: int) -> None:
     again = scorer.gap(np.array([list(solution.weights.values())]))
     assert again.gap[0] == pytest.approx(solution.gap, abs=1e-12)
     assert again.exact[0] == solution.exact
-    worth = problem.nat * float(stats.entropy(list(solution.weights.values())))
+    worth = problem.bonus * float(stats.entropy(list(solution.weights.values())))
     assert solution.score == pytest.approx(solution.gap + worth, abs=1e-12)
     flat = scorer.gap(np.full((1, len(chosen)), 1 / len(chosen)))
     assert flat.gap[0] == pytest.approx(solution.flat_gap, abs=1e-12)
@@ -77,7 +77,7 @@ def test_brute_force_against_plain_loops() -> None:
         if problem.file_bytes({o.member: o.precision for o in inside}) <= budget:
             scorer = WeightedScorer([option.predictions for option in inside], problem.labels)
             flat = search_weights(scorer, "flat").gap
-            best = max(best, flat + problem.nat * np.log(len(inside)))
+            best = max(best, flat + problem.bonus * np.log(len(inside)))
     assert seen == 4**3 - 1 == len(list(choices(problem)))
     found = brute_force(problem, budget)
     assert found.score == pytest.approx(best, abs=1e-9)
@@ -199,7 +199,7 @@ def alike(names: tuple[str, ...]) -> Problem:
 @pytest.mark.parametrize("method", SEARCHES)
 def test_of_equals_the_smallest(method: str) -> None:
     problem = alike(("b", "a"))
-    problem.nat = 0.0
+    problem.bonus = 0.0
     found = solve(problem, 1000, method, trials=60)
     assert found.size == 54
     assert list(found.choice.values()) == ["channel4"]

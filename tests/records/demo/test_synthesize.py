@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from tfrecord import example_pb2
 
-from records import DataError, SplitSpec, open_split, read_records, read_truth, with_vocabulary
+from records import DataError, DemoSpec, SplitSpec, open_split, read_truth, with_vocabulary
 from records.demo.synthesize import MARKER_NAME, VOCABULARY_NAME, demo_schema, generate
-from records.demo.world import DemoSpec, DemoWorld
+from records.demo.world import DemoWorld
+from tests.conftest import read_records
 
 SPEC = DemoSpec(
     train_clips=40,
@@ -145,7 +146,7 @@ def test_killed_halfway_it_ends_at_the_same_bytes(tmp_path: Path) -> None:
     spec = dataclasses.replace(SPEC, train_clips=3000)
     script = (
         "import sys; from pathlib import Path\n"
-        "from records.demo_world import DemoSpec; from records.synthesize import generate\n"
+        "from records import DemoSpec, generate\n"
         f"generate(Path(sys.argv[1]), {spec!r})"
     )
     killed, whole = tmp_path / "killed", tmp_path / "whole"

@@ -7,9 +7,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
-from records import DataError, dequantize
-from records.demo.world import DemoSpec, DemoWorld, Kind, LabelSpace
+from common.codec import replaced
+from records import DataError, DemoSpec
+from records.demo.labels import Kind, LabelSpace
+from records.demo.world import DemoWorld
+from records.schema import dequantize
 
 SPEC = DemoSpec(
     train_clips=60,
@@ -28,6 +32,10 @@ SPEC = DemoSpec(
 @pytest.fixture(scope="module")
 def world() -> DemoWorld:
     return DemoWorld(SPEC)
+
+
+def floats(frames: np.ndarray) -> np.ndarray:
+    return dequantize(torch.from_numpy(frames)).numpy()
 
 
 def test_clip_is_a_function_of_split_and_number(world: DemoWorld) -> None:
@@ -157,7 +165,7 @@ def test_partners_differ_by_order_alone() -> None:
     halves = []
     for one in (label, partner):
         clips = [
-            dequantize(world._frames(np.array([one]), np.random.default_rng(seed)))
+            floats(world._frames(np.array([one]), np.random.default_rng(seed)))
             for seed in range(300)
         ]
         halves.append(np.mean([[x[:60].mean(0), x[-60:].mean(0)] for x in clips], axis=0))
@@ -173,11 +181,11 @@ def test_flicker_has_variance_but_no_mean() -> None:
     look = world._contents[label * 6]
     direction = look / np.linalg.norm(look)
     clips = [
-        dequantize(world._frames(np.array([label]), np.random.default_rng(seed))) @ direction
+        floats(world._frames(np.array([label]), np.random.default_rng(seed))) @ direction
         for seed in range(100)
     ]
     plain = [
-        dequantize(world._frames(np.array([0]), np.random.default_rng(seed))) @ direction
+        floats(world._frames(np.array([0]), np.random.default_rng(seed))) @ direction
         for seed in range(100)
     ]
     assert np.mean([x.var() for x in clips]) > 3 * np.mean([x.var() for x in plain])
@@ -188,7 +196,7 @@ def test_values_stay_inside_the_quantized_range() -> None:
     world = DemoWorld(DemoSpec())
     frames = np.concatenate([world.clip("train", n).features["rgb"] for n in range(100)])
     assert ((frames == 0) | (frames == 255)).mean() < 0.02
-    deviations = dequantize(frames).std(axis=0)
+    deviations = floats(frames).std(axis=0)
     # As after a principal component analysis, the first dimensions vary most.
     assert deviations[:16].mean() > 2 * deviations[-16:].mean()
 
@@ -196,13 +204,16 @@ def test_values_stay_inside_the_quantized_range() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"train_clips": 0}, "train_clips is 0"),
-        ({"labels": -1}, "labels is -1"),
-        ({"min_frames": 9, "max_frames": 8}, "max_frames 8"),
-        ({"missing_labels": 1.0}, "missing_labels is 1.0"),
-        ({"seed": -1}, "seed is -1"),
+        ({"train_clips": 0}, "data.demo.train_clips: must be at least 1, not 0"),
+        ({"labels": -1}, "data.demo.labels: must be at least 1, not -1"),
+        (
+            {"min_frames": 9, "max_frames": 8},
+            "data.demo: max_frames 8 is less than min_frames 9",
+        ),
+        ({"missing_labels": 1.0}, "data.demo.missing_labels: must be below 1, not 1.0"),
+        ({"seed": -1}, "data.demo.seed: must be at least 0, not -1"),
     ],
 )
 def test_impossible_specs_are_refused(change: dict[str, float], named: str) -> None:
     with pytest.raises(DataError, match=named):
-        dataclasses.replace(SPEC, **change)  # type: ignore[arg-type]
+        replaced(SPEC, change, "data.demo", DataError)

@@ -1,0 +1,67 @@
+"""Which students there are, and who teaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+
+from common.codec import Positive
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """A student: which member is trained again, and who teaches it.
+
+    `teacher` is `family` (the best combination of the member's own family), the name of another
+    family, `all` (every teacher, with the searched weights), or `labels` (none: the member as it
+    was trained on the labels goes on to packing). At level 2 the teacher is the flat mean of the
+    level-1 students of that family, or of all of them.
+
+    Left empty, `member` is the student's own name and `teacher` that of all students.
+    """
+
+    member: str = ""
+    teacher: str = ""
+    level: Literal[1, 2] = 1
+    train: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Soft targets and students. `hard_weight` is lambda of Skalic & Austin 2018, equation 2.
+
+    Every member is trained again as a student of its name by `teacher`, save those that `students`
+    names; the students of `students` follow, in their order. One that is null is left out.
+    `train` changes the training of all students, the `train` of a student its own.
+    """
+
+    hard_weight: Annotated[float, Ge(0), Le(1)] = 0.5
+    stored_labels: Positive = 50
+    folds: Positive = 1
+    teacher: str = "family"
+    train: dict[str, Any] = field(default_factory=dict)
+    students: dict[str, StudentConfig | None] = field(default_factory=dict)
+    write_merged: bool = False
+
+    def students_of(self, members: Iterable[str]) -> dict[str, StudentConfig]:
+        """All students by name, their empty fields filled in.
+
+        Args:
+            members: The names of the members, in their order.
+        """
+        named: dict[str, StudentConfig | None] = {
+            name: StudentConfig() for name in members if name not in self.students
+        }
+        return {
+            name: replace(
+                student,
+                member=student.member or name,
+                teacher=student.teacher or self.teacher,
+                train=self.train | student.train,
+            )
+            for name, student in (named | self.students).items()
+            if student is not None
+        }

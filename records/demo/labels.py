@@ -1,0 +1,112 @@
+"""The labels of the demonstration data: how frequent, how they show, which come together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+VERTICALS = (
+    "Games",
+    "Autos & Vehicles",
+    "Arts & Entertainment",
+    "Food & Drink",
+    "Computers & Electronics",
+    "Business & Industrial",
+    "Sports",
+    "Home & Garden",
+    "Shopping",
+    "Science",
+    "Pets & Animals",
+    "Hobbies & Leisure",
+    "Beauty & Fitness",
+    "Travel",
+    "People & Society",
+    "Reference",
+)
+# Labels: popularity falls as (rank + _HEAD) ** -_TAIL.
+_HEAD = 3.0
+_TAIL = 1.0
+_OWN_VERTICAL = 12.0  # how much likelier a label is in a clip of its own vertical ...
+_OTHER_VERTICAL = 0.25  # ... and in any other
+_MORE_LABELS = 1.6  # labels a clip beyond the first, on average
+_MOST_LABELS = 8
+_WITH_PARENT = 0.35  # how often a label brings its vertical's most frequent label along
+
+Integers = NDArray[np.int64]
+
+
+class Kind(IntEnum):
+    """How a label shows."""
+
+    CONTENT = 0
+    ORDER = 1
+    TEXTURE = 2
+    PEAK = 3
+
+
+# The most frequent label of each vertical is plain content; the others take turns.
+_TURNS = (Kind.ORDER, Kind.ORDER, Kind.TEXTURE, Kind.PEAK, Kind.CONTENT)
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """The labels: how each shows, with which it comes together.
+
+    Attributes:
+        kinds: (V,) a `Kind` each.
+        partner: (V,) for a label told by order the one with the same contents in the other order;
+            for any other label itself. The lower of two shows its contents as they come.
+        verticals: (V, 2) first and second vertical, mostly the same.
+        vertical_shares: (number of verticals,) how often a clip is of each.
+        log_weights: (number of verticals, V) of a label in a clip of a vertical.
+    """
+
+    kinds: Integers
+    partner: Integers
+    verticals: Integers
+    vertical_shares: NDArray[np.float64]
+    log_weights: NDArray[np.float64]
+
+    @classmethod
+    def draw(cls, labels: int, rng: np.random.Generator) -> LabelSpace:
+        """Draws a space of V labels, the most frequent first."""
+        count = min(len(VERTICALS), labels)
+        first = np.concatenate([np.arange(count), rng.integers(0, count, labels - count)])
+        second = np.where(rng.random(labels) < 0.1, rng.integers(0, count, labels), first)
+        kinds = np.full(labels, Kind.CONTENT, np.int64)
+        kinds[count:] = np.resize(np.array(_TURNS), labels - count)
+        ordered = np.flatnonzero(kinds == Kind.ORDER)
+        if len(ordered) % 2:
+            kinds[ordered[-1]] = Kind.CONTENT
+        left, right = ordered[: len(ordered) // 2 * 2].reshape(-1, 2).T
+        partner = np.arange(labels)
+        partner[left], partner[right] = right, left
+        verticals = np.stack([first, second], axis=1)
+        # Nothing but their order may tell the two apart, neither frequency nor company.
+        verticals[right] = verticals[left]
+        popularity = (np.arange(labels) + _HEAD) ** -_TAIL
+        shares = np.bincount(verticals[:, 0], popularity, count)
+        own = (verticals[None] == np.arange(count)[:, None, None]).any(axis=2)
+        weights = popularity * np.where(own, _OWN_VERTICAL, _OTHER_VERTICAL)
+        return cls(kinds, partner, verticals, shares / shares.sum(), np.log(weights))
+
+    def sample(self, rng: np.random.Generator) -> tuple[Integers, int]:
+        """The true labels of a clip (ascending), and one that it does not have or has anyway."""
+        vertical = int(rng.choice(len(self.vertical_shares), p=self.vertical_shares))
+        # The largest of log-weights plus Gumbel noise are draws without replacement.
+        keys = self.log_weights[vertical] + rng.gumbel(size=len(self.kinds))
+        count = min(1 + int(rng.poisson(_MORE_LABELS)), _MOST_LABELS, len(keys) - 1)
+        order = np.argsort(-keys)
+        picked = order[: max(count, 1)]
+        parents = self.verticals[picked, 0][rng.random(len(picked)) < _WITH_PARENT]
+        labels = np.union1d(picked, parents)
+        twins = (self.partner[labels] < labels) & np.isin(self.partner[labels], labels)
+        return labels[~twins], int(order[max(count, 1) % len(order)])
+
+
+def vertical_names(space: LabelSpace, label: int) -> tuple[str, ...]:
+    """Names of a label's verticals, the first one first."""
+    return tuple(dict.fromkeys(VERTICALS[v] for v in space.verticals[label].tolist()))

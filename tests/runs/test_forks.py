@@ -1,0 +1,111 @@
+"""`python -m MODULE` as a job: forked from a process that imported the module, alike else."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runs import Job, run_jobs
+
+NAMES = (f"forked_module_{number}" for number in itertools.count())
+MODULE = """
+import os, signal, sys
+IMPORTED_BY = os.getpid()
+if __name__ == "__main__":
+    leads = os.getpgrp() == os.getpid()
+    print(sys.argv[1:], os.environ["OMP_NUM_THREADS"], os.environ.get("OWN"), leads)
+    print(sys.stdin.read() == "", os.path.basename(os.getcwd()))
+    exec(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module that no server has imported yet."""
+    name = next(NAMES)
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+    return name
+
+
+def job(tmp_path: Path, module: str, name: str, code: str) -> Job:
+    return Job(name, tmp_path / name, (sys.executable, "-m", module, code))
+
+
+def test_it_is_as_a_process_of_its_own(
+    tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for own in ("first", "second"):
+        # The environment and the folder are those of the call, not of the server's start.
+        monkeypatch.setenv("OWN", own)
+        folder = tmp_path / f"in-{own}"
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        done = job(tmp_path, module, own, "print('to', 'stderr', file=sys.stderr)")
+        (result,) = run_jobs([done], 1, threads=3)
+        assert (result.returncode, result.message) == (0, None)
+        said = (tmp_path / own / "log.txt").read_text().splitlines()
+        assert said[0].endswith(f"] 3 {own} True")
+        assert said[1:] == [f"True in-{own}", "to stderr"]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "words"),
+    [
+        ("sys.exit(2)", 2, "ended with exit status 2"),
+        ("sys.exit('no such key')", 1, "no such key"),
+        ("raise KeyError('missing')", 1, "KeyError: 'missing'"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, "was killed by SIGKILL"),
+        ("os.abort()", -signal.SIGABRT, "was killed by SIGABRT"),
+    ],
+)
+def test_how_it_ends_is_told(
+    tmp_path: Path, module: str, code: str, status: int, words: str
+) -> None:
+    jobs = [job(tmp_path, module, "bad", code), job(tmp_path, module, "good", "pass")]
+    bad, good = run_jobs(jobs, 2, threads=1)
+    assert (bad.returncode, good.returncode) == (status, 0)
+    assert bad.message is not None and words in bad.message
+
+
+def test_the_module_is_imported_once_for_all(tmp_path: Path, module: str) -> None:
+    code = f"import {module} as m; print(m.IMPORTED_BY == os.getpid(), os.getppid())"
+    jobs = [job(tmp_path, module, name, code) for name in ("a", "b", "c")]
+    run_jobs(jobs, 2, threads=1)
+    said = {(tmp_path / name / "log.txt").read_text().splitlines()[-1] for name in "abc"}
+    assert len(said) == 1
+
+
+def test_a_server_that_died_fails_its_jobs_by_name(tmp_path: Path, module: str) -> None:
+    code = "import time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"
+    (result,) = run_jobs([job(tmp_path, module, "a", code)], 1, threads=1)
+    assert result.returncode == -signal.SIGKILL
+    (again,) = run_jobs([job(tmp_path, module, "b", "pass")], 1, threads=1)
+    assert again.returncode == 0
+
+
+def test_its_name_in_a_list_of_processes_says_what_it_does(tmp_path: Path, module: str) -> None:
+    code = "import subprocess; subprocess.run(['ps', '-ww', '-o', 'args=', '-p', str(os.getpid())])"
+    run_jobs([job(tmp_path, module, "a", code)], 1, threads=1)
+    assert f"-m {module} import subprocess" in (tmp_path / "a" / "log.txt").read_text()
+
+
+def test_no_server_outlives_its_maker(tmp_path: Path, module: str) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom runs import Job, run_jobs\n"
+        "command = (sys.executable, '-m', sys.argv[1], 'print(os.getppid())')\n"
+        "run_jobs([Job('a', Path(sys.argv[2]) / 'a', command)], 1, threads=1)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, module, str(tmp_path)], check=True)
+    server = int((tmp_path / "a" / "log.txt").read_text().splitlines()[-1])
+    for _ in range(200):
+        if not Path(f"/proc/{server}").exists():
+            break
+        signal.sigtimedwait([], 0.05)
+    assert not Path(f"/proc/{server}").exists()
