@@ -36,7 +36,7 @@ from records import Batch, Schema
 from tests.families.own import nothing_stays_registered
 from tests.line import call
 
-FILE = Path(__file__).with_name("symmetric8.py")
+FILE = Path(__file__).parents[1] / "extensions" / "symmetric8.py"
 
 
 @pytest.fixture(autouse=True)
