@@ -12,7 +12,8 @@ from rich.table import Table
 
 from common.files import atomic_path
 from common.units import format_bytes
-from ensemble import Choice, Combination
+from ensemble.choice import Choice
+from ensemble.combination import Combination
 from metrics import StreamingScores
 from report.curve import PICTURE_NAME, write_curve
 from runs import Predictions, Task

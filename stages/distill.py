@@ -15,7 +15,7 @@ import numpy as np
 from distill.config import StudentConfig
 from distill.merged import write_merged
 from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets, mix_teachers
-from ensemble import Choice
+from ensemble.choice import Choice
 from records.folds import Fold
 from runs import Predictions, RunError, Task
 from stages.jobs import MemberJob, predictions_name

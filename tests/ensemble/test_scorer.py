@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,15 +79,19 @@ def test_scores_near_one_do_not_tie() -> None:
     assert scorer.gap(np.ones((1, 1))).gap.tolist() == [1.0]
 
 
-def test_threads_and_batches_change_nothing() -> None:
+def test_threads_and_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     dense, labels = make_members(3, 200, 60)
     predictions = [store(member, 30) for member in dense]
     weights = weightings(3, 70)
-    one, two = (WeightedScorer(predictions, labels, threads=n).gap(weights) for n in (1, 2))
+    scorer = WeightedScorer(predictions, labels)
+    results = []
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        results.append(scorer.gap(weights))
+    one, two = results
     assert (one.gap == two.gap).all()
     assert (one.exact == two.exact).all()
-    single = WeightedScorer(predictions, labels)
-    assert [single.gap(row[None]).gap[0] for row in weights] == pytest.approx(one.gap, abs=1e-9)
+    assert [scorer.gap(row[None]).gap[0] for row in weights] == pytest.approx(one.gap, abs=1e-9)
 
 
 @pytest.mark.parametrize("mode", ["probability", "log_odds"])
