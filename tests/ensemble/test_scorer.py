@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ensemble import EnsembleError, WeightedScorer
 from metrics import Labels, gap
 from tests.ensemble.small import DenseGap, make_members, store
+from tests.metrics.lists import from_lists
 
 
 def weightings(members: int, count: int, seed: int = 0) -> np.ndarray:
@@ -75,7 +76,7 @@ def test_a_constant_member_changes_no_order() -> None:
 def test_scores_near_one_do_not_tie() -> None:
     # In float32 both clips' probabilities are 1.0, and a tie would give 0.5.
     dense = np.array([[[30.0, -9.0], [31.0, -9.0]]], dtype=np.float32)
-    scorer = WeightedScorer([store(dense[0], 2)], Labels.from_lists([[], [0]], 2), k=1)
+    scorer = WeightedScorer([store(dense[0], 2)], from_lists([[], [0]], 2), k=1)
     assert scorer.gap(np.ones((1, 1))).gap.tolist() == [1.0]
 
 
@@ -119,7 +120,7 @@ def test_what_cannot_be_scored_is_refused() -> None:
     with pytest.raises(EnsembleError, match="mix = 'mean'"):
         WeightedScorer(predictions, labels, mix="mean")
     with pytest.raises(EnsembleError, match="none of the 10 clips has a true label"):
-        WeightedScorer(predictions, Labels.from_lists([[]] * 10, 30))
+        WeightedScorer(predictions, from_lists([[]] * 10, 30))
     scorer = WeightedScorer(predictions, labels)
     with pytest.raises(EnsembleError, match="for 2 members"):
         scorer.gap(np.ones((1, 3)))

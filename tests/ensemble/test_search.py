@@ -7,8 +7,8 @@ from scipy import stats
 
 from ensemble import EnsembleError, WeightedScorer, search_weights
 from ensemble.scorer import GapResult
-from metrics import Labels
 from tests.ensemble.small import make_members, store
+from tests.metrics.lists import from_lists
 
 METHODS = ["random", "greedy", "optuna"]
 
@@ -121,9 +121,7 @@ def test_wrong_input_is_refused(scorer: WeightedScorer) -> None:
 
 def test_the_flat_mean_is_kept_where_nothing_is_better() -> None:
     dense = np.tile(np.linspace(5, -5, 30, dtype=np.float32), (2, 4, 1))
-    scorer = WeightedScorer(
-        [store(member, 30) for member in dense], Labels.from_lists([[0]] * 4, 30)
-    )
+    scorer = WeightedScorer([store(member, 30) for member in dense], from_lists([[0]] * 4, 30))
     result = search_weights(scorer, trials=20)
     assert result.weights.tolist() == [0.5, 0.5]
     assert flat_gap(scorer) == 1.0
