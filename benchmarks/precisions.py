@@ -21,15 +21,13 @@ import torch
 from safetensors.torch import load_file
 
 from ensemble import WeightedScorer
-from families import build
 from families.size import THRESHOLD
 from metrics import Labels, StreamingScores
 from quantize import PRECISIONS, MemberLayout, bundle_bytes, quantize_state
 from quantize.precision import FLOAT32
 from runs import Predictions
-from stages.jobs import JOB_NAME, WEIGHTS_NAME, MemberJob
-from stages.worker import load_job, predict
-from training.device import choose_device
+from stages.jobs import JOB_NAME, WEIGHTS_NAME, Training, read_job
+from stages.training_work import build_model, predict
 from training.inference import labels_of
 
 BUNDLE = "all in a bundle"  # stands where rows of single students have the student's name
@@ -63,9 +61,11 @@ def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
         threshold: Elements up to which a tensor stays float32.
     """
     jobs = {
-        path.parent: load_job(path.parent) for path in sorted(run.glob(f"students/*/{JOB_NAME}"))
+        path.parent: job
+        for path in sorted(run.glob(f"students/*/{JOB_NAME}"))
+        if isinstance(job := read_job(path.parent), Training)
     }
-    first = next(iter(jobs.values()))
+    first = next(iter(jobs.values())).setting
     labels = [labels_of(first.data.open(split)) for split in SPLITS]
     stored = [one for folder, job in jobs.items() for one in _store(folder, job, threshold)]
     rows = [
@@ -94,18 +94,21 @@ def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _store(folder: Path, job: MemberJob, threshold: int) -> Iterator[Stored]:
+def _store(folder: Path, job: Training, threshold: int) -> Iterator[Stored]:
     state = load_file(folder / WEIGHTS_NAME)
-    model = build(job.family, job.config, job.data.schema).to(choose_device(job.device))
-    splits = [job.data.open(name) for name in SPLITS]
+    setting = job.setting
+    model = build_model(setting)
+    splits = [setting.data.open(name) for name in SPLITS]
     for precision in PRECISIONS:
         quantized = quantize_state(state, threshold, precision)
         model.load_state_dict(quantized.dequantize())
         plain, compressed = (
-            MemberLayout.of(folder.name, job.family, job.config, quantized, entropy)
+            MemberLayout.of(folder.name, setting.family, setting.config, quantized, entropy)
             for entropy in (False, True)
         )
-        found = tuple(predict(job, model, split) for split in splits)
+        found = tuple(
+            predict(setting, model, split, job.train.inference_batch_size) for split in splits
+        )
         yield Stored(folder.name, precision, plain, compressed, found)
 
 

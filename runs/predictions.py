@@ -95,6 +95,13 @@ class Predictions:
             self.num_labels,
         )
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[Predictions]) -> Predictions:
+        """The predictions of all parts, one after the other; each stores as many labels."""
+        names = ("ids", "labels", "log_odds", "left_out", "tail")
+        joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
+        return cls(**joined, num_labels=parts[0].num_labels)
+
     def to_dense(self, fill: str | float = "bound") -> np.ndarray:
         """Log-odds (N, V) float32.
 

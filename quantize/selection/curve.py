@@ -11,6 +11,7 @@ from common.units import format_bytes
 from quantize.errors import BudgetError
 from quantize.selection.problem import Choice, Problem, Solution, flat_row
 from quantize.selection.solver import Solver
+from runs import track
 
 POINTS = 16
 
@@ -43,7 +44,7 @@ def curve(
     solver = Solver(problem, method, trials=max(1, trials // 2), seed=seed)
     found = natural_solutions(problem)
     budgets = _budgets(problem, found, points)
-    for budget in [*budgets, *reversed(budgets)]:
+    for budget in track([*budgets, *reversed(budgets)], "curve", 2 * len(budgets)):
         found.append(solver.solve(budget, front(found)))
     return front(found)
 

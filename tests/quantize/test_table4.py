@@ -40,7 +40,9 @@ def workspace() -> Workspace:
 def shapes_of(workspace: Workspace, name: str) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         model = build(
-            workspace.config.members[name].family, workspace.member_config(name), workspace.sizes
+            workspace.config.members[name].family,
+            workspace.member_config(name),
+            workspace.schema,
         )
     return {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
 
@@ -69,7 +71,7 @@ def test_one_more_netvlad_drops_a_member(workspace: Workspace) -> None:
         )
 
     def size(choice: Mapping[str, str]) -> int:
-        return bundle_bytes(workspace.sizes, [layouts[name] for name in choice], {})
+        return bundle_bytes(workspace.schema, [layouts[name] for name in choice], {})
 
     def options(count: int) -> list[Option]:
         dense, _ = make_members(10, 60, LABELS, noise=1.5)
@@ -102,8 +104,8 @@ def test_nine_members_are_one_file(workspace: Workspace, tmp_path: Path) -> None
             BundleMember(name, config.family, config.config, 1 / 9, quantize_state(state))
         )
     path = tmp_path / "nine.safetensors"
-    predicted = bundle_bytes(workspace.sizes, [member.layout() for member in members], {})
-    assert write_bundle(path, workspace.sizes, members, {}) == predicted == path.stat().st_size
+    predicted = bundle_bytes(workspace.schema, [member.layout() for member in members], {})
+    assert write_bundle(path, workspace.schema, members, {}) == predicted == path.stat().st_size
     assert 1.04e9 < predicted < BUDGET
     read = {member.name: member.state for member in read_bundle(path).members}
     assert read.keys() == set(WINNERS)
