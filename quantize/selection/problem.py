@@ -16,7 +16,8 @@ from functools import cached_property
 import numpy as np
 
 from common.units import format_bytes
-from ensemble import WeightedScorer, entropy_bonus, with_entropy_bonus
+from ensemble import WeightedScorer
+from ensemble.evenness import entropy_bonus, with_entropy_bonus
 from metrics import Labels
 from quantize.errors import BudgetError
 from runs import Predictions

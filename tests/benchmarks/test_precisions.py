@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from benchmarks.precisions import BUNDLE, measure, summarize
-from metrics import Labels, gap
+from metrics import gap
 from quantize import list_precisions
 from records import SplitSpec, open_split, read_truth
 from runs import Predictions
 from tests.conftest import SMALL_MEANS
 from tests.line import Line, means_line
+from tests.metrics.lists import from_lists
 
 
 @pytest.fixture(scope="module")
@@ -42,4 +43,4 @@ def gap_on_both(line: Line) -> float:
         truth += [part.tolist() for part in np.split(labels.columns, labels.offsets[1:-1])]
         stored = Predictions.load(line.run / f"students/plain/predictions-{name}.safetensors")
         scores.append(stored.to_dense())
-    return gap(Labels.from_lists(truth, SMALL_MEANS.num_labels), None, np.concatenate(scores))
+    return gap(from_lists(truth, SMALL_MEANS.num_labels), None, np.concatenate(scores))

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ensemble import Choice, Combination, Scores
+from ensemble.choice import Choice, Scores
+from ensemble.combination import Combination
 from report import show
 
 

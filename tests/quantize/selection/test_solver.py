@@ -76,7 +76,7 @@ def test_brute_force_against_plain_loops() -> None:
         seen += 1
         if problem.file_bytes({o.member: o.precision for o in inside}) <= budget:
             scorer = WeightedScorer([option.predictions for option in inside], problem.labels)
-            flat = search_weights(scorer, "flat").gap
+            flat = float(scorer.gap(search_weights(scorer, "flat").weights[None]).gap[0])
             best = max(best, flat + problem.bonus * np.log(len(inside)))
     assert seen == 4**3 - 1 == len(list(choices(problem)))
     found = brute_force(problem, budget)
