@@ -11,10 +11,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from common.registry import restored
 from quantize import Bundle
 from records import SplitSpec, iterate_batches, open_split
 from tests.conftest import SMALL_MEANS, make_clips
-from tests.families.own import nothing_stays_registered
 from tests.line import Line, means_line
 
 FOLDER = Path(__file__).parent / "extensions"
@@ -24,7 +24,7 @@ DOCUMENT = FOLDER.parents[1] / "docs" / "extending.md"
 
 @pytest.fixture(autouse=True)
 def registry_of_its_own() -> Iterator[None]:
-    with nothing_stays_registered():
+    with restored():
         yield
 
 
