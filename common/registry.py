@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -74,28 +74,39 @@ class Registry(Generic[Entry]):
         return self._entries.get(name, (None, None))[1]
 
 
+def _remember() -> Callable[[], None]:
+    """What makes every registry again what it is now."""
+    before = [(registry, dict(registry._entries)) for registry in Registry._all]
+
+    def restore() -> None:
+        for registry, entries in before:
+            registry._entries = entries
+
+    return restore
+
+
 @contextmanager
 def restored() -> Iterator[None]:
     """Afterwards every registry is as it was."""
-    before = [(registry, dict(registry._entries)) for registry in Registry._all]
+    restore = _remember()
     try:
         yield
     finally:
-        for registry, entries in before:
-            registry._entries = entries
+        restore()
 
 
 @contextmanager
 def adding(extension: Extension) -> Iterator[None]:
     """Says of what is added within it that it is of a file; on an error nothing is added."""
-    with ExitStack() as undo:
-        undo.enter_context(restored())
-        Registry._adding = extension
-        try:
-            yield
-        finally:
-            Registry._adding = None
-        undo.pop_all()
+    restore = _remember()
+    Registry._adding = extension
+    try:
+        yield
+    except BaseException:
+        restore()
+        raise
+    finally:
+        Registry._adding = None
 
 
 def names_of(extension: Extension) -> tuple[str, ...]:
