@@ -21,15 +21,13 @@ import torch
 from safetensors.torch import load_file
 
 from ensemble import WeightedScorer
-from families import build
 from families.size import THRESHOLD
 from metrics import Labels, StreamingScores
-from quantize import PRECISIONS, MemberLayout, bundle_bytes, quantize_state
+from quantize import MemberLayout, bundle_bytes, list_precisions, quantize_state
 from quantize.precision import FLOAT32
 from runs import Predictions
-from stages.jobs import JOB_NAME, WEIGHTS_NAME
-from stages.worker import load_job, predict
-from training.device import choose_device
+from stages.jobs import JOB_NAME, WEIGHTS_NAME, Training, read_job
+from stages.training_work import build_model, predict
 from training.inference import labels_of
 
 BUNDLE = "all in a bundle"  # stands where rows of single students have the student's name
@@ -39,7 +37,7 @@ SPLITS = ("search", "report")
 class Stored(NamedTuple):
     """A student at one precision."""
 
-    student: str
+    name: str
     precision: str
     layouts: list[MemberLayout]  # in a file, as they are and with entropy coding
     predictions: list[Predictions]  # on each of `SPLITS`, with the weights as they come back
@@ -52,41 +50,46 @@ def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
         run: Folder of a run whose students are trained.
         threshold: Elements up to which a tensor stays float32.
     """
-    folders = [path.parent for path in sorted(run.glob(f"students/*/{JOB_NAME}"))]
-    data = load_job(folders[0]).data
+    jobs = {
+        path.parent: job
+        for path in sorted(run.glob(f"students/*/{JOB_NAME}"))
+        if isinstance(job := read_job(path.parent), Training)
+    }
+    data = next(iter(jobs.values())).setting.data
     labels = [labels_of(data.open(split)) for split in SPLITS]
-    stored = [one for folder in folders for one in _store(folder, threshold)]
+    stored = [student for folder, job in jobs.items() for student in _store(folder, job, threshold)]
     rows = []
-    for one in stored:
-        sizes = [layout.tensor_bytes() for layout in one.layouts]
-        rows.append((one.precision, one.student, *sizes, _gap(labels, one.predictions)))
-    for precision in PRECISIONS:
-        members = [one for one in stored if one.precision == precision]
-        layouts = zip(*(one.layouts for one in members), strict=True)
-        sizes = [bundle_bytes(data.schema, both, {}) for both in layouts]
+    for student in stored:
+        sizes = [layout.tensor_bytes() for layout in student.layouts]
+        rows.append((student.precision, student.name, *sizes, _gap(labels, student.predictions)))
+    for precision in list_precisions():
+        members = [student for student in stored if student.precision == precision]
+        forms = zip(*(student.layouts for student in members), strict=True)
+        sizes = [bundle_bytes(data.schema, layouts, {}) for layouts in forms]
         rows.append((precision, BUNDLE, *sizes, _gap(labels, _flat_means(labels, members))))
     return pd.DataFrame(rows, columns=["precision", "student", "bytes", "compressed", "gap"])
 
 
-def _store(folder: Path, threshold: int) -> Iterator[Stored]:
-    job = load_job(folder)
+def _store(folder: Path, job: Training, threshold: int) -> Iterator[Stored]:
     state = load_file(folder / WEIGHTS_NAME)
-    model = build(job.family, job.config, job.data.schema).to(choose_device(job.device))
-    splits = [job.data.open(name) for name in SPLITS]
-    for precision in PRECISIONS:
+    setting = job.setting
+    model = build_model(setting)
+    splits = [setting.data.open(name) for name in SPLITS]
+    for precision in list_precisions():
         quantized = quantize_state(state, threshold, precision)
         model.load_state_dict(quantized.dequantize())
         layouts = [
-            MemberLayout.of(folder.name, job.family, job.config, quantized, entropy)
+            MemberLayout.of(folder.name, setting.family, setting.config, quantized, entropy)
             for entropy in (False, True)
         ]
-        found = [predict(job, model, split) for split in splits]
+        size = job.train.inference_batch_size
+        found = [predict(setting, model, split, size) for split in splits]
         yield Stored(folder.name, precision, layouts, found)
 
 
 def _flat_means(labels: list[Labels], members: list[Stored]) -> Iterator[Predictions]:
     flat = np.full(len(members), 1 / len(members))
-    by_split = zip(*(one.predictions for one in members), strict=True)
+    by_split = zip(*(student.predictions for student in members), strict=True)
     for truth, predictions in zip(labels, by_split, strict=True):
         yield WeightedScorer(predictions, truth).mixed(flat)
 
@@ -94,8 +97,8 @@ def _flat_means(labels: list[Labels], members: list[Stored]) -> Iterator[Predict
 def _gap(labels: list[Labels], predictions: Iterable[Predictions]) -> float:
     """GAP on the clips of all splits together."""
     scores = StreamingScores(labels[0].num_labels)
-    for truth, one in zip(labels, predictions, strict=True):
-        scores.update((one.labels, one.log_odds), truth)
+    for truth, found in zip(labels, predictions, strict=True):
+        scores.update((found.labels, found.log_odds), truth)
     return scores.compute()["gap"]
 
 
