@@ -39,7 +39,7 @@ def ratios(seconds: Mapping[str, float], to: str) -> dict[str, float]:
 
 def print_table(title: str, table: pd.DataFrame) -> None:
     print(title)
-    print(table.to_string(float_format="{:,.6g}".format, na_rep=""))
+    print(table.to_string(float_format="{:,.6g}".format, na_rep="-"))
 
 
 def print_figures(title: str, figures: Mapping[str, Any]) -> None:

@@ -107,7 +107,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     table = table.set_index(["student", "precision"])
     whole = table.xs(FLOAT32, level="precision")
     shares = table.div(whole["bytes"], axis="index", level="student").loc[BUNDLE]
-    losses = -table["gap"].sub(whole["gap"], level="student")
+    losses = table["gap"].rsub(whole["gap"], level="student")
     single = losses.drop(BUNDLE, level="student").groupby("precision")
     return pd.DataFrame(
         {
