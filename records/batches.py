@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from records.clip import Clip
 from records.errors import DataError
+from records.formats import ClipReader
 from records.order import EpochOrder
 from records.schema import Schema, dequantize
 from records.splits import Split
@@ -98,12 +98,6 @@ def _move(x: Tensor, device: torch.device) -> Tensor:
     return x.to(device)
 
 
-def _num_batches(split: Split, batch_size: int, drop_last: bool = False) -> int:
-    """Batches in one epoch."""
-    full, rest = divmod(len(split), batch_size)
-    return full + bool(rest and not drop_last)
-
-
 def iterate_batches(
     split: Split,
     batch_size: int,
@@ -137,47 +131,36 @@ def iterate_batches(
         DataError: A record is damaged or does not fit the schema; names shard and place.
     """
     order = EpochOrder(split.shard, shuffle_seed, epoch, shuffle_group_shards)
-    batches = _Batches(split, batch_size, sampling or FrameSampling(), order)
-    numbers = range(start_batch, _num_batches(split, batch_size, drop_last))
-    if workers == 0:
-        with batches:
+    full, rest = divmod(len(split), batch_size)
+    numbers = range(start_batch, full + bool(rest and not drop_last))
+    with split.reader() as reader:
+        batches = _Batches(split, reader, batch_size, sampling or FrameSampling(), order)
+        if workers == 0:
             yield from map(batches.read, numbers)
-        return
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        sampler=numbers,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        generator=torch.Generator(),  # otherwise the global one is drawn from, and training differs
-    )
-    for batch in loader:
-        if isinstance(batch, DataError):
-            raise batch
-        yield batch
+            return
+        # Without a generator the global one is drawn from, and training differs.
+        loader = DataLoader(
+            batches,
+            batch_size=None,
+            sampler=numbers,
+            num_workers=workers,
+            generator=torch.Generator(),
+        )
+        for batch in loader:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
+@dataclass(eq=False)
 class _Batches(Dataset[Batch | DataError]):
     """The batches of an epoch by number."""
 
-    def __init__(
-        self, split: Split, batch_size: int, sampling: FrameSampling, order: EpochOrder
-    ) -> None:
-        self._split = split
-        self._batch_size = batch_size
-        self._sampling = sampling
-        self._order = order
-        self._reader = split.reader()
-
-    def __enter__(self) -> _Batches:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._reader.close()
+    split: Split
+    reader: ClipReader
+    batch_size: int
+    sampling: FrameSampling
+    order: EpochOrder
 
     def __getitem__(self, number: int) -> Batch | DataError:
         # An exception that leaves a worker process comes out wrapped in a traceback.
@@ -188,18 +171,11 @@ class _Batches(Dataset[Batch | DataError]):
 
     def read(self, number: int) -> Batch:
         """Batch `number`."""
-        split = self._split
-        start = number * self._batch_size
-        rows = self._order.rows(start, min(start + self._batch_size, len(split)))
-        places = zip(
-            split.shard[rows].tolist(),
-            split.position[rows].tolist(),
-            split.length[rows].tolist(),
-            strict=True,
-        )
-        clips = [self._reader.clip(*place) for place in places]
-        generator = self._order.generator(_FRAMES, number)
-        return _collate(clips, split.schema, self._sampling, generator)
+        start = number * self.batch_size
+        rows = self.order.rows(start, min(start + self.batch_size, len(self.split)))
+        clips = [self.reader.clip(*place) for place in self.split.places(rows)]
+        generator = self.order.generator(_FRAMES, number)
+        return _collate(clips, self.split.schema, self.sampling, generator)
 
 
 def _collate(

@@ -41,13 +41,11 @@ def check_clip(clip: Clip, schema: Schema) -> Clip:
     if not isinstance(clip.id, str) or not clip.id:
         raise DataError(f"the id is {clip.id!r}; it must be a text that is not empty")
     labels, features = np.asarray(clip.labels), schema_features(clip, schema)
-    try:
-        if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
-            raise DataError(f"the labels are {labels.dtype} {labels.shape}, not a row of integers")
-        check_values(features, schema)
-        return Clip(clip.id, known_labels(labels.tolist(), schema), features)
-    except DataError as error:
-        raise DataError(f"clip {clip.id!r}: {error}") from None
+    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
+        found = f"{labels.dtype} {labels.shape}"
+        raise DataError(f"clip {clip.id!r}: the labels are {found}, not a row of integers")
+    check_values(clip.id, features, schema)
+    return Clip(clip.id, known_labels(clip.id, labels.tolist(), schema), features)
 
 
 def schema_features(clip: Clip, schema: Schema) -> dict[str, np.ndarray]:
@@ -72,7 +70,7 @@ def schema_features(clip: Clip, schema: Schema) -> dict[str, np.ndarray]:
     return out
 
 
-def known_labels(labels: Iterable[int], schema: Schema) -> NDArray[np.int64]:
+def known_labels(clip_id: str, labels: Iterable[int], schema: Schema) -> NDArray[np.int64]:
     """The labels ascending, each once.
 
     Raises:
@@ -82,13 +80,13 @@ def known_labels(labels: Iterable[int], schema: Schema) -> NDArray[np.int64]:
     if ordered and (ordered[0] < 0 or ordered[-1] >= schema.num_labels):
         wrong = ordered[0] if ordered[0] < 0 else ordered[-1]
         raise DataError(
-            f"label {wrong} is out of range; schema {schema.name!r} has num_labels "
-            f"{schema.num_labels}"
+            f"clip {clip_id!r}: label {wrong} is out of range; schema {schema.name!r} has "
+            f"num_labels {schema.num_labels}"
         )
     return np.array(ordered, np.int64)
 
 
-def check_values(features: Mapping[str, np.ndarray], schema: Schema) -> None:
+def check_values(clip_id: str, features: Mapping[str, np.ndarray], schema: Schema) -> None:
     """Makes sure of finite values, and of as many frames in each stream.
 
     Raises:
@@ -96,8 +94,12 @@ def check_values(features: Mapping[str, np.ndarray], schema: Schema) -> None:
     """
     for stream in schema.streams:
         if stream.encoding == "float32" and not np.isfinite(features[stream.name]).all():
-            raise DataError(f"stream {stream.name!r} holds NaN or infinity; remove the clip")
+            raise DataError(
+                f"clip {clip_id!r}: stream {stream.name!r} holds NaN or infinity; remove the clip"
+            )
     if schema.level == "frame":
         counts = {name: len(frames) for name, frames in features.items()}
         if len(set(counts.values())) > 1:
-            raise DataError(f"streams have different numbers of frames: {counts}; mend the clip")
+            raise DataError(
+                f"clip {clip_id!r}: streams have different numbers of frames: {counts}; mend it"
+            )

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
 from common.codec import Text
-from records.demo.spec import DemoSpec
+from records.demo.world import DemoSpec
 from records.errors import DataError
-from records.hashing import id_hash
 
 OnCorrupt = Literal["error", "skip"]
 Fraction = Annotated[float, Ge(0), Le(1)]
+
+
+def id_hash(clip_id: str) -> float:
+    """A number in [0, 1) that depends on the id only: the same everywhere and always."""
+    digest = hashlib.blake2b(clip_id.encode("utf-8"), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 11) / 2.0**53
 
 
 @dataclass(frozen=True)

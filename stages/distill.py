@@ -16,7 +16,7 @@ from distill.config import StudentConfig
 from distill.merged import write_merged
 from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets, mix_teachers
 from ensemble import Choice
-from records.folds import Fold
+from records import Fold
 from runs import Predictions, RunError, Task
 from stages.jobs import MemberJob, predictions_name
 from stages.workspace import Workspace

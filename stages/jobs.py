@@ -11,9 +11,7 @@ from typing import Any
 from common.codec import from_plain, to_plain
 from common.files import write_json
 from common.registry import Extension
-from records import DataError, Schema
-from records.folds import Fold
-from records.source import DataSource
+from records import DataError, DataSource, Fold, Schema
 from runs import Task
 from training.config import TrainConfig
 

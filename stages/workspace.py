@@ -18,7 +18,9 @@ from common.extensions import load_extension
 from families import registry
 from metrics import Labels
 from records import (
+    DataSource,
     DemoSpec,
+    Fold,
     Schema,
     Split,
     SplitSpec,
@@ -27,8 +29,6 @@ from records import (
     load_schema,
     with_vocabulary,
 )
-from records.folds import Fold
-from records.source import DataSource
 from runs import Job, JobProgress, ProgressDisplay, Result, Run, RunError, Task, run_jobs
 from stages.config import Config
 from stages.jobs import MemberJob

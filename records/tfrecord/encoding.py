@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from records.clip import Clip, schema_features
-from records.schema import Schema, Stream
+from records.schema import Schema
 from records.tfrecord import wire
 
 
@@ -27,16 +27,20 @@ def encode_clip(clip: Clip, schema: Schema, extra: Mapping[str, np.ndarray] | No
     Raises:
         DataError: A stream is missing or has another size or type.
     """
-    labels = np.asarray(clip.labels, np.int64)
-    context = [_entry(schema.id_keys[0], _id_feature(clip.id))]
-    context.append(_entry(schema.labels_key, _numbers(labels)))
-    context += [_entry(name, _numbers(values)) for name, values in (extra or {}).items()]
-    features = schema_features(clip, schema)
-    if schema.level == "video":
-        context += [_entry(s.name, _vector(features[s.name], s)) for s in schema.streams]
-        return _field(wire.FIRST, b"".join(context))
-    lists = [_entry(s.name, _frames(features[s.name], s)) for s in schema.streams]
-    return _field(wire.FIRST, b"".join(context)) + _field(wire.SECOND, b"".join(lists))
+    id_list = _field(wire.FIRST, clip.id.encode())
+    context = [_entry(schema.id_keys[0], _field(wire.BYTES_LIST, id_list))]
+    numbers = {schema.labels_key: np.asarray(clip.labels, np.int64), **(extra or {})}
+    context += [_entry(name, _numbers(values)) for name, values in numbers.items()]
+    features, lists = schema_features(clip, schema), []
+    for stream in schema.streams:
+        if schema.level == "video":
+            vector = _behind(wire.vector_header(stream), features[stream.name][None])
+            context.append(_entry(stream.name, vector))
+        else:
+            frames = _behind(wire.frame_header(stream), features[stream.name])
+            lists.append(_entry(stream.name, frames))
+    data = _field(wire.FIRST, b"".join(context))
+    return data + _field(wire.SECOND, b"".join(lists)) if schema.level == "frame" else data
 
 
 def _field(tag: int, content: bytes) -> bytes:
@@ -48,27 +52,19 @@ def _entry(key: str, value: bytes) -> bytes:
     return _field(wire.FIRST, _field(wire.FIRST, key.encode()) + _field(wire.SECOND, value))
 
 
-def _id_feature(clip_id: str) -> bytes:
-    return _field(wire.BYTES_LIST, _field(wire.FIRST, clip_id.encode()))
-
-
 def _numbers(values: np.ndarray) -> bytes:
     """A ``Feature`` with an int64 or a float list."""
     if values.dtype.kind in "iu":
+        tag = wire.INT64_LIST
         packed = b"".join(wire.varint(int(value) & (1 << 64) - 1) for value in values)
-        return _field(wire.INT64_LIST, _field(wire.FIRST, packed) if packed else b"")
-    packed = values.astype("<f4").tobytes()
-    return _field(wire.FLOAT_LIST, _field(wire.FIRST, packed) if packed else b"")
+    else:
+        tag = wire.FLOAT_LIST
+        packed = values.astype("<f4").tobytes()
+    return _field(tag, _field(wire.FIRST, packed) if packed else b"")
 
 
-def _vector(values: np.ndarray, stream: Stream) -> bytes:
-    return wire.vector_header(stream) + values.astype(values.dtype.newbyteorder("<")).tobytes()
-
-
-def _frames(values: np.ndarray, stream: Stream) -> bytes:
-    header = np.frombuffer(wire.frame_header(stream), np.uint8)
-    rows = np.empty((len(values), len(header) + wire.value_bytes(stream)), np.uint8)
-    rows[:, : len(header)] = header
-    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-    rows[:, len(header) :] = little.view(np.uint8)
-    return rows.tobytes()
+def _behind(header: bytes, vectors: np.ndarray) -> bytes:
+    """The vectors (n, D), each behind the header."""
+    little = np.ascontiguousarray(vectors, vectors.dtype.newbyteorder("<")).view(np.uint8)
+    headers = np.tile(np.frombuffer(header, np.uint8), (len(vectors), 1))
+    return np.concatenate([headers, little], axis=1).tobytes()

@@ -16,12 +16,13 @@ from records.schema import Schema, Stream
 from records.tfrecord import wire
 
 
-def parse_clip(data: NDArray[np.uint8], schema: Schema) -> Clip:
+def parse_clip(data: NDArray[np.uint8], schema: Schema, with_features: bool = True) -> Clip:
     """Reads and checks one serialized example.
 
     Args:
         data: (length,) uint8: ``tf.SequenceExample`` (frame level) or ``tf.Example`` (video level).
         schema: What it must hold.
+        with_features: False: the features may be left unread, and are not checked.
 
     Returns:
         Its features are read-only, strided and perhaps unaligned views of `data`.
@@ -31,29 +32,14 @@ def parse_clip(data: NDArray[np.uint8], schema: Schema) -> Clip:
             streams of different lengths, a label out of range, or NaN or infinity in a feature.
     """
     try:
-        fields = wire.walk(data, schema)
+        fields = wire.walk(data, schema, with_features)
     except wire.NotCanonicalError:
         fields = parse_with_protobuf(data, schema)
     clip_id = _check_id(fields, schema)
-    try:
-        labels = known_labels(fields.labels, schema)
-        check_values(fields.features, schema)
-    except DataError as error:
-        raise DataError(f"clip {clip_id!r}: {error}") from None
+    labels = known_labels(clip_id, fields.labels, schema)
+    if with_features:
+        check_values(clip_id, fields.features, schema)
     return Clip(clip_id, labels, fields.features)
-
-
-def parse_id_and_labels(data: NDArray[np.uint8], schema: Schema) -> tuple[str, NDArray[np.int64]]:
-    """As `parse_clip`, without the features."""
-    try:
-        fields = wire.walk_id_and_labels(data, schema)
-    except wire.NotCanonicalError:
-        fields = parse_with_protobuf(data, schema)
-    clip_id = _check_id(fields, schema)
-    try:
-        return clip_id, known_labels(fields.labels, schema)
-    except DataError as error:
-        raise DataError(f"clip {clip_id!r}: {error}") from None
 
 
 def _check_id(fields: wire.Fields, schema: Schema) -> str:
@@ -72,18 +58,17 @@ def parse_with_protobuf(data: NDArray[np.uint8], schema: Schema) -> wire.Fields:
     Raises:
         DataError: The bytes are not such an example, or a stream is missing or has another size.
     """
-    message: Any = (
-        example_pb2.SequenceExample() if schema.level == "frame" else example_pb2.Example()
-    )
+    at_frame_level = schema.level == "frame"
+    message: Any = example_pb2.SequenceExample() if at_frame_level else example_pb2.Example()
     try:
         message.ParseFromString(data.tobytes())
     except DecodeError:
         raise DataError(
             f"not a tf.{type(message).__name__}; check that the schema ({schema.name!r}) fits"
         ) from None
-    context = (message.context if schema.level == "frame" else message.features).feature
-    fields = wire.Fields(id=_id_of(context, schema), labels=_labels_of(context, schema))
-    lists = message.feature_lists.feature_list if schema.level == "frame" else context
+    context = (message.context if at_frame_level else message.features).feature
+    fields = wire.Fields(_id_of(context, schema), _labels_of(context, schema), {})
+    lists = message.feature_lists.feature_list if at_frame_level else context
     for stream in schema.streams:
         if stream.name not in lists:
             found = ", ".join(sorted({*context, *lists})[:8])
@@ -91,7 +76,7 @@ def parse_with_protobuf(data: NDArray[np.uint8], schema: Schema) -> wire.Fields:
                 f"stream {stream.name!r} of schema {schema.name!r} is missing; the record has "
                 f"{found or 'nothing'}"
             )
-        if schema.level == "frame":
+        if at_frame_level:
             frames = [_vector_of(feature, stream) for feature in lists[stream.name].feature]
             empty = np.empty((0, stream.size), stream.encoding)
             fields.features[stream.name] = np.stack(frames) if frames else empty

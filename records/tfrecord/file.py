@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from records.clip import Clip
 from records.formats import Listing, ShardFile, register_format
 from records.schema import Schema
-from records.tfrecord.example import parse_clip, parse_id_and_labels
+from records.tfrecord.example import parse_clip
 from records.tfrecord.framing import open_file, read_record, scan
 
 
@@ -26,18 +22,16 @@ class TFRecordFile(ShardFile):
 
     def __init__(self, path: Path, schema: Schema) -> None:
         super().__init__(path, schema)
-        self._descriptor = open_file(path)
+        self._file = open_file(path)
 
     def list_records(self) -> Listing:
         return scan(self.path)
 
-    def read(self, position: int, length: int) -> Clip:
-        return parse_clip(read_record(self._descriptor, position, length), self.schema)
+    def clip(self, position: int, length: int, with_features: bool = True) -> Clip:
+        record = read_record(self._file.fileno(), position, length)
+        return parse_clip(record, self.schema, with_features)
 
-    clip = read  # `parse_clip` holds it against the schema.
-
-    def id_and_labels(self, position: int, length: int) -> tuple[str, NDArray[np.int64]]:
-        return parse_id_and_labels(read_record(self._descriptor, position, length), self.schema)
+    read = clip
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self._file.close()

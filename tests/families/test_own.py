@@ -17,8 +17,7 @@ from common.extensions import load_extension
 from common.files import write_json
 from common.registry import Extension
 from families import registry
-from records import Schema
-from records.source import DataSource
+from records import DataSource, Schema
 from runs import content_key
 from stages.jobs import JOB_NAME, MemberJob
 from stages.worker import load_job
