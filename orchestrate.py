@@ -1,13 +1,12 @@
 """Onegig's command line: `python orchestrate.py stage=all experiment=demo`.
 
-One function a stage; what a stage does lies in the package that it calls.
+What the stages do lies in `stages/`, a file each; how their results are shown in `report/`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,86 +27,12 @@ from omegaconf.errors import (  # noqa: E402
 )
 
 from common.errors import UserError  # noqa: E402
-from report import print_choice, print_plan, print_scores, print_stages, print_table, print_teachers  # noqa: E402
+from report import print_stages, show  # noqa: E402
+from stages import builtin  # noqa: E402, F401
 from stages.config import Config, config_from, hydra_node  # noqa: E402
-from stages.distill import train_students  # noqa: E402
-from stages.ensemble import choose_teachers  # noqa: E402
-from stages.export import export  # noqa: E402
-from stages.pack import pack  # noqa: E402
-from stages.plan import plan  # noqa: E402
-from stages.submission import evaluate, predict  # noqa: E402
-from stages.teachers import train_teachers  # noqa: E402
-from stages.workspace import JobsFailed, Workspace  # noqa: E402
-
-
-def stage_synthesize(workspace: Workspace) -> None:
-    workspace.generate_data()
-
-
-def stage_plan(workspace: Workspace) -> None:
-    print_plan(plan(workspace))
-
-
-def stage_teachers(workspace: Workspace) -> None:
-    print_teachers(workspace, train_teachers(workspace))
-
-
-def stage_ensemble(workspace: Workspace) -> None:
-    with workspace.nothing_trained():
-        teachers = train_teachers(workspace)
-    print_choice(choose_teachers(workspace, teachers))
-
-
-def stage_distill(workspace: Workspace) -> None:
-    with workspace.nothing_trained():
-        teachers = train_teachers(workspace)
-        choice = choose_teachers(workspace, teachers)
-    train_students(workspace, teachers, choice)
-
-
-def stage_pack(workspace: Workspace) -> None:
-    with workspace.nothing_trained():
-        teachers = train_teachers(workspace)
-        students = train_students(workspace, teachers, choose_teachers(workspace, teachers))
-    print_table(workspace, teachers, pack(workspace, students))
-
-
-def stage_predict(workspace: Workspace) -> None:
-    print(predict(workspace))
-
-
-def stage_export(workspace: Workspace) -> None:
-    print(export(workspace))
-
-
-def stage_evaluate(workspace: Workspace) -> None:
-    print_scores(evaluate(workspace))
-
-
-def stage_all(workspace: Workspace) -> None:
-    if workspace.config.data.generated:
-        workspace.generate_data()
-    plan(workspace)
-    teachers = train_teachers(workspace)
-    students = train_students(workspace, teachers, choose_teachers(workspace, teachers))
-    packed = pack(workspace, students)
-    submission = predict(workspace)
-    print_table(workspace, teachers, packed)
-    print(f"submission  {submission}")
-
-
-RUNNERS: dict[str, Callable[[Workspace], None]] = {
-    "synthesize": stage_synthesize,
-    "plan": stage_plan,
-    "teachers": stage_teachers,
-    "ensemble": stage_ensemble,
-    "distill": stage_distill,
-    "pack": stage_pack,
-    "predict": stage_predict,
-    "evaluate": stage_evaluate,
-    "export": stage_export,
-    "all": stage_all,
-}
+from stages.execute import JobsFailed  # noqa: E402
+from stages.stage import get_stage  # noqa: E402
+from stages.workspace import Workspace  # noqa: E402
 
 
 def parse_command_line() -> list[Config]:
@@ -147,8 +72,9 @@ def run_stage(config: Config) -> None:
     if config.stage is None:
         print_stages(workspace)
         return
+    stage = get_stage(config.stage)
     with workspace.run.lock():
-        RUNNERS[config.stage](workspace)
+        show(stage.run(workspace))
 
 
 def one_line(error: BaseException) -> str:

@@ -21,15 +21,13 @@ import torch
 from safetensors.torch import load_file
 
 from ensemble import WeightedScorer
-from families import build
 from families.size import THRESHOLD
 from metrics import Labels, StreamingScores
-from quantize import PRECISIONS, MemberLayout, bundle_bytes, quantize_state
+from quantize import MemberLayout, bundle_bytes, list_precisions, quantize_state
 from quantize.precision import FLOAT32
 from runs import Predictions
-from stages.jobs import JOB_NAME, WEIGHTS_NAME, MemberJob
-from stages.worker import load_job, predict
-from training.device import choose_device
+from stages.jobs import JOB_NAME, WEIGHTS_NAME, Training, read_job
+from stages.training_work import build_model, predict
 from training.inference import labels_of
 
 BUNDLE = "all in a bundle"  # stands where rows of single students have the student's name
@@ -41,14 +39,14 @@ class Stored:
     """A student at one precision.
 
     Attributes:
-        student: Its name.
+        name: Of the student.
         precision: The precision's name.
         plain: Its tensors in a file.
         compressed: The same with entropy coding.
         predictions: With the weights as they come back, on each of `SPLITS`.
     """
 
-    student: str
+    name: str
     precision: str
     plain: MemberLayout
     compressed: MemberLayout
@@ -63,55 +61,60 @@ def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
         threshold: Elements up to which a tensor stays float32.
     """
     jobs = {
-        path.parent: load_job(path.parent) for path in sorted(run.glob(f"students/*/{JOB_NAME}"))
+        path.parent: job
+        for path in sorted(run.glob(f"students/*/{JOB_NAME}"))
+        if isinstance(job := read_job(path.parent), Training)
     }
-    first = next(iter(jobs.values()))
+    first = next(iter(jobs.values())).setting
     labels = [labels_of(first.data.open(split)) for split in SPLITS]
-    stored = [one for folder, job in jobs.items() for one in _store(folder, job, threshold)]
+    stored = [student for folder, job in jobs.items() for student in _store(folder, job, threshold)]
     rows = [
         {
-            "precision": one.precision,
-            "student": one.student,
-            "bytes": one.plain.tensor_bytes(),
-            "compressed": one.compressed.tensor_bytes(),
-            "gap": _gap(labels, one.predictions),
+            "precision": student.precision,
+            "student": student.name,
+            "bytes": student.plain.tensor_bytes(),
+            "compressed": student.compressed.tensor_bytes(),
+            "gap": _gap(labels, student.predictions),
         }
-        for one in stored
+        for student in stored
     ]
-    for precision in PRECISIONS:
-        members = [one for one in stored if one.precision == precision]
+    for precision in list_precisions():
+        members = [student for student in stored if student.precision == precision]
         rows.append(
             {
                 "precision": precision,
                 "student": BUNDLE,
-                "bytes": bundle_bytes(first.data.schema, [one.plain for one in members], {}),
-                "compressed": bundle_bytes(
-                    first.data.schema, [one.compressed for one in members], {}
+                "bytes": bundle_bytes(
+                    first.data.schema, [student.plain for student in members], {}
                 ),
+                "compressed": bundle_bytes(first.data.schema, [m.compressed for m in members], {}),
                 "gap": _gap(labels, _flat_means(labels, members)),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _store(folder: Path, job: MemberJob, threshold: int) -> Iterator[Stored]:
+def _store(folder: Path, job: Training, threshold: int) -> Iterator[Stored]:
     state = load_file(folder / WEIGHTS_NAME)
-    model = build(job.family, job.config, job.data.schema).to(choose_device(job.device))
-    splits = [job.data.open(name) for name in SPLITS]
-    for precision in PRECISIONS:
+    setting = job.setting
+    model = build_model(setting)
+    splits = [setting.data.open(name) for name in SPLITS]
+    for precision in list_precisions():
         quantized = quantize_state(state, threshold, precision)
         model.load_state_dict(quantized.dequantize())
         plain, compressed = (
-            MemberLayout.of(folder.name, job.family, job.config, quantized, entropy)
+            MemberLayout.of(folder.name, setting.family, setting.config, quantized, entropy)
             for entropy in (False, True)
         )
-        found = tuple(predict(job, model, split) for split in splits)
+        found = tuple(
+            predict(setting, model, split, job.train.inference_batch_size) for split in splits
+        )
         yield Stored(folder.name, precision, plain, compressed, found)
 
 
 def _flat_means(labels: list[Labels], members: list[Stored]) -> Iterator[Predictions]:
     flat = np.full(len(members), 1 / len(members))
-    by_split = zip(*(one.predictions for one in members), strict=True)
+    by_split = zip(*(student.predictions for student in members), strict=True)
     for truth, predictions in zip(labels, by_split, strict=True):
         yield WeightedScorer(predictions, truth).mixed(flat)
 
@@ -119,8 +122,8 @@ def _flat_means(labels: list[Labels], members: list[Stored]) -> Iterator[Predict
 def _gap(labels: list[Labels], predictions: Iterable[Predictions]) -> float:
     """GAP on the clips of all splits together."""
     scores = StreamingScores(labels[0].num_labels)
-    for truth, one in zip(labels, predictions, strict=True):
-        scores.update((one.labels, one.log_odds), truth)
+    for truth, found in zip(labels, predictions, strict=True):
+        scores.update((found.labels, found.log_odds), truth)
     return scores.compute()["gap"]
 
 

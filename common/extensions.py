@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -33,6 +34,15 @@ def load_extension(path: Path | str) -> tuple[str, ...]:
         load_extension("median.py")
         bundle = Bundle.load("bundle.safetensors")
     """
+    return names_of(_loaded[_load(path).digest])
+
+
+def load_extensions(paths: Iterable[Path | str]) -> tuple[Extension, ...]:
+    """Executes several files as `load_extension` does, and says which content each had."""
+    return tuple(_load(path) for path in paths)
+
+
+def _load(path: Path | str) -> Extension:
     path = Path(path).resolve()
     try:
         code = path.read_bytes()
@@ -48,7 +58,7 @@ def load_extension(path: Path | str) -> tuple[str, ...]:
                     "@families.register, or see docs/extending.md"
                 )
         _loaded[extension.digest] = extension
-    return names_of(_loaded[extension.digest])
+    return extension
 
 
 def _execute(path: Path, code: bytes) -> None:

@@ -97,3 +97,21 @@ def names_of(extension: Extension) -> tuple[str, ...]:
     return tuple(
         n for r in Registry._all for n, source in r._sources.items() if source == extension
     )
+
+
+def digests_of(*entries: tuple[str, str]) -> dict[str, str]:
+    """The digests of the users' files that added these entries, for the keys of what they make.
+
+    Args:
+        entries: Kind and name, such as ("family", "netvlad"). What is the project's own is left
+            out, and so is what there is not.
+
+    Returns:
+        Digests by `<kind> <name>`.
+    """
+    return {
+        f"{kind} {name}": source.digest
+        for kind, name in entries
+        for registry in Registry._all
+        if registry._kind == kind and (source := registry.source(name)) is not None
+    }

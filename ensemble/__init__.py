@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
-from ensemble.choice import Choice, Evidence, Scores, choose
-from ensemble.combination import Combination, best_combination
 from ensemble.errors import EnsembleError
-from ensemble.evenness import entropy_bonus, with_entropy_bonus
 from ensemble.mixing import mix
-from ensemble.scorer import GapResult, WeightedScorer
-from ensemble.search import SearchResult, search_weights
+from ensemble.scorer import WeightedScorer
+from ensemble.search import search_weights
 
-__all__ = [
-    "Choice",
-    "Combination",
-    "EnsembleError",
-    "Evidence",
-    "GapResult",
-    "Scores",
-    "SearchResult",
-    "WeightedScorer",
-    "best_combination",
-    "choose",
-    "entropy_bonus",
-    "mix",
-    "search_weights",
-    "with_entropy_bonus",
-]
+__all__ = ["EnsembleError", "WeightedScorer", "mix", "search_weights"]

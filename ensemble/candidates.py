@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.errors import EnsembleError
-from metrics import Labels, best_labels, true_pairs
+from metrics import Labels
+from metrics.ranking import best_labels, slices, true_pairs
 from runs.predictions import Predictions
 
 CHUNK_CELLS = 1 << 22  # cells of (members, clips, labels) that are spread out in one go
@@ -39,27 +40,23 @@ class Candidates:
 
 
 def union_candidates(predictions: Sequence[Predictions], labels: Labels, k: int) -> Candidates:
-    """Collects every label that a member stored, without those that no weighting ranks k-th.
+    """Every label that a member stored, without those that no weighting puts among the k best.
 
     Args:
         predictions: One of each member, of the same clips in the same order.
         labels: The true labels of the clips.
-        k: How many labels of a clip count.
+        k: Labels of a clip that count.
 
     Raises:
         EnsembleError: The predictions are not of the same clips and labels, or store too few.
     """
     _check_alike(predictions, labels, k)
-    members, clips, num_labels = len(predictions), len(labels), labels.num_labels
-    step = max(1, CHUNK_CELLS // (members * num_labels))
-    parts = [
-        _chunk_candidates(predictions, slice(start, min(start + step, clips)), k)
-        for start in range(0, clips, step)
-    ]
+    step = max(1, CHUNK_CELLS // (len(predictions) * labels.num_labels))
+    parts = [_chunk_candidates(predictions, rows, k) for rows in slices(len(labels), step)]
     width = max(part.labels.shape[1] for part in parts)
-    found = np.concatenate([_widen(part.labels, width, ANYTHING_ELSE) for part in parts])
-    log_odds = np.concatenate([_widen(part.log_odds, width, -np.inf) for part in parts], axis=1)
-    unknown = np.concatenate([_widen(part.unknown, width, False) for part in parts], axis=1)
+    found = np.concatenate([columns(part.labels, width, ANYTHING_ELSE) for part in parts])
+    log_odds = np.concatenate([columns(part.log_odds, width, -np.inf) for part in parts], axis=1)
+    unknown = np.concatenate([columns(part.unknown, width, False) for part in parts], axis=1)
     hits = (true_pairs(labels, np.maximum(found, 0)) > 0) & (found != ANYTHING_ELSE)
     return _prune(Candidates(found, log_odds, unknown, hits), k)
 
@@ -104,8 +101,8 @@ def _chunk_candidates(predictions: Sequence[Predictions], rows: slice, k: int) -
         width = keep.shape[1] + 1
         bounds = np.stack([part.left_out for part in parts])
         dense = np.concatenate([dense, bounds[:, :, None]], axis=2)
-        unknown = _widen(unknown, width, True)
-        found, keep = _widen(found, width, ANYTHING_ELSE), _widen(keep, width, True)
+        found = columns(found, width, ANYTHING_ELSE)
+        unknown, keep = columns(unknown, width, True), columns(keep, width, True)
     return _compact(Candidates(found, dense, unknown, np.zeros_like(keep)), keep)
 
 
@@ -118,9 +115,7 @@ def _prune(candidates: Candidates, k: int) -> Candidates:
     log_odds, unknown = candidates.log_odds, candidates.unknown
     _, clips, width = log_odds.shape
     keep = np.zeros((clips, width), dtype=bool)
-    step = max(1, PAIR_CELLS // (width * width))
-    for start in range(0, clips, step):
-        rows = slice(start, start + step)
+    for rows in slices(clips, max(1, PAIR_CELLS // (width * width))):
         beaten = np.ones((len(keep[rows]), width, width), dtype=bool)
         anywhere = np.zeros_like(beaten)
         for values, missing in zip(log_odds[:, rows], unknown[:, rows], strict=True):
@@ -145,8 +140,8 @@ def _compact(candidates: Candidates, keep: np.ndarray) -> Candidates:
     return Candidates(labels, log_odds, unknown, hits)
 
 
-def _widen(array: np.ndarray, width: int, value: float) -> np.ndarray:
-    """Adds columns that hold `value` up to `width`."""
+def columns(array: np.ndarray, width: int, value: float) -> np.ndarray:
+    """The first `width` columns, filled up with `value` where there are fewer."""
     missing = width - array.shape[-1]
     edges = [(0, 0)] * (array.ndim - 1) + [(0, missing)]
-    return np.pad(array, edges, constant_values=value) if missing else array
+    return np.pad(array, edges, constant_values=value) if missing > 0 else array[..., :width]

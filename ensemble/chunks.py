@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ensemble.candidates import Candidates
+from ensemble.candidates import Candidates, columns
 
 CHUNK_CELLS = 1 << 14  # candidates in a chunk: its scores under many weightings stay in the cache
 WIDTH_STEP = 8  # clips are grouped by their number of candidates, rounded up to this
@@ -53,23 +53,12 @@ def lay_out(candidates: Candidates, mode: str, k: int) -> Iterator[Chunk]:
 
 
 def _chunk(candidates: Candidates, rows: np.ndarray, width: int, mode: str, first: int) -> Chunk:
-    shape = (rows.size, width)
-    flags = _columns(candidates.hits[rows], width, 0).astype(np.uint32)
-    log_odds = _columns(candidates.log_odds[:, rows], width, -np.inf)
-    missing = _columns(candidates.unknown[:, rows], width, False)
-    members = len(log_odds)
-    missing = missing.reshape(members, -1)
+    members = len(candidates.log_odds)
+    flags = columns(candidates.hits[rows], width, 0).astype(np.uint32)
+    log_odds = columns(candidates.log_odds[:, rows], width, -np.inf).reshape(members, -1)
+    missing = columns(candidates.unknown[:, rows], width, False).reshape(members, -1)
     unsure = np.flatnonzero(missing.any(axis=0))
-    return Chunk(
-        first, shape, _terms(log_odds.reshape(members, -1), mode), flags, unsure, missing[:, unsure]
-    )
-
-
-def _columns(array: np.ndarray, width: int, value: float) -> np.ndarray:
-    """The first `width` columns, filled up with `value` where there are fewer."""
-    missing = max(0, width - array.shape[-1])
-    edges = [(0, 0)] * (array.ndim - 1) + [(0, missing)]
-    return np.pad(array[..., :width], edges, constant_values=value)
+    return Chunk(first, flags.shape, _terms(log_odds, mode), flags, unsure, missing[:, unsure])
 
 
 def _terms(log_odds: np.ndarray, mode: str) -> np.ndarray:
@@ -121,9 +110,7 @@ def straddles(keys: np.ndarray, k: int) -> np.ndarray:
     if keys.shape[2] <= k:
         return result
     tied = (keys[:, :, -k] ^ keys[:, :, -k - 1]) <= 1
-    if not tied.any():
-        return result
-    for weighting, clip in zip(*np.nonzero(tied), strict=True):
+    for weighting, clip in np.argwhere(tied):
         ranked = keys[weighting, clip]
         same = ranked[(ranked ^ ranked[-k]) <= 1]
         result[weighting] |= same[0] != same[-1]

@@ -51,7 +51,7 @@ def best_combination(
     wide as `MOST_SCORED` allows, and greedy in the end. Combinations of equal GAP rank by name.
 
     Args:
-        predictions: The members' predictions on the search split, by name.
+        predictions: The members', by name, on the search split.
         labels: The true labels of its clips.
         size: Members in a combination; all of them where there are fewer.
         mix: "probability" or "log_odds".
@@ -66,10 +66,7 @@ def best_combination(
     size = min(size, members)
     scorer = WeightedScorer([predictions[name] for name in names], labels, mix=mix)
     exhaustive = size == 1 or comb(members, size) <= MOST_SCORED
-    if exhaustive:
-        tried = list(combinations(range(members), size))
-    else:
-        tried = [(member,) for member in range(members)]
+    tried = list(combinations(range(members), size if exhaustive else 1))
     found = _flat_means(scorer, tried)
     scored = len(tried)
     while len(tried[0]) < size:
@@ -91,6 +88,5 @@ def best_combination(
 
 def _flat_means(scorer: WeightedScorer, tried: Sequence[tuple[int, ...]]) -> GapResult:
     weights = np.zeros((len(tried), scorer.num_members))
-    for row, members in zip(weights, tried, strict=True):
-        row[list(members)] = 1 / len(members)
+    np.put_along_axis(weights, np.array(tried), 1 / len(tried[0]), axis=1)
     return scorer.gap(weights)

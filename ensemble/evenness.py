@@ -23,12 +23,8 @@ def entropy_bonus(clips: int) -> float:
 def with_entropy_bonus(gap: np.ndarray, weights: np.ndarray, bonus: float) -> np.ndarray:
     """What a search maximises (W,): the GAP (W,) of weightings (W, M), and their entropy's bonus.
 
-    The entropy is log(n) nats for a flat mean of n members, none for one alone.
-
-    Args:
-        gap: Of each weighting.
-        weights: Not negative, rows with sum 1.
-        bonus: The GAP that a nat is worth.
+    The entropy is log(n) nats for a flat mean of n members, none for one alone; `bonus` is the GAP
+    that a nat is worth.
     """
     held = np.where(weights > 0, weights, 1.0)
     return gap - bonus * (weights * np.log(held)).sum(axis=1)

@@ -14,7 +14,9 @@ from ensemble.chunks import enters, lay_out, mixed_scores, straddles
 from ensemble.errors import EnsembleError
 from ensemble.mixing import check_mode, check_weights, mix
 from ensemble.pool import average_precision_of_keys, encode
-from metrics import Labels, Ranking, gap_of_ranking
+from metrics import Labels
+from metrics.average_precision import average_precision
+from metrics.ranking import Ranking, slices
 from runs.predictions import Predictions, PredictionsWriter
 
 BLOCK_WEIGHTINGS = 16
@@ -52,7 +54,6 @@ class WeightedScorer:
         labels: The true labels of those clips.
         mix: "probability" or "log_odds"; see `ensemble.mix`.
         k: Labels of a clip that count.
-        threads: How many threads to score on; None for as many as torch may use.
 
     Raises:
         EnsembleError: The predictions are not of the same clips and labels, store fewer than k
@@ -71,47 +72,32 @@ class WeightedScorer:
         *,
         mix: str = "probability",
         k: int = 20,
-        threads: int | None = None,
     ) -> None:
         check_mode(mix)
         if not labels.columns.size:
             raise EnsembleError(f"none of the {len(labels)} clips has a true label")
-        self.mode = mix
-        self.k = min(k, labels.num_labels)
-        self.threads = threads or torch.get_num_threads()
+        self.num_members = len(predictions)
+        self._mode = mix
+        self._k = min(k, labels.num_labels)
         self._labels = labels
         self._predictions = list(predictions)
-        candidates = union_candidates(predictions, labels, self.k)
-        self._chunks = list(lay_out(candidates, mix, self.k))
-
-    @property
-    def num_members(self) -> int:
-        """M."""
-        return len(self._predictions)
+        candidates = union_candidates(predictions, labels, self._k)
+        self._chunks = list(lay_out(candidates, mix, self._k))
 
     def gap(self, weights: np.ndarray) -> GapResult:
-        """Scores weightings.
-
-        Args:
-            weights: (W, M), rows not negative with sum 1.
+        """Scores weightings (W, M), rows not negative with sum 1, on as many threads as torch.
 
         Raises:
             EnsembleError: The weights are not of that kind.
         """
         weights = check_weights(weights, self.num_members)
-        blocks = [
-            weights[start : start + BLOCK_WEIGHTINGS]
-            for start in range(0, len(weights), BLOCK_WEIGHTINGS)
-        ]
+        gap, exact = np.empty(len(weights)), np.ones(len(weights), dtype=bool)
         # Threads: numpy sorts and multiplies without the interpreter's lock, on shared arrays.
-        score = delayed(self._score_block)
-        results = Parallel(self.threads, prefer="threads")(score(block) for block in blocks)
-        if not results:
-            return GapResult(np.zeros(0), np.zeros(0, dtype=bool))
-        return GapResult(
-            np.concatenate([result.gap for result in results]),
-            np.concatenate([result.exact for result in results]),
+        Parallel(torch.get_num_threads(), prefer="threads")(
+            delayed(self._score_block)(weights[rows], gap[rows], exact[rows])
+            for rows in slices(len(weights), BLOCK_WEIGHTINGS)
         )
+        return GapResult(gap, exact)
 
     def mixed(self, weights: np.ndarray) -> Predictions:
         """The predictions of the ensemble under one weighting (M,).
@@ -119,32 +105,18 @@ class WeightedScorer:
         It stores as many labels as the member that stores fewest. Labels that a member did not
         store are mixed with its bound.
         """
-        weights = check_weights(np.asarray(weights)[None], self.num_members)[0]
         first = self._predictions[0]
         writer = PredictionsWriter(first.num_labels, min(p.stored for p in self._predictions))
-        clips, cells = len(self._labels), first.num_labels * self.num_members
-        step = max(1, DENSE_CELLS // cells)
-        for start in range(0, clips, step):
-            rows = slice(start, min(start + step, clips))
+        step = max(1, DENSE_CELLS // (first.num_labels * self.num_members))
+        for rows in slices(len(self._labels), step):
             dense = np.stack([own.select(rows).to_dense() for own in self._predictions])
-            mixed = mix(torch.from_numpy(dense), torch.from_numpy(weights), self.mode)
+            mixed = mix(torch.from_numpy(dense), torch.from_numpy(weights), self._mode)
             writer.append(first.ids[rows].tolist(), mixed)
         return writer.finish()
 
-    def _pooled_gap(self, rankings: Sequence[Ranking]) -> float:
-        return gap_of_ranking(
-            Ranking(
-                np.concatenate([ranking.scores for ranking in rankings]),
-                np.concatenate([ranking.hits for ranking in rankings]),
-            ),
-            self._labels.columns.size,
-        )
-
-    def _score_block(self, weights: np.ndarray) -> GapResult:
+    def _score_block(self, weights: np.ndarray, gap: np.ndarray, exact: np.ndarray) -> None:
         """Scores a few weightings (B, M) chunk by chunk, so that a chunk is read only once."""
-        places = len(self._labels) * self.k
-        pool = np.empty((len(weights), places), dtype=np.uint32)
-        exact = np.ones(len(weights), dtype=bool)
+        pool = np.empty((len(weights), len(self._labels) * self._k), dtype=np.uint32)
         straddled = np.zeros(len(weights), dtype=bool)
         light = weights.astype(np.float32)
         for chunk in self._chunks:
@@ -152,28 +124,25 @@ class WeightedScorer:
             unsure = keys.reshape(len(weights), -1)[:, chunk.unsure]
             np.bitwise_or(keys, chunk.flags, out=keys)
             keys.sort(axis=2)
-            best = keys[:, :, -self.k :]
-            start = chunk.first * self.k
-            pool[:, start : start + chunk.shape[0] * self.k] = best.reshape(len(weights), -1)
+            best = keys[:, :, -self._k :]
+            start = chunk.first * self._k
+            pool[:, start : start + chunk.shape[0] * self._k] = best.reshape(len(weights), -1)
             exact &= ~enters(chunk, unsure, best[:, :, 0] >> 1 << 1, weights)
-            straddled |= straddles(keys, self.k)
+            straddled |= straddles(keys, self._k)
         positives = self._labels.columns.size
-        gap = np.array([average_precision_of_keys(keys, positives) for keys in pool])
+        gap[:] = [average_precision_of_keys(keys, positives) for keys in pool]
         for row in np.flatnonzero(straddled):
             gap[row] = self._gap_sharing_ties(light[row])
-        return GapResult(gap, exact)
 
     def _gap_sharing_ties(self, weights: np.ndarray) -> float:
         """GAP of one weighting (M,) under which true and wrong labels tie across the k-th place."""
-        rankings = []
+        pools = []
         for chunk in self._chunks:
             scores = mixed_scores(chunk, weights[None]).reshape(chunk.shape)
             order = np.argsort(-scores, axis=1)
             hits = chunk.flags.astype(np.float64)
-            rankings.append(
-                Ranking(
-                    np.take_along_axis(scores, order, axis=1),
-                    np.take_along_axis(hits, order, axis=1),
-                ).cut(self.k)
-            )
-        return self._pooled_gap(rankings)
+            ranked = (np.take_along_axis(values, order, axis=1) for values in (scores, hits))
+            best = Ranking(*ranked).cut(self._k)
+            pools.append((best.scores.ravel(), best.hits.ravel()))
+        scores, hits = (np.concatenate(parts) for parts in zip(*pools, strict=True))
+        return average_precision(scores, hits, self._labels.columns.size)

@@ -25,21 +25,11 @@ class SearchResult:
 
     Attributes:
         weights: (M,) float64, not negative, their sum 1.
-        gap: GAP@k of these weights.
-        exact: Whether that score is proven to be the dense one; see `WeightedScorer`.
-        flat_gap: GAP@k of the flat mean.
         trials: How many weightings were scored, the flat mean among them.
-        method: "random", "greedy", "optuna" or "flat".
-        history: (trials,) what was maximised, of every trial in order; the first is the flat mean.
     """
 
     weights: np.ndarray
-    gap: float
-    exact: bool
-    flat_gap: float
     trials: int
-    method: str
-    history: np.ndarray
 
 
 class _Trials:
@@ -47,30 +37,19 @@ class _Trials:
 
     def __init__(self, scorer: WeightedScorer, limit: int, bonus: float) -> None:
         self.scorer = scorer
-        self.limit = limit
-        self.history: list[float] = []
+        self.left = limit
         self.best = np.full(scorer.num_members, 1 / scorer.num_members)
-        self.best_gap = 0.0
-        self.best_exact = False
         self._bonus = bonus
         self._best_score = -np.inf
         self.score(self.best[None])
-        self.flat_gap = self.best_gap
-
-    @property
-    def left(self) -> int:
-        return self.limit - len(self.history)
 
     def score(self, weights: np.ndarray) -> np.ndarray:
         """What is maximised (W,), of weightings (W, M)."""
-        result = self.scorer.gap(weights)
-        scores = with_entropy_bonus(result.gap, weights, self._bonus)
-        self.history.extend(scores.tolist())
+        scores = with_entropy_bonus(self.scorer.gap(weights).gap, weights, self._bonus)
+        self.left -= len(weights)
         top = int(scores.argmax())
         if scores[top] > self._best_score:
-            self.best, self.best_gap = weights[top], float(result.gap[top])
-            self.best_exact = bool(result.exact[top])
-            self._best_score = float(scores[top])
+            self.best, self._best_score = weights[top], float(scores[top])
         return scores
 
 
@@ -93,7 +72,7 @@ def search_weights(
 
     Args:
         scorer: The members.
-        method: "random", "greedy", "optuna" or "flat".
+        method: One of these.
         trials: How many weightings may be scored; greedy stops within that number.
         seed: The same seed finds the same weights.
         start: (M,) weights that are known to be good: the second trial.
@@ -111,15 +90,7 @@ def search_weights(
         if start is not None and state.left:
             state.score(start[None])
         METHODS[method](state, np.random.default_rng(seed))
-    return SearchResult(
-        weights=state.best / state.best.sum(),
-        gap=state.best_gap,
-        exact=state.best_exact,
-        flat_gap=state.flat_gap,
-        trials=len(state.history),
-        method=method,
-        history=np.array(state.history),
-    )
+    return SearchResult(state.best / state.best.sum(), trials - state.left)
 
 
 def _random(state: _Trials, generator: np.random.Generator) -> None:

@@ -98,8 +98,8 @@ class Extraction(MultiTask):
         super().__init__(config, schema, config.expert_units)
         sizes = [self.inputs.size, *[config.expert_units] * (layers - 1)]
         self.layers = nn.ModuleList(
-            ExtractionLayer(len(self.tasks), size, config, last=number == layers)
-            for number, size in enumerate(sizes, start=1)
+            ExtractionLayer(len(self.tasks), size, config, last=depth == layers)
+            for depth, size in enumerate(sizes, start=1)
         )
 
     def representations(self, x: Tensor) -> Tensor:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from metrics.errors import MetricError
 from metrics.labels import Labels
-from metrics.ranking import Ranking, checked_scores, rank, refuse_non_finite, true_pairs
-
-Column = tuple[np.ndarray, np.ndarray, int]  # scores and hits (n,), and the number of positives
+from metrics.ranking import checked_scores, rank, refuse_non_finite, true_pairs
 
 
 def average_precision(scores: np.ndarray, hits: np.ndarray, positives: int) -> float:
@@ -37,11 +33,6 @@ def average_precision(scores: np.ndarray, hits: np.ndarray, positives: int) -> f
     return float((true_hits * hits_above / above).sum() / positives)
 
 
-def gap_of_ranking(ranking: Ranking, positives: int) -> float:
-    """GAP of clips that are ranked already; `positives` counts all their true labels."""
-    return average_precision(ranking.scores.ravel(), ranking.hits.ravel(), positives)
-
-
 def gap(
     labels: Labels, top_labels: np.ndarray | None, top_scores: np.ndarray, k: int = 20
 ) -> float:
@@ -60,59 +51,41 @@ def gap(
         MetricError: A score is NaN or infinite, shapes disagree, or nothing is true.
 
     Example:
-        >>> labels = Labels.from_lists([[0], [1, 2]], num_labels=3)
+        >>> labels = Labels.from_dense(np.array([[1, 0, 0], [0, 1, 1]]))
         >>> gap(labels, None, np.array([[0.9, 0.1, 0.2], [0.3, 0.8, 0.1]]), k=1)
         0.6666666666666666
     """
-    return gap_of_ranking(rank(labels, top_labels, top_scores, k), labels.columns.size)
+    ranking = rank(labels, top_labels, top_scores, k)
+    return average_precision(ranking.scores.ravel(), ranking.hits.ravel(), labels.columns.size)
 
 
-def mean_average_precision(
-    labels: Labels, top_labels: np.ndarray | None, top_scores: np.ndarray
-) -> float:
+def mean_average_precision(labels: Labels, top_labels: np.ndarray, top_scores: np.ndarray) -> float:
     """MAP: the mean, over labels that have a positive, of the label's average precision.
+
+    A label that is missing from a clip's list counts as not found there, so that lists shorter
+    than V give a lower bound.
 
     Args:
         labels: The true labels of N clips.
-        top_labels: (N, K) labels, or None where the scores are dense. A label that is missing
-            from a clip's list counts as not found there, so that a list shorter than V gives a
-            lower bound.
-        top_scores: (N, K) scores that are comparable across clips, or (N, V). Finite.
+        top_labels: (N, K) labels.
+        top_scores: (N, K) scores that are comparable across clips. Finite.
 
     Raises:
         MetricError: A score is NaN or infinite, shapes disagree, or nothing is true.
     """
     scores = checked_scores(labels, top_labels, top_scores)
     refuse_non_finite(scores)
-    if top_labels is None:
-        columns = _dense_columns(labels, scores)
-    else:
-        columns = _listed_columns(labels, top_labels, scores)
-    precisions = [average_precision(*column) for column in columns]
+    listed, scores, hits = (
+        array.ravel() for array in (top_labels, scores, true_pairs(labels, top_labels))
+    )
+    ends = np.cumsum(np.bincount(listed, minlength=labels.num_labels))
+    by_label = np.split(np.argsort(listed, kind="stable"), ends[:-1])
+    positives = np.bincount(labels.columns, minlength=labels.num_labels).tolist()
+    precisions = [
+        average_precision(scores[places], hits[places], count)
+        for places, count in zip(by_label, positives, strict=True)
+        if count
+    ]
     if not precisions:
         raise MetricError("there is no true label, so precision and recall are not defined")
     return float(np.mean(precisions))
-
-
-def _dense_columns(labels: Labels, scores: np.ndarray) -> Iterator[Column]:
-    """Scores (N,), hits (N,) and the number of positives, for each label that has any."""
-    rows = labels.rows[np.argsort(labels.columns, kind="stable")]
-    counts = np.bincount(labels.columns, minlength=labels.num_labels)
-    ends = np.cumsum(counts)
-    for label in np.flatnonzero(counts):
-        hits = np.zeros(len(labels))
-        hits[rows[ends[label] - counts[label] : ends[label]]] = 1
-        yield scores[:, label], hits, int(counts[label])
-
-
-def _listed_columns(labels: Labels, top_labels: np.ndarray, scores: np.ndarray) -> Iterator[Column]:
-    """As `_dense_columns`, of the clips that list the label."""
-    listed = top_labels.ravel()
-    order = np.argsort(listed, kind="stable")
-    counts = np.bincount(listed, minlength=labels.num_labels)
-    ends = np.cumsum(counts)
-    positives = np.bincount(labels.columns, minlength=labels.num_labels)
-    scores, hits = scores.ravel()[order], true_pairs(labels, top_labels).ravel()[order]
-    for label in np.flatnonzero(positives):
-        span = slice(ends[label] - counts[label], ends[label])
-        yield scores[span], hits[span], int(positives[label])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,14 +52,7 @@ class Labels:
     def from_pairs(
         cls, rows: np.ndarray, columns: np.ndarray, num_clips: int, num_labels: int
     ) -> Labels:
-        """Builds labels from (row, column) pairs in any order.
-
-        Args:
-            rows: (positives,) clip numbers in [0, num_clips).
-            columns: (positives,) labels.
-            num_clips: N, counting clips that have no label.
-            num_labels: V.
-        """
+        """Builds labels of `num_clips` clips from pairs of clip number and label, in any order."""
         rows = np.asarray(rows, dtype=np.int64)
         columns = np.asarray(columns, dtype=np.int64)
         if rows.size and not 0 <= rows.min() <= rows.max() < num_clips:
@@ -69,15 +61,6 @@ class Labels:
         offsets = np.zeros(num_clips + 1, dtype=np.int64)
         np.cumsum(np.bincount(rows, minlength=num_clips), out=offsets[1:])
         return cls(offsets, columns[order], num_labels)
-
-    @classmethod
-    def from_lists(cls, lists: Iterable[Sequence[int]], num_labels: int) -> Labels:
-        """Builds labels from a sequence of columns for each clip."""
-        arrays = [np.asarray(columns, dtype=np.int64) for columns in lists]
-        counts = np.array([array.size for array in arrays], dtype=np.int64)
-        offsets = np.concatenate(([0], np.cumsum(counts)))
-        columns = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
-        return cls(offsets, columns, num_labels)
 
     @classmethod
     def from_dense(cls, dense: np.ndarray) -> Labels:
@@ -97,14 +80,6 @@ class Labels:
     def rows(self) -> np.ndarray:
         """(positives,) int64: the clip that each entry of `columns` belongs to."""
         return np.repeat(np.arange(len(self)), self.counts)
-
-    def select(self, clips: np.ndarray | slice) -> Labels:
-        """The labels of some clips, by numbers, a mask or a slice, in that order."""
-        chosen = np.arange(len(self))[clips]
-        counts = self.counts[chosen]
-        offsets = np.concatenate(([0], np.cumsum(counts)))
-        take = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], counts)
-        return Labels(offsets, self.columns[take], self.num_labels)
 
     def dense(self) -> np.ndarray:
         """(N, V) bool."""

@@ -146,13 +146,17 @@ def true_pairs(labels: Labels, top_labels: np.ndarray) -> np.ndarray:
     return hits
 
 
+def slices(count: int, step: int) -> list[slice]:
+    """Cuts `count` rows into pieces of `step`; the last may be shorter."""
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+
 def _for_chunks(work: Callable[[slice], None], clips: int, num_labels: int) -> None:
     """Does the work on a few clips at a time, on as many threads as torch may use.
 
     NumPy lets go of the interpreter in all of its long loops.
     """
-    step = max(1, CHUNK_VALUES // num_labels)
-    chunks = [slice(start, min(start + step, clips)) for start in range(0, clips, step)]
+    chunks = slices(clips, max(1, CHUNK_VALUES // num_labels))
     threads = torch.get_num_threads()
     if threads == 1 or len(chunks) < FEW_CHUNKS:
         for chunk in chunks:

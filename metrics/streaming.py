@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
-from metrics.average_precision import gap_of_ranking, mean_average_precision
+from metrics.average_precision import average_precision, mean_average_precision
 from metrics.clips import average_precisions, hits_of_clips, precisions_at_recall
 from metrics.errors import MetricError
 from metrics.labels import Labels
-from metrics.ranking import Ranking, best_labels, rank
+from metrics.ranking import best_labels, rank
 
 Array = torch.Tensor | np.ndarray
+POOLED = 20  # labels of a clip that enter GAP's pool
 MAP_AT = 10
 
 
 class StreamingScores:
     """Collects batches of log-odds and labels, and scores them all in the end.
 
-    What it keeps of a clip is its k best scores and, for MAP, its `depth` best labels: memory
-    grows by a few hundred bytes a clip, however many labels there are.
+    What it keeps of a clip is its 20 best scores for GAP and, for MAP, its labels, or the 128 best
+    of more than 1,024: MAP is a lower bound then, the other scores are exact. So memory grows by a
+    few hundred bytes a clip, however many labels there are.
 
     Args:
         num_labels: V.
-        k: Labels of a clip that enter GAP's pool.
-        depth: Labels of a clip that MAP looks at. None means all of them up to 1,024 labels,
-            and the 128 best of more: MAP is a lower bound then, the other scores are exact.
 
     Example:
         >>> scores = StreamingScores(num_labels=3)
@@ -34,14 +35,11 @@ class StreamingScores:
         1.0
     """
 
-    def __init__(self, num_labels: int, k: int = 20, depth: int | None = None) -> None:
+    def __init__(self, num_labels: int) -> None:
         self.num_labels = num_labels
-        self.k = k
-        self.depth = depth or (num_labels if num_labels <= 1024 else 128)
-        self._rankings: list[Ranking] = []
+        self._depth = num_labels if num_labels <= 1024 else 128
         self._labels: list[Labels] = []
-        self._lists: list[tuple[np.ndarray, np.ndarray]] = []
-        self._clip_scores: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._batches: list[tuple[np.ndarray, ...]] = []
 
     def update(self, log_odds: Array | tuple[Array, Array], labels: Array | Labels) -> None:
         """Adds a batch of B clips.
@@ -61,13 +59,18 @@ class StreamingScores:
             top_labels, scores = None, _to_numpy(log_odds)
         truth = self._as_labels(labels, len(scores))
         counts = truth.counts
-        widest = max(self.k, MAP_AT, int(counts.max(initial=0)))
-        ranking = rank(truth, top_labels, scores, widest)
-        self._rankings.append(ranking.cut(self.k))
+        ranking = rank(truth, top_labels, scores, max(POOLED, int(counts.max(initial=0))))
+        pooled = ranking.cut(POOLED)
+        if top_labels is None:
+            top_labels, scores = best_labels(scores, self._depth)
+        compact = np.uint16 if self.num_labels <= 1 << 16 else np.uint32
         self._labels.append(truth)
-        self._lists.append(self._map_list(top_labels, scores))
-        self._clip_scores.append(
+        self._batches.append(
             (
+                pooled.scores,
+                pooled.hits,
+                top_labels.astype(compact),
+                scores,
                 average_precisions(ranking.cut(MAP_AT), counts),
                 hits_of_clips(ranking.cut(1)),
                 precisions_at_recall(ranking, counts),
@@ -81,19 +84,17 @@ class StreamingScores:
             MetricError: There is no clip, or none has a label.
         """
         clips = sum(len(labels) for labels in self._labels)
-        truth = self._joined_labels(clips)
-        if not truth.columns.size:
+        positives = sum(labels.columns.size for labels in self._labels)
+        if not positives:
             raise MetricError(f"nothing to score: none of {clips} clips has a true label")
-        ranking = Ranking(
-            _stack([part.scores for part in self._rankings]),
-            _stack([part.hits for part in self._rankings]),
-        )
-        top_labels, top_scores = (_stack([part[i] for part in self._lists]) for i in range(2))
-        within, hits, precisions = (
-            np.concatenate(parts) for parts in zip(*self._clip_scores, strict=True)
+        counts = np.concatenate([labels.counts for labels in self._labels])
+        columns = np.concatenate([labels.columns for labels in self._labels])
+        truth = Labels(np.append(0, np.cumsum(counts)), columns, self.num_labels)
+        scores, true, top_labels, top_scores, within, hits, precisions = (
+            _joined(parts) for parts in zip(*self._batches, strict=True)
         )
         return {
-            "gap": gap_of_ranking(ranking, truth.columns.size),
+            "gap": average_precision(scores.ravel(), true.ravel(), positives),
             "map": mean_average_precision(truth, top_labels, top_scores),
             "map_at_10": float(within.mean()),
             "hit_at_1": float(hits.mean()),
@@ -114,21 +115,6 @@ class StreamingScores:
             f"({clips}, {self.num_labels}) of floats or bools is wanted"
         )
 
-    def _map_list(
-        self, top_labels: np.ndarray | None, scores: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if top_labels is None:
-            top_labels, scores = best_labels(scores, self.depth)
-        compact = np.uint16 if self.num_labels <= 1 << 16 else np.uint32
-        return top_labels.astype(compact), scores
-
-    def _joined_labels(self, clips: int) -> Labels:
-        counts = [labels.counts for labels in self._labels]
-        columns = [labels.columns for labels in self._labels]
-        offsets = np.zeros(clips + 1, dtype=np.int64)
-        np.cumsum(np.concatenate([*counts, offsets[:0]]), out=offsets[1:])
-        return Labels(offsets, np.concatenate([*columns, offsets[:0]]), self.num_labels)
-
 
 def _to_numpy(array: Array) -> np.ndarray:
     if not isinstance(array, torch.Tensor):
@@ -141,13 +127,8 @@ def _is_pairs(array: np.ndarray) -> bool:
     return array.ndim == 2 and array.shape[1] == 2 and np.issubdtype(array.dtype, np.integer)
 
 
-def _stack(parts: list[np.ndarray]) -> np.ndarray:
-    """Batches of lists below each other.
-
-    Raises:
-        MetricError: They list different numbers of labels.
-    """
-    widths = {part.shape[1] for part in parts}
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    widths = {part.shape[1] for part in parts if part.ndim > 1}
     if len(widths) > 1:
         raise MetricError(f"batches list different numbers of labels: {sorted(widths)}")
     return np.concatenate(parts)

@@ -10,15 +10,7 @@ from records.demo.world import DemoSpec
 from records.errors import DataError
 from records.formats import Listing, ShardFile, register_format
 from records.schema import Schema, Stream, load_schema, with_vocabulary
-from records.splits import (
-    DataSource,
-    Fold,
-    Split,
-    check_disjoint,
-    open_split,
-    read_truth,
-    with_frames,
-)
+from records.splits import Split, check_disjoint, open_split, read_truth, with_frames
 from records.tfrecord.encoding import encode_clip
 
 # It registers the format.
@@ -30,9 +22,7 @@ __all__ = [
     "Clip",
     "DataConfig",
     "DataError",
-    "DataSource",
     "DemoSpec",
-    "Fold",
     "FrameSampling",
     "Listing",
     "Schema",

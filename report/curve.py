@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pandas as pd
 
 from common.files import atomic_path
 from common.units import format_bytes
 from quantize import Solution, curve_rows
+from report.tables import write_table
+from runs import content_key
 from stages.pack import Packed
 
 if TYPE_CHECKING:
@@ -22,26 +21,22 @@ PICTURE_NAME = "curve.png"
 SENSITIVITY_NAME = "sensitivity.csv"
 
 
-def write_curve(folder: Path, packed: Packed) -> None:
-    """Writes `curve.csv`, `curve.png` and `sensitivity.csv` into a run's folder.
+def write_curve(packed: Packed) -> None:
+    """Writes `curve.csv`, `curve.png` and `sensitivity.csv` into the run's folder.
 
-    Args:
-        folder: the run's.
-        packed: what stage `pack` made.
+    The picture takes longer than all else of a run that is finished: it names what it shows, and is
+    drawn when that changes.
     """
-    table = pd.DataFrame(curve_rows(packed.curve))
-    for column in ("members", "precisions", "weights"):
-        table[column] = [" ".join(map(str, values)) for values in table[column]]
-    for name, frame in (
-        (CURVE_NAME, table),
-        (SENSITIVITY_NAME, pd.DataFrame(packed.sensitivity)),
-    ):
-        with atomic_path(folder / name) as beside:
-            frame.to_csv(beside, index=False)
-    figure = draw_curve(packed)
-    with atomic_path(folder / PICTURE_NAME) as beside:
+    write_table(packed.folder / CURVE_NAME, curve_rows(packed.curve))
+    write_table(packed.folder / SENSITIVITY_NAME, [vars(row) for row in packed.sensitivity])
+    picture = packed.folder / PICTURE_NAME
+    shown = content_key([packed.curve, packed.receipt])
+    if picture.is_file() and shown.encode() in picture.read_bytes():
+        return
+    with atomic_path(picture) as beside:
         # Nothing of the time or the program goes into the file: same curve, same bytes.
-        figure.savefig(beside, format="png", dpi=150, metadata={"Software": None})
+        metadata = {"Software": None, "Source": shown}
+        draw_curve(packed).savefig(beside, format="png", dpi=150, metadata=metadata)
 
 
 def draw_curve(packed: Packed) -> Figure:
@@ -53,28 +48,29 @@ def draw_curve(packed: Packed) -> Figure:
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.subplots()
-    sizes = [one.size for one in packed.curve]
-    axes.step(sizes, [one.gap for one in packed.curve], where="post", color="C0", zorder=1)
-    axes.scatter(sizes, [one.gap for one in packed.curve], s=14, color="C0", zorder=2, label="best")
-    for one in packed.receipt["uniform8"]:
+    sizes = [solution.size for solution in packed.curve]
+    gaps = [solution.gap for solution in packed.curve]
+    axes.step(sizes, gaps, where="post", color="C0", zorder=1)
+    axes.scatter(sizes, gaps, s=14, color="C0", zorder=2, label="best")
+    for baseline in packed.receipt.uniform8:
         axes.scatter(
-            one["bytes"],
-            one["search_gap"],
+            baseline.bytes,
+            baseline.search_gap,
             marker="s",
             color="C1",
             zorder=3,
             label="uniform 8 bits",
         )
     axes.scatter(
-        packed.receipt["bytes"],
-        packed.receipt["search_gap"],
+        packed.receipt.bytes,
+        packed.receipt.search_gap,
         marker="*",
         s=160,
         color="C3",
         zorder=4,
         label="packed",
     )
-    axes.axvline(packed.receipt["budget_bytes"], color="0.6", linestyle=":", label="budget")
+    axes.axvline(packed.receipt.budget_bytes, color="0.6", linestyle=":", label="budget")
     _name_axes(axes, packed.curve)
     axes.legend(frameon=False, loc="best")
     return figure
@@ -93,10 +89,11 @@ def _name_axes(axes: Axes, curve: Sequence[Solution]) -> None:
     axes.set_ylabel("GAP on search")
     axes.grid(alpha=0.25)
     axes.set_title(
-        f"{len(curve)} bundles, from {_told(curve[0])} to {_told(curve[-1])}", fontsize=10
+        f"{len(curve)} bundles, from {_described(curve[0])} to {_described(curve[-1])}", fontsize=10
     )
 
 
-def _told(one: Solution) -> str:
-    members = "1 member" if len(one.choice) == 1 else f"{len(one.choice)} members"
-    return f"{members} in {format_bytes(one.size)}"
+def _described(solution: Solution) -> str:
+    count = len(solution.choice)
+    members = "1 member" if count == 1 else f"{count} members"
+    return f"{members} in {format_bytes(solution.size)}"

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from runs.errors import RunError
 from runs.forks import Forked, ForkServer
@@ -71,7 +71,7 @@ def run_jobs(
     parallel: int,
     *,
     threads: int,
-    on_progress: Callable[[JobProgress], None] | None = None,
+    on_progress: Callable[[JobProgress], None] = lambda progress: None,
 ) -> list[Result]:
     """Runs `jobs`, at most `parallel` at a time, and waits for all; a failure stops no other.
 
@@ -92,7 +92,7 @@ def run_jobs(
         RunError: Two jobs share a name or a folder, or a number is below 1.
     """
     _check(jobs, parallel, threads)
-    batch = _Batch(deque(jobs), threads, on_progress or _ignore)
+    batch = _Batch(deque(jobs), threads, on_progress)
     with _signals() as received:
         try:
             while (batch.waiting and not received) or batch.running:
@@ -107,10 +107,6 @@ def run_jobs(
     if received:
         signal.raise_signal(received[0])
     return [batch.results[job.name] for job in jobs if job.name in batch.results]
-
-
-def _ignore(progress: JobProgress) -> None:
-    """Shows nothing."""
 
 
 def _check(jobs: Sequence[Job], parallel: int, threads: int) -> None:
@@ -132,10 +128,7 @@ def _signals() -> Iterator[list[int]]:
         return
     # What a shell starts in the background ignores SIGINT, and goes on doing so.
     heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
-    before = {
-        number: signal.signal(number, lambda number, _: received.append(number))
-        for number in heeded
-    }
+    before = {n: signal.signal(n, lambda number, _: received.append(number)) for n in heeded}
     try:
         yield received
     finally:
@@ -148,7 +141,7 @@ class _Running:
     job: Job
     process: _Process
     log_start: int
-    shown: dict[str, Any] | None = None
+    shown: JobProgress
 
 
 @dataclass
@@ -169,8 +162,7 @@ class _Batch:
     def _start(self, job: Job) -> None:
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / PROGRESS_NAME).unlink(missing_ok=True)
-        log_path = job.folder / LOG_NAME
-        with log_path.open("ab") as log:
+        with (job.folder / LOG_NAME).open("ab") as log:
             start = log.tell()
             try:
                 process = _start_process(job, log, _environment(self.threads))
@@ -178,8 +170,8 @@ class _Batch:
                 message = f"{job.name} could not be started: {job.command[0]}: {error.strerror}"
                 self._end(job, Result(job.name, 127, message))
                 return
-        self.running.append(_Running(job, process, start))
-        self.on_progress(JobProgress(job.name, "running"))
+        self.running.append(_Running(job, process, start, JobProgress(job.name, "running")))
+        self.on_progress(self.running[-1].shown)
 
     def collect(self) -> None:
         """Shows what moved and books what ended."""
@@ -194,32 +186,34 @@ class _Batch:
             self._end(entry.job, Result(entry.job.name, code, message))
 
     def _show(self, entry: _Running) -> None:
-        last = last_progress(entry.job.folder)
-        if last is not None and last != entry.shown:
-            entry.shown = last
-            self.on_progress(_job_progress(entry.job.name, "running", last))
+        now = _progress(entry.job, "running")
+        if now != entry.shown:
+            entry.shown = now
+            self.on_progress(now)
 
     def _end(self, job: Job, result: Result) -> None:
         self.results[job.name] = result
-        state = "failed" if result.returncode else "done"
-        last = last_progress(job.folder) or {"step": 0, "steps": 0}
-        self.on_progress(_job_progress(job.name, state, last))
+        self.on_progress(_progress(job, "failed" if result.returncode else "done"))
 
     def stop(self, *, kill: bool) -> None:
         """Asks what runs to end; kills it when told to, or when it takes too long."""
         if self.stop_deadline is None:
             self.stop_deadline = time.monotonic() + _CHECKPOINT_SECONDS
             for entry in self.running:
-                entry.process.terminate()
+                with suppress(ProcessLookupError):
+                    os.kill(entry.process.pid, signal.SIGTERM)
         if kill or time.monotonic() > self.stop_deadline:
-            for entry in self.running:
-                _kill_group(entry.process)
+            self._kill()
 
     def close(self) -> None:
         """Leaves no process behind, also when an exception passes through."""
+        self._kill()
+        while any(entry.process.poll() is None for entry in self.running):
+            time.sleep(_POLL_SECONDS)
+
+    def _kill(self) -> None:
         for entry in self.running:
             _kill_group(entry.process)
-            entry.process.wait()
 
 
 def _start_process(job: Job, log: BinaryIO, environment: Mapping[str, str]) -> _Process:
@@ -259,14 +253,9 @@ def _parent_pipe() -> int:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    variables = dict.fromkeys(_THREAD_VARIABLES, str(threads))
     # Unbuffered, so that the log of a killed job has its last words.
-    return {
-        **os.environ,
-        **variables,
-        PARENT_PIPE: str(_parent_pipe()),
-        "PYTHONUNBUFFERED": "1",
-    }
+    own = {PARENT_PIPE: str(_parent_pipe()), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **own}
 
 
 def _kill_group(process: _Process) -> None:
@@ -275,9 +264,10 @@ def _kill_group(process: _Process) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _job_progress(name: str, state: str, last: Mapping[str, Any]) -> JobProgress:
-    figures = {key: value for key, value in last.items() if key not in ("step", "steps")}
-    return JobProgress(name, state, last["step"], last["steps"], figures)
+def _progress(job: Job, state: str) -> JobProgress:
+    """Where a job stands by the last line that it wrote."""
+    figures = last_progress(job.folder) or {"step": 0, "steps": 0}
+    return JobProgress(job.name, state, figures.pop("step"), figures.pop("steps"), figures)
 
 
 def _failure(entry: _Running, code: int) -> str:

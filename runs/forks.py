@@ -9,20 +9,23 @@ import importlib
 import json
 import os
 import runpy
-import selectors
+import select
 import signal
+import struct
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from setproctitle import setproctitle
 
-_READ_BYTES = 1 << 16
-_POLL_SECONDS = 0.01
+# What the server says of a job: its process number, and its return code or that it was started.
+# So few bytes are written to a pipe and read from it as one.
+_ANSWER = struct.Struct("ii")
+_STARTED = 1 << 16
 
 
 class ForkServer:
@@ -41,12 +44,15 @@ class ForkServer:
             (sys.executable, "-c", f"from runs.forks import main; main({module!r})"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=dict(environment),
-            pass_fds=tuple(inherited),
+            env=environment,
+            pass_fds=inherited,
             # Ctrl-C is for the parent, which tells the jobs.
             process_group=0,
         )
-        self._buffer = b""
+        assert self._server.stdin is not None and self._server.stdout is not None
+        self._requests, self._answers = self._server.stdin, self._server.stdout.fileno()
+        self._news = select.poll()
+        self._news.register(self._answers, select.POLLIN)
         self._codes: dict[int, int] = {}
         self._ended = False
 
@@ -66,76 +72,50 @@ class ForkServer:
         Raises:
             OSError: the server is gone.
         """
-        assert self._server.stdin is not None
-        request = json.dumps(
-            {
-                "arguments": list(arguments),
-                "log": str(log.resolve()),
-                "folder": os.getcwd(),
-                "environment": dict(environment),
-            }
-        )
-        self._server.stdin.write(request.encode() + b"\n")
-        self._server.stdin.flush()
-        while True:
-            answer = self._read()
-            if answer is None:
+        request = {
+            "arguments": list(arguments),
+            "log": str(log.resolve()),
+            "folder": os.getcwd(),
+            "environment": dict(environment),
+        }
+        self._requests.write(json.dumps(request).encode() + b"\n")
+        self._requests.flush()
+        code = 0
+        while code != _STARTED:
+            pid, code = self._read()
+            if self._ended:
                 raise ChildProcessError(0, "the process that starts the jobs ended")
-            if "started" in answer:
-                self._codes.pop(answer["started"], None)
-                return Forked(answer["started"], self)
+        return Forked(pid, self)
 
     def returncode(self, pid: int) -> int | None:
         """How a job ended, as `subprocess.Popen.returncode` says it; None while it runs."""
-        assert self._server.stdout is not None
-        descriptor = self._server.stdout.fileno()
-        os.set_blocking(descriptor, False)
-        while pid not in self._codes and not self._ended and self._read() is not None:
-            pass
-        os.set_blocking(descriptor, True)
+        while not self._ended and self._news.poll(0):
+            self._read()
+        code = self._codes[pid]
+        if code != _STARTED:
+            return code
         # Nobody can tell any more how a job ended whose server is gone.
-        return self._codes.get(pid, -signal.SIGKILL if self._ended else None)
+        return -signal.SIGKILL if self._ended else None
 
-    def _read(self) -> dict[str, int] | None:
-        """The server's next line; None when there is none yet, or never will be."""
-        assert self._server.stdout is not None
-        while b"\n" not in self._buffer:
-            try:
-                data = os.read(self._server.stdout.fileno(), _READ_BYTES)
-            except BlockingIOError:
-                return None
-            if not data:
-                self._ended = True
-                return None
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        answer: dict[str, int] = json.loads(line)
-        if "ended" in answer:
-            self._codes[answer["ended"]] = answer["code"]
-        return answer
+    def _read(self) -> tuple[int, int]:
+        """The server's next answer, for which it waits; zeros when none will come."""
+        answer = os.read(self._answers, _ANSWER.size)
+        self._ended = not answer
+        pid, code = _ANSWER.unpack(answer or bytes(_ANSWER.size))
+        self._codes[pid] = code
+        return pid, code
 
 
+@dataclass(frozen=True)
 class Forked:
     """A job that was forked, with what the executor needs of a `subprocess.Popen`."""
 
-    def __init__(self, pid: int, server: ForkServer) -> None:
-        self.pid = pid
-        self._server = server
+    pid: int
+    server: ForkServer
 
     def poll(self) -> int | None:
         """The return code; None while it runs."""
-        return self._server.returncode(self.pid)
-
-    def wait(self) -> int:
-        """Waits for the end; returns the return code."""
-        while (code := self.poll()) is None:
-            time.sleep(_POLL_SECONDS)
-        return code
-
-    def terminate(self) -> None:
-        """Sends SIGTERM."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGTERM)
+        return self.server.returncode(self.pid)
 
 
 def serve(module: str) -> dict[str, Any]:
@@ -147,46 +127,38 @@ def serve(module: str) -> dict[str, Any]:
     Raises:
         SystemExit: in the server, when the process that made it is gone.
     """
-    importlib.import_module(module)
+    with redirect_stdout(sys.stderr):
+        importlib.import_module(module)
     ended, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wakeup)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    requests = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(ended, selectors.EVENT_READ)
-        selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
-        while True:
-            for key, _ in selector.select():
-                data = os.read(key.fd, _READ_BYTES)
-                if key.fd == ended:
-                    _tell_of_the_ended()
-                    continue
-                if not data:
-                    sys.exit()
-                *lines, requests = (requests + data).split(b"\n")
-                for line in lines:
-                    pid = os.fork()
-                    if pid == 0:
-                        return json.loads(line)
-                    # Here too: whichever of the two comes first.
-                    with suppress(OSError):
-                        os.setpgid(pid, pid)
-                    _tell(started=pid)
+    while True:
+        ready, _, _ = select.select([ended, sys.stdin], [], [])
+        if ended in ready:
+            os.read(ended, 1 << 16)
+            _tell_of_the_ended()
+        if sys.stdin in ready:
+            # One line: nobody asks again before the answer.
+            line = sys.stdin.readline()
+            if not line:
+                sys.exit()
+            pid = os.fork()
+            if pid == 0:
+                return json.loads(line)
+            # Here too: whichever of the two comes first.
+            with suppress(OSError):
+                os.setpgid(pid, pid)
+            _tell(pid, _STARTED)
 
 
 def _tell_of_the_ended() -> None:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not pid:
-            return
-        _tell(ended=pid, code=os.waitstatus_to_exitcode(status))
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+            _tell(ended[0], os.waitstatus_to_exitcode(ended[1]))
 
 
-def _tell(**answer: int) -> None:
-    os.write(sys.stdout.fileno(), json.dumps(answer).encode() + b"\n")
+def _tell(pid: int, code: int) -> None:
+    os.write(sys.stdout.fileno(), _ANSWER.pack(pid, code))
 
 
 def run(module: str, request: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TextIO, TypeVar
@@ -55,9 +56,8 @@ def append_progress(folder: Path, step: int, steps: int, **figures: Any) -> None
     The file is a display, not a record: nothing is ever computed from it, so it is appended to
     in place and a torn last line is left out by the reader.
     """
-    line = json.dumps({"step": step, "steps": steps, **figures}) + "\n"
     with (folder / PROGRESS_NAME).open("a", encoding="utf-8") as file:
-        file.write(line)
+        file.write(json.dumps({"step": step, "steps": steps, **figures}) + "\n")
 
 
 def last_progress(folder: Path) -> dict[str, Any] | None:
@@ -69,17 +69,11 @@ def last_progress(folder: Path) -> dict[str, Any] | None:
     except OSError:
         return None
     for line in reversed(lines):
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict) and _counts(value):
-            return value
+        with suppress(ValueError, TypeError, KeyError):
+            value: dict[str, Any] = json.loads(line)
+            if isinstance(value["step"], int) and isinstance(value["steps"], int):
+                return value
     return None
-
-
-def _counts(value: Mapping[str, Any]) -> bool:
-    return all(isinstance(value.get(key), int) for key in ("step", "steps"))
 
 
 class ProgressDisplay:
@@ -97,8 +91,15 @@ class ProgressDisplay:
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream if stream is not None else sys.stderr
-        self._bars = _make_bars(self._stream) if self._stream.isatty() else None
+        self._stream = stream or sys.stderr
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=Console(file=self._stream),
+        )
         self._rows: dict[str, TaskID] = {}
         self._printed: dict[str, tuple[str, float]] = {}
 
@@ -106,21 +107,21 @@ class ProgressDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._rows and self._bars is not None:
+        if self._rows:
             self._bars.stop()
 
     def update(self, progress: JobProgress) -> None:
         """Shows where a job stands now."""
-        if self._bars is None:
-            self._print(progress)
+        if self._stream.isatty():
+            self._draw(progress)
         else:
-            self._draw(self._bars, progress)
+            self._print(progress)
 
-    def _draw(self, bars: Progress, progress: JobProgress) -> None:
-        bars.start()
+    def _draw(self, progress: JobProgress) -> None:
+        self._bars.start()
         if progress.name not in self._rows:
-            self._rows[progress.name] = bars.add_task(progress.name, total=None, figures="")
-        bars.update(
+            self._rows[progress.name] = self._bars.add_task(progress.name, total=None, figures="")
+        self._bars.update(
             self._rows[progress.name],
             completed=progress.step,
             total=progress.steps or None,
@@ -133,33 +134,18 @@ class ProgressDisplay:
         if state == progress.state and now - when < _PLAIN_SECONDS:
             return
         self._printed[progress.name] = (progress.state, now)
-        counts = f"{progress.step}/{progress.steps}" if progress.steps else "started"
-        if progress.state != "running" and not progress.steps:
-            counts = ""
+        started = "started" if progress.state == "running" else ""
+        counts = f"{progress.step}/{progress.steps}" if progress.steps else started
         words = [f"{progress.name}:", counts, _ending(progress)]
         print(" ".join(word for word in words if word), file=self._stream, flush=True)
 
 
 def _ending(progress: JobProgress) -> str:
-    words = [f"{key.replace('_', ' ')} {_short(value)}" for key, value in progress.figures.items()]
-    if progress.state != "running":
-        words.insert(0, progress.state)
+    words = [] if progress.state == "running" else [progress.state]
+    for key, value in progress.figures.items():
+        short = f"{value:.4g}" if isinstance(value, float) else value
+        words.append(f"{key.replace('_', ' ')} {short}")
     return ", ".join(words)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _make_bars(stream: TextIO) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-        console=Console(file=stream),
-    )
 
 
 def track(

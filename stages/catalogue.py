@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 
 from common.files import read_json
 from families import build
-from families.layers.groups import tensor_groups
+from families.meta import without_memory
 from quantize.bundle.content import BundleMember
 from quantize.bundle.layout import MemberLayout
-from quantize.recipes import Recipe, recipes_of
 from quantize.selection.problem import Option
-from quantize.state import quantize_state
 from runs import Predictions, Task
-from stages.jobs import JOB_NAME, WEIGHTS_NAME, MemberJob, predictions_name
-from stages.measure_worker import LAYOUTS_NAME, search_predictions_name
+from stages.execute import Made
+from stages.jobs import WEIGHTS_NAME, Measurement, Upstream, predictions_name
+from stages.measurement_work import (
+    LAYOUTS_NAME,
+    job_recipes,
+    search_predictions_name,
+    stored_by,
+)
+from stages.summaries import MeasurementSummary, TrainingSummary, read_summary
 from stages.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """A student by one recipe: bytes of its tensors, GAP@20 on `search`, and what that lost."""
+
+    member: str
+    family: str
+    recipe: str
+    bytes: int
+    gap: float
+    loss: float
 
 
 class Catalogue:
@@ -32,8 +49,8 @@ class Catalogue:
 
     Attributes:
         students: as given.
-        digests: of the students, by name.
         measured: the finished measurements by student.
+        figures: what they found.
 
     Raises:
         JobsFailed: a process failed; the others have finished.
@@ -41,47 +58,28 @@ class Catalogue:
 
     def __init__(self, workspace: Workspace, students: Mapping[str, Task]) -> None:
         self.students = students
-        self._workspace = workspace
-        self._jobs = {name: self._job(name, task) for name, task in students.items()}
-        tasks = workspace.execute(list(self._jobs.values()), "stages.measure_worker")
+        self._schema = workspace.schema
+        self._jobs = {name: _measurement(workspace, name, task) for name, task in students.items()}
+        tasks = Made(workspace).of_jobs(list(self._jobs.values()))
         self.measured = dict(zip(students, tasks, strict=True))
+        self.figures = {n: read_summary(t, MeasurementSummary) for n, t in self.measured.items()}
         # A search for members asks for these thousands of times.
         self.layout = cache(self._layout)
-        self._figures = {name: task.summary() for name, task in self.measured.items()}
-        self.digests = {name: task.digest() for name, task in students.items()}
-
-    def _job(self, name: str, student: Task) -> MemberJob:
-        trained = MemberJob.from_dict(read_json(student.folder / JOB_NAME))
-        config = self._workspace.config.quantize
-        return self._workspace.job(
-            f"quantized/{name}",
-            trained.member,
-            train=trained.train,
-            upstream={student.name: student.digest()},
-            extra={
-                "folder": str(student.folder.resolve()),
-                "student": name,
-                "threshold": config.threshold,
-                "precisions": list(config.precisions),
-                "group_precisions": list(config.group_precisions),
-                "entropy": config.entropy,
-            },
-        )
 
     def family(self, student: str) -> str:
         """Its family's name."""
-        return self._jobs[student].family
+        return self._jobs[student].setting.family
 
-    def figures(self, student: str) -> dict[str, Any]:
-        """GAP on `report`: `gap` at uniform8, `gap_float`; by recipe `bytes`, `gap` on `search`."""
-        return self._figures[student]
+    def digest(self, student: str) -> str:
+        """Of its training."""
+        return self._jobs[student].trained.digest
 
     def options(self) -> list[Option]:
         """Every student by every recipe, with its predictions on `search`."""
         return [
             Option(name, recipe, Predictions.load(task.folder / search_predictions_name(recipe)))
             for name, task in self.measured.items()
-            for recipe in self.figures(name)["recipes"]
+            for recipe in self.figures[name].recipes
         ]
 
     def on_report(self, student: str, *, quantized: bool) -> Predictions:
@@ -100,38 +98,36 @@ class Catalogue:
     def member(self, student: str, recipe: str, weight: float) -> BundleMember:
         """It as a bundle takes it, quantized anew: the same weights give the same codes."""
         job = self._jobs[student]
-        extra = job.extra
-        with torch.device("meta"):
-            model = build(job.family, job.config, self._workspace.schema)
-        tried = recipes_of(
-            model, extra["precisions"], extra["group_precisions"], extra["threshold"]
-        )
-        found: Recipe = next(one for one in tried if one.name == recipe)
-        state = quantize_state(
-            load_file(self.students[student].folder / WEIGHTS_NAME),
-            extra["threshold"],
-            found.precision,
-            found.overrides(tensor_groups(model)),
-        )
-        return BundleMember(student, job.family, job.config, weight, state)
+        family, config = job.setting.family, job.setting.config
+        with without_memory():
+            model = build(family, config, self._schema)
+        chosen = next(known for known in job_recipes(job, model) if known.name == recipe)
+        state = stored_by(job, chosen, model, load_file(job.trained.folder / WEIGHTS_NAME))
+        return BundleMember(student, family, config, weight, state)
 
-    def sensitivity(self) -> list[dict[str, Any]]:
-        """A row a student and recipe: bytes of its tensors, GAP on `search`, and what that lost."""
-        rows = []
-        for name in self.students:
-            recipes = self.figures(name)["recipes"]
-            task = self.students[name]
-            best = task.summary()
-            whole = best[f"gap_search_{best['kept']}"]
-            for recipe, figures in recipes.items():
-                rows.append(
-                    {
-                        "member": name,
-                        "family": self.family(name),
-                        "recipe": recipe,
-                        "bytes": figures["bytes"],
-                        "gap": figures["gap"],
-                        "loss": whole - figures["gap"],
-                    }
-                )
-        return rows
+    def sensitivity(self) -> tuple[Sensitivity, ...]:
+        """Every student by every recipe, against the weights as they were trained."""
+        return tuple(
+            Sensitivity(name, self.family(name), recipe, found.bytes, found.gap, whole - found.gap)
+            for name, task in self.students.items()
+            for whole in [read_summary(task, TrainingSummary).gap("search")]
+            for recipe, found in self.figures[name].recipes.items()
+        )
+
+
+def _measurement(workspace: Workspace, name: str, student: Task) -> Measurement:
+    config = workspace.config.quantize
+    precisions = (*config.precisions, *config.group_precisions)
+    return Measurement(
+        f"quantized/{name}",
+        workspace.setting(
+            workspace.config.students[name].member, *(("precision", p) for p in precisions)
+        ),
+        Upstream.of(student),
+        workspace.student_train_config(name).inference_batch_size,
+        name,
+        config.threshold,
+        config.precisions,
+        config.group_precisions,
+        config.entropy,
+    )

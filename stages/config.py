@@ -21,19 +21,6 @@ from quantize.config import QuantizeConfig
 from records.config import DataConfig
 from training.config import TrainConfig, merged_train_config
 
-STAGES = {
-    "synthesize": "generate the demonstration data set",
-    "plan": "write plan.json: parameters and bytes, before training",
-    "teachers": "train every member on the labels, write its predictions",
-    "ensemble": "choose each family's teacher, search the weights of all",
-    "distill": "write soft targets, train the students on them",
-    "pack": "quantize, choose under the budget, write bundle and receipt",
-    "predict": "bundle and shards to a submission file",
-    "evaluate": "score a bundle on labeled shards",
-    "export": "a bundle to one ONNX file",
-    "all": "all of these in order, then the table",
-}
-
 
 @dataclass(frozen=True)
 class MemberConfig:
@@ -71,8 +58,6 @@ class Config:
     output: Text | None = None
 
     def __post_init__(self) -> None:
-        if self.stage is not None and self.stage not in STAGES:
-            raise ConfigError(f"stage: must be one of {', '.join(STAGES)}, not {self.stage!r}")
         # The students' own settings are laid over these: a mistake would be reported as theirs.
         merged_train_config(self.train, ("distill.train", self.distill.train))
         families = {member.family for member in self.members.values()}

@@ -1,221 +1,158 @@
-"""Stage `distill`: soft targets from the teachers, students from the soft targets, in two levels.
-
-Every soft-target file is a task `soft/<teacher>`: `soft/netvlad` from the best combination of that
-family's members, `soft/all` from all members with the searched weights, and `soft/netvlad-2` from
-the flat mean of the family's level-1 students.
-"""
+"""Stage `distill`: students from soft targets, in two levels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Mapping
 
 from distill.config import StudentConfig
-from distill.merged import write_merged
-from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets, mix_teachers
-from ensemble import Choice
-from records import Fold
-from runs import Predictions, RunError, Task
-from stages.jobs import MemberJob, predictions_name
+from ensemble.choice import Choice
+from runs import RunError, Task
+from runs.store import DONE_NAME
+from stages.ensemble import choose_teachers
+from stages.execute import Loaded, Made, Tasks
+from stages.jobs import SoftLabels, Upstream
+from stages.soft_targets import SoftTargetSource, TrainedModel, soft_targets
+from stages.stage import Done, stage
+from stages.teachers import load_teachers
 from stages.workspace import Workspace
 
+_FOLDER = "students"
 # A student of this teacher is the member as trained on the labels.
-LABELS = "labels"
+_LABELS = "labels"
 
 
-@dataclass(frozen=True)
-class Teacher:
-    """A weighted mean of models whose predictions become soft targets."""
+def _distilled(workspace: Workspace) -> dict[str, StudentConfig]:
+    """The students that learn from soft targets."""
+    students = workspace.config.students
+    return {name: own for name, own in students.items() if own.teacher != _LABELS}
 
-    name: str
-    models: tuple[str, ...]
-    weights: tuple[float, ...]
+
+def _done(workspace: Workspace) -> Done:
+    names = _distilled(workspace) if workspace.config.members else None
+    return Done.below(workspace.run.root / _FOLDER, names)
+
+
+@stage(
+    "distill",
+    help="write soft targets, train the students on them",
+    needs=("teachers",),
+    done=_done,
+)
+def distill(workspace: Workspace) -> None:
+    """Trains the students that are missing; what is chosen for them is chosen if it is not yet.
+
+    Raises:
+        RunError: a teacher is missing.
+        JobsFailed: a training failed; the others have finished.
+    """
+    teachers = load_teachers(workspace)
+    train_students(workspace, teachers, choose_teachers(workspace, teachers))
 
 
 def train_students(
-    workspace: Workspace, trained: Mapping[str, Task], choice: Choice
+    workspace: Workspace, teachers: Mapping[str, Task], choice: Choice
 ) -> dict[str, Task]:
-    """Trains what is missing; returns the students' tasks by name.
+    """Trains what is missing; returns the students' finished tasks by name.
 
     Args:
         workspace: the run.
-        trained: the teachers' finished tasks by member.
+        teachers: their finished trainings by member.
         choice: what stage `ensemble` chose.
 
     Raises:
         JobsFailed: a training failed; the others have finished.
         RunError: a level-2 student has no level-1 students to learn from.
     """
-    wanted = workspace.config.students
-    as_they_are = {n: trained[s.member] for n, s in wanted.items() if s.teacher == LABELS}
-    by_level = {
-        level: {n: s for n, s in wanted.items() if s.level == level and n not in as_they_are}
-        for level in (1, 2)
-    }
-    teachers = {name: _first_teacher(workspace, s, choice) for name, s in by_level[1].items()}
-    done = _train_level(workspace, by_level[1], teachers, trained, out_of_fold=True)
-    if by_level[2]:
-        teachers = {
-            name: _second_teacher(workspace, name, s, by_level[1])
-            for name, s in by_level[2].items()
-        }
-        done |= _train_level(workspace, by_level[2], teachers, done, out_of_fold=False)
-    done |= as_they_are
-    return {name: done[name] for name in wanted}
+    return _students(workspace, teachers, choice, Made(workspace))
 
 
-def _train_level(
-    workspace: Workspace,
-    students: Mapping[str, StudentConfig],
-    teachers: Mapping[str, Teacher],
-    models: Mapping[str, Task],
-    *,
-    out_of_fold: bool,
+def load_students(
+    workspace: Workspace, teachers: Mapping[str, Task], choice: Choice
 ) -> dict[str, Task]:
-    distinct = {teacher.name: teacher for teacher in teachers.values()}
-    soft = _soft_targets(workspace, list(distinct.values()), models, out_of_fold=out_of_fold)
-    jobs = [
-        _student_job(workspace, name, student, soft[teachers[name].name])
-        for name, student in students.items()
-    ]
-    return dict(zip(students, workspace.execute(jobs, "stages.student_worker"), strict=True))
+    """The students' finished tasks by name.
+
+    Raises:
+        RunError: one is missing; the message names the first task that is, and the stage to run.
+    """
+    tasks = Loaded(workspace, "distill")
+    for name in _distilled(workspace):
+        # Its soft targets would be missing too, and say less.
+        if not (workspace.run.root / _FOLDER / name / DONE_NAME).exists():
+            raise tasks.missing(f"{_FOLDER}/{name}")
+    return _students(workspace, teachers, choice, tasks)
 
 
-def _student_job(workspace: Workspace, name: str, student: StudentConfig, soft: Task) -> MemberJob:
-    return workspace.job(
-        f"students/{name}",
-        student.member,
-        train=workspace.train_config(
-            student.member, (f"distill.students.{name}.train", student.train)
-        ),
-        upstream={soft.name: soft.digest()},
-        extra={
-            "folder": str(soft.folder.resolve()),
-            "hard_weight": workspace.config.distill.hard_weight,
-        },
+def _students(
+    workspace: Workspace, teachers: Mapping[str, Task], choice: Choice, tasks: Tasks
+) -> dict[str, Task]:
+    config = workspace.config
+    families = {name: member.family for name, member in config.members.items()}
+    distilled = _distilled(workspace)
+    done = {n: teachers[own.member] for n, own in config.students.items() if n not in distilled}
+    first, second = (
+        {name: own for name, own in distilled.items() if own.level == level} for level in (1, 2)
     )
+    sources = {n: _chosen_source(families[own.member], own, choice) for n, own in first.items()}
+    models = {
+        name: TrainedModel(name, task, workspace.train_config(name).inference_batch_size)
+        for name, task in teachers.items()
+    }
+    done |= _level(workspace, tasks, sources, models, folds=config.distill.folds)
+    by_family = {n: families[own.member] for n, own in first.items()}
+    sources = {
+        n: _student_source(n, families[own.member], own, by_family) for n, own in second.items()
+    }
+    models = {
+        name: TrainedModel(
+            own.member, done[name], workspace.student_train_config(name).inference_batch_size
+        )
+        for name, own in first.items()
+    }
+    done |= _level(workspace, tasks, sources, models)
+    return {name: done[name] for name in config.students}
 
 
-def _first_teacher(workspace: Workspace, student: StudentConfig, choice: Choice) -> Teacher:
+def _level(
+    workspace: Workspace,
+    tasks: Tasks,
+    sources: Mapping[str, SoftTargetSource],
+    models: Mapping[str, TrainedModel],
+    *,
+    folds: int = 1,
+) -> dict[str, Task]:
+    """The students of one level, by name as their sources are."""
+    soft = soft_targets(workspace, tasks, sources.values(), models, folds=folds)
+    config = workspace.config
+    jobs = [
+        workspace.training(
+            f"{_FOLDER}/{name}",
+            config.students[name].member,
+            train=workspace.student_train_config(name),
+            soft=SoftLabels(Upstream.of(soft[source.name]), config.distill.hard_weight),
+        )
+        for name, source in sources.items()
+    ]
+    return dict(zip(sources, tasks.of_jobs(jobs), strict=True))
+
+
+def _chosen_source(own_family: str, student: StudentConfig, choice: Choice) -> SoftTargetSource:
+    """Who teaches a student of level 1: teachers, as they were chosen."""
     if student.teacher == "all":
         used = {name: weight for name, weight in choice.weights.items() if weight > 0}
-        return Teacher("all", tuple(used), tuple(used.values()))
-    family = student.teacher
-    if family == "family":
-        family = workspace.config.members[student.member].family
-    names = choice.families[family].members
-    return Teacher(family, names, (1 / len(names),) * len(names))
+        return SoftTargetSource("all", tuple(used), tuple(used.values()))
+    family = own_family if student.teacher == "family" else student.teacher
+    return SoftTargetSource.flat(family, choice.families[family].members)
 
 
-def _second_teacher(
-    workspace: Workspace, name: str, student: StudentConfig, first: Mapping[str, StudentConfig]
-) -> Teacher:
-    members = workspace.config.members
-    family = student.teacher
-    if family == "family":
-        family = members[student.member].family
-    models = tuple(n for n, s in first.items() if family in ("all", members[s.member].family))
+def _student_source(
+    name: str, own_family: str, student: StudentConfig, first: Mapping[str, str]
+) -> SoftTargetSource:
+    """Who teaches a student of level 2: those of level 1, whose families are given."""
+    family = own_family if student.teacher == "family" else student.teacher
+    models = [other for other, its_family in first.items() if family in ("all", its_family)]
     if not models:
         raise RunError(
             f"distill.students.{name}: level 2 learns from level-1 students of {family}, and "
             "there are none"
         )
-    return Teacher(f"{family}-2", models, (1 / len(models),) * len(models))
-
-
-def _soft_targets(
-    workspace: Workspace,
-    teachers: Sequence[Teacher],
-    models: Mapping[str, Task],
-    *,
-    out_of_fold: bool,
-) -> dict[str, Task]:
-    """The finished tasks `soft/<teacher>` by the teacher's name."""
-    used = sorted({model for teacher in teachers for model in teacher.models})
-    folds = workspace.config.distill.folds
-    if out_of_fold and folds > 1:
-        sources = {model: _fold_jobs(workspace, model, folds) for model in used}
-        module = "stages.teacher_worker"
-    else:
-        sources = {model: [_training_split_job(workspace, models[model])] for model in used}
-        module = "stages.predict_worker"
-    workspace.execute([job for jobs in sources.values() for job in jobs], module)
-    tasks = {model: [workspace.task(job) for job in jobs] for model, jobs in sources.items()}
-    soft = {teacher.name: _mix_task(workspace, teacher, tasks) for teacher in teachers}
-    if workspace.config.distill.write_merged:
-        for task in soft.values():
-            _merged_task(workspace, task)
-    return soft
-
-
-def _fold_jobs(workspace: Workspace, model: str, folds: int) -> list[MemberJob]:
-    """Trainings of a member that each leave out one fold and score it."""
-    return [
-        workspace.job(f"folds/{model}-{number}", model, fold=Fold(number, folds))
-        for number in range(folds)
-    ]
-
-
-def _training_split_job(workspace: Workspace, model: Task) -> MemberJob:
-    """The inference of a trained model over the clips that it was trained on."""
-    kind, _, name = model.name.partition("/")
-    wanted = workspace.config.students
-    member = wanted[name].member if kind == "students" else name
-    return workspace.job(
-        f"training-predictions/{kind}-{name}",
-        member,
-        upstream={model.name: model.digest()},
-        extra={"folder": str(model.folder.resolve())},
-    )
-
-
-def _mix_task(
-    workspace: Workspace, teacher: Teacher, sources: Mapping[str, Sequence[Task]]
-) -> Task:
-    kept, mix = workspace.config.distill.stored_labels, workspace.config.ensemble.mix
-    used = {model: sources[model] for model in teacher.models}
-
-    def work(task: Task) -> tuple[list[str], dict[str, object]]:
-        predictions = [_over_training_split(tasks) for tasks in used.values()]
-        targets = mix_teachers(predictions, teacher.weights, kept, mix)
-        targets.save(task.folder / SOFT_TARGETS_NAME)
-        return [SOFT_TARGETS_NAME], {"clips": len(targets.ids), "models": list(used)}
-
-    inputs = {
-        "teacher": teacher,
-        "stored_labels": kept,
-        "mix": mix,
-        "upstream": {t.name: t.digest() for tasks in used.values() for t in tasks},
-    }
-    return workspace.once(f"soft/{teacher.name}", inputs, work)
-
-
-def _merged_task(workspace: Workspace, soft: Task) -> None:
-    """The training split written again with the soft targets in it."""
-
-    def work(task: Task) -> tuple[list[str], dict[str, object]]:
-        path = soft.folder / SOFT_TARGETS_NAME
-        targets = SoftTargets.load(path, workspace.schema.num_labels)
-        shards = write_merged(task.folder, workspace.split("train"), targets)
-        return [shard.name for shard in shards], {"shards": len(shards)}
-
-    inputs = {"soft": soft.digest(), "data": workspace.fingerprints["train"]}
-    workspace.once(f"merged/{soft.name.partition('/')[2]}", inputs, work)
-
-
-def _over_training_split(tasks: Sequence[Task]) -> Predictions:
-    """One model's predictions over all training clips, put together from its folds, if it has."""
-    if len(tasks) == 1:
-        return Predictions.load(tasks[0].folder / predictions_name("train"))
-    parts = [Predictions.load(task.folder / predictions_name("fold")) for task in tasks]
-    joined = Predictions(
-        ids=np.concatenate([p.ids for p in parts]),
-        labels=np.concatenate([p.labels for p in parts]),
-        log_odds=np.concatenate([p.log_odds for p in parts]),
-        left_out=np.concatenate([p.left_out for p in parts]),
-        tail=np.concatenate([p.tail for p in parts]),
-        num_labels=parts[0].num_labels,
-    )
-    return joined.select(np.argsort(joined.ids, kind="stable"))
+    return SoftTargetSource.flat(f"{family}-2", models)

@@ -11,14 +11,38 @@ from ensemble.choice import Choice, Evidence, choose
 from ensemble.combination import MOST_SCORED
 from ensemble.evenness import PER_CLIP
 from runs import Predictions, RunError, Task
+from stages.execute import Made
 from stages.jobs import predictions_name
+from stages.stage import Done, stage
+from stages.teachers import load_teachers
 from stages.workspace import Workspace
 
 CHOICE_NAME = "ensemble.json"
+_TASK = "ensemble"
+
+
+@stage(
+    "ensemble",
+    help="choose each family's teacher, search the weights of all",
+    needs=("teachers",),
+    done=lambda workspace: Done.below(workspace.run.root, [_TASK]),
+)
+def ensemble(workspace: Workspace) -> Choice:
+    """Chooses among the teachers, which have to be there.
+
+    Raises:
+        RunError: a teacher is missing.
+    """
+    return choose_teachers(workspace, load_teachers(workspace))
 
 
 def choose_teachers(workspace: Workspace, teachers: Mapping[str, Task]) -> Choice:
-    """Chooses on `search`, then scores what was chosen on `report`."""
+    """Chooses on `search`, then scores what was chosen on `report`; trains nothing.
+
+    Args:
+        workspace: the run.
+        teachers: their finished trainings by member.
+    """
     config = workspace.config.ensemble
     families = {name: workspace.config.members[name].family for name in teachers}
     inputs = {
@@ -39,7 +63,7 @@ def choose_teachers(workspace: Workspace, teachers: Mapping[str, Task]) -> Choic
         write_json(task.folder / CHOICE_NAME, to_plain(choice))
         return [CHOICE_NAME], choice.report
 
-    path = workspace.once("ensemble", inputs, work).folder / CHOICE_NAME
+    path = Made(workspace).of_work(_TASK, inputs, work).folder / CHOICE_NAME
     return from_plain(Choice, read_json(path), str(path), RunError)
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 from common.errors import ConfigError
 from common.files import write_bytes
 from quantize.bundle.content import read_bundle
-from stages.submission import BUNDLE_FOLDER, find_bundle
+from stages.bundles import BUNDLE_FOLDER, find_bundle
+from stages.stage import stage
 from stages.workspace import Workspace
 
 ONNX_NAME = "bundle.onnx"
 _PACKAGES = ("onnx_ir", "onnxscript")
 
 
+@stage("export", help="a bundle to one ONNX file", needs=("pack",))
 def export(workspace: Workspace) -> Path:
     """Writes the ONNX file of `bundle=`, by default the run's own, and returns its path.
 

@@ -1,4 +1,4 @@
-"""What a training process is told: one member, its data, its settings, as plain JSON."""
+"""What a process of its own is told: a training, a prediction or a measurement, as plain JSON."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from common.codec import from_plain, to_plain
-from common.files import write_json
+from common.extensions import load_extensions
+from common.files import read_json, write_json
 from common.registry import Extension
-from records import DataError, DataSource, Fold, Schema
-from runs import Task
+from records import Schema
+from records.splits import DataSource, Fold
+from runs import RunError, Task
 from training.config import TrainConfig
 
 JOB_NAME = "job.json"
@@ -25,86 +27,200 @@ def predictions_name(split: str) -> str:
 
 
 @dataclass(frozen=True)
-class MemberJob:
-    """Everything that decides what one training produces.
+class Setting:
+    """What every job needs: a model, the data, and the machine.
 
     Attributes:
-        task: the task's name within the run, e.g. "teachers/netvlad-64".
-        member: the member's name.
-        family: its family's name.
-        config: the family's hyperparameters as plain JSON.
-        train: how it is trained.
-        seed: of initialization, order of the clips, frame draws and dropout.
-        device: "auto", "cpu" or "cuda".
+        family: the family's name.
+        config: its hyperparameters as plain JSON.
         data: the shards.
         fingerprints: of the splits' contents, by name.
-        stored_labels: labels kept a clip in the predictions.
-        fold: set when this training leaves out a fold of the training split and predicts it.
-        upstream: digests of the tasks whose output this one reads.
-        extra: what the objective needs to know beyond this (soft targets of a student).
-        source: the file of a family of the user's own; None for those of the package.
+        device: "auto", "cpu" or "cuda".
+        stored_labels: labels kept a clip in predictions.
+        extensions: the files of the user's own that the run was given.
+        sources: digests of those of them that a result depends on, by what they provide.
     """
 
-    task: str
-    member: str
     family: str
     config: Mapping[str, Any]
-    train: TrainConfig
-    seed: int
-    device: str
     data: DataSource
     fingerprints: Mapping[str, str]
+    device: str
     stored_labels: int
-    fold: Fold | None = None
-    upstream: Mapping[str, str] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    source: Extension | None = None
+    extensions: tuple[Extension, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
 
-    def inputs(self) -> dict[str, Any]:
-        """What the task's content key covers: all that changes its result, and no path."""
-        value = self.to_dict()
-        del value["data"], value["train"]["checkpoint_seconds"], value["source"]
-        value["extra"].pop("folder", None)
-        value["schema"] = _computed_part(self.data.schema)
-        if self.source is not None:
-            value["source"] = self.source.digest
-        return value
-
-    def to_dict(self) -> dict[str, Any]:
-        value = {
-            f.name: getattr(self, f.name)
-            for f in dataclasses.fields(self)
-            if f.name not in ("train", "data", "fold", "source")
+    def inputs(self, *splits: str) -> dict[str, Any]:
+        """What the content key of a job on these splits covers: no path, and no names of labels."""
+        return {
+            "family": self.family,
+            "config": self.config,
+            "schema": _computed_part(self.data.schema),
+            "fingerprints": {name: self.fingerprints[name] for name in splits},
+            "device": self.device,
+            "stored_labels": self.stored_labels,
+            **({"sources": self.sources} if self.sources else {}),
         }
-        value = {k: dict(v) if isinstance(v, Mapping) else v for k, v in value.items()}
-        value["train"] = dataclasses.asdict(self.train)
-        value["data"] = to_plain(self.data)
-        value["fold"] = None if self.fold is None else dataclasses.asdict(self.fold)
-        value["source"] = (
-            None
-            if self.source is None
-            else {"path": str(self.source.path), "digest": self.source.digest}
-        )
-        return value
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A finished task whose files a job reads.
+
+    Attributes:
+        folder: the task's.
+        digest: of its files; the content key has this, and not where they lie.
+    """
+
+    folder: Path
+    digest: str
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> MemberJob:
-        parts = dict(value)
-        parts["train"] = TrainConfig(**parts["train"])
-        parts["data"] = from_plain(DataSource, parts["data"], f"{JOB_NAME}: data", DataError)
-        parts["fold"] = None if parts["fold"] is None else Fold(**parts["fold"])
-        # Absent from the jobs of runs that are older than own families.
-        source = parts.get("source")
-        parts["source"] = (
-            None if source is None else Extension(Path(source["path"]), source["digest"])
-        )
-        return cls(**parts)
+    def of(cls, task: Task) -> Upstream:
+        return cls(task.folder.resolve(), task.digest())
 
-    def prepare(self, task: Task) -> None:
-        """Makes the task's folder ready for a process that is given nothing else."""
-        with task.lock():
-            task.prepare()
-            write_json(task.folder / JOB_NAME, self.to_dict())
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """What a student learns from beside the labels.
+
+    Attributes:
+        targets: the task that wrote the soft targets.
+        hard_weight: lambda of Skalic & Austin 2018, equation 2.
+    """
+
+    targets: Upstream
+    hard_weight: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training of a member, and its predictions.
+
+    Attributes:
+        task: the task's name within the run, such as "teachers/netvlad-64".
+        setting: model, data, machine.
+        train: how it is trained.
+        seed: of initialization, order of the clips, frame draws and dropout.
+        fold: set when a fold of the training split is left out, and predicted.
+        soft: set for a student.
+    """
+
+    kind: ClassVar[str] = "training"
+    task: str
+    setting: Setting
+    train: TrainConfig
+    seed: int
+    fold: Fold | None = None
+    soft: SoftLabels | None = None
+
+    def inputs(self) -> dict[str, Any]:
+        """What the content key covers: all that changes the result."""
+        train = dataclasses.asdict(self.train)
+        # How often it is saved does not.
+        del train["checkpoint_seconds"]
+        soft = self.soft
+        return {
+            **self.setting.inputs("train", "search", "report"),
+            "train": train,
+            "seed": self.seed,
+            "fold": self.fold,
+            "soft": soft and {"targets": soft.targets.digest, "hard_weight": soft.hard_weight},
+        }
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The run of a trained model over the training split.
+
+    Attributes:
+        task: the task's name.
+        setting: model, data, machine.
+        trained: the training whose weights are taken.
+        batch_size: clips a forward pass.
+    """
+
+    kind: ClassVar[str] = "prediction"
+    task: str
+    setting: Setting
+    trained: Upstream
+    batch_size: int
+
+    def inputs(self) -> dict[str, Any]:
+        """What the content key covers."""
+        return {
+            **self.setting.inputs("train"),
+            "trained": self.trained.digest,
+            "batch_size": self.batch_size,
+        }
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a trained student costs and scores by every recipe of storing it.
+
+    Attributes:
+        task: the task's name.
+        setting: model, data, machine.
+        trained: the student's training.
+        batch_size: clips a forward pass.
+        student: its name in a bundle.
+        threshold: elements up to which a tensor stays float32.
+        precisions: tried on all large tensors.
+        group_precisions: tried on one group of them at a time.
+        entropy: whether codes are compressed.
+    """
+
+    kind: ClassVar[str] = "measurement"
+    task: str
+    setting: Setting
+    trained: Upstream
+    batch_size: int
+    student: str
+    threshold: int
+    precisions: tuple[str, ...]
+    group_precisions: tuple[str, ...]
+    entropy: bool
+
+    def inputs(self) -> dict[str, Any]:
+        """What the content key covers."""
+        return {
+            **self.setting.inputs("search", "report"),
+            "trained": self.trained.digest,
+            "batch_size": self.batch_size,
+            "student": self.student,
+            "threshold": self.threshold,
+            "precisions": self.precisions,
+            "group_precisions": self.group_precisions,
+            "entropy": self.entropy,
+        }
+
+
+Job = Training | Prediction | Measurement
+_KINDS: dict[str, type[Job]] = {job.kind: job for job in (Training, Prediction, Measurement)}
+
+
+def prepare_job(job: Job, task: Task) -> None:
+    """Makes the task's folder ready for a process that is given nothing else."""
+    with task.lock():
+        task.prepare()
+        write_json(task.folder / JOB_NAME, {"kind": job.kind, **to_plain(job)})
+
+
+def read_job(folder: Path) -> Job:
+    """The job of a task's folder, its extensions loaded.
+
+    Raises:
+        UserError: a file of the user's own is gone, or not the one that the run began with.
+    """
+    place = folder / JOB_NAME
+    values = dict(read_json(place))
+    job = from_plain(_KINDS[values.pop("kind")], values, str(place), RunError)
+    wanted = job.setting.extensions
+    for extension, found in zip(wanted, load_extensions(e.path for e in wanted), strict=True):
+        if found != extension:
+            raise RunError(f"extensions: {extension.path} was edited; give the command again")
+    return job
 
 
 def _computed_part(schema: Schema) -> dict[str, Any]:

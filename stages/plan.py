@@ -2,57 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-import torch
-
+from common.codec import to_plain
 from common.files import write_json
 from common.units import format_bytes, parse_bytes
-from families import build, model_bytes, parameter_count
 from quantize.errors import BudgetError
 from quantize.recipes import check_precisions
+from stages.stage import stage
 from stages.workspace import Workspace
 
 PLAN_NAME = "plan.json"
 
 
-def plan(workspace: Workspace) -> dict[str, Any]:
-    """Writes `plan.json`: per member name, family, parameters, bytes at 8 bits; sum and budget.
+@dataclass(frozen=True)
+class PlannedMember:
+    """A member; its bytes are those of its tensors at 8 bits."""
 
-    The models are built without memory, so that the largest take seconds. A member's bytes are
+    name: str
+    family: str
+    parameters: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `plan.json` holds: the members, the sum of their bytes, and the budget."""
+
+    members: tuple[PlannedMember, ...]
+    bytes: int
+    budget_bytes: int
+
+
+@stage("plan", help="write plan.json: parameters and bytes, before training")
+def plan(workspace: Workspace) -> Plan:
+    """Writes `plan.json`.
+
+    The models are built without memory, so that the largest take no time. A member's bytes are
     those of its tensors; the bundle's header comes on top.
 
     Raises:
+        ConfigError, families.FamilyError: a member is wrong.
         BudgetError: not even the smallest member fits.
         BundleError: there is no precision of a name.
     """
     workspace.check_members()
+    sizes = workspace.model_sizes
     settings = workspace.config.quantize
     check_precisions([*settings.precisions, *settings.group_precisions])
-    threshold = workspace.config.quantize.threshold
-    members: list[dict[str, Any]] = []
-    for name, member in workspace.config.members.items():
-        with torch.device("meta"):
-            model = build(member.family, workspace.member_config(name), workspace.sizes)
-        members.append(
-            {
-                "name": name,
-                "family": member.family,
-                "parameters": parameter_count(model),
-                "bytes": model_bytes(model, threshold),
-            }
-        )
+    members = tuple(
+        PlannedMember(name, member.family, sizes[name].parameters, sizes[name].bytes)
+        for name, member in workspace.config.members.items()
+    )
     budget = parse_bytes(workspace.config.budget)
-    result = {
-        "members": members,
-        "bytes": sum(member["bytes"] for member in members),
-        "budget_bytes": budget,
-    }
-    write_json(workspace.run.root / PLAN_NAME, result)
-    if min(member["bytes"] for member in members) > budget:
-        sizes = ", ".join(f"{m['name']} {format_bytes(m['bytes'])}" for m in members)
+    result = Plan(members, sum(member.bytes for member in members), budget)
+    write_json(workspace.run.root / PLAN_NAME, to_plain(result))
+    if min(member.bytes for member in members) > budget:
+        listed = ", ".join(f"{m.name} {format_bytes(m.bytes)}" for m in members)
         raise BudgetError(
-            f"budget: no member fits {format_bytes(budget)} at 8 bits ({sizes}); raise budget= "
+            f"budget: no member fits {format_bytes(budget)} at 8 bits ({listed}); raise budget= "
             "or make a member smaller"
         )
     return result

@@ -2,17 +2,79 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import ConfigError
+from records import DataError
 from runs import Task
+from stages.execute import Loaded, Made, Tasks
+from stages.jobs import Training
+from stages.stage import Done, stage
+from stages.summaries import TrainingSummary, read_summary
 from stages.workspace import Workspace
+
+_FOLDER = "teachers"
+
+
+@dataclass(frozen=True)
+class TrainedTeachers:
+    """What stage `teachers` left: the run's folder, and the summaries by member."""
+
+    folder: Path
+    summaries: dict[str, TrainingSummary]
+
+
+def _done(workspace: Workspace) -> Done:
+    """Done with this configuration; where the data is gone, with any."""
+    members, folder = workspace.config.members, workspace.run.root / _FOLDER
+    if not members:
+        return Done.below(folder)
+    try:
+        tasks = [workspace.task(job) for job in _jobs(workspace).values()]
+    except (ConfigError, DataError):
+        return Done.below(folder, members)
+    return Done(sum(task.is_done() for task in tasks), len(tasks))
+
+
+@stage("teachers", help="train every member on the labels, write its predictions", done=_done)
+def teachers(workspace: Workspace) -> TrainedTeachers:
+    """Trains what is missing.
+
+    Raises:
+        JobsFailed: a training failed; the others have finished.
+    """
+    trained = train_teachers(workspace)
+    summaries = {name: read_summary(task, TrainingSummary) for name, task in trained.items()}
+    return TrainedTeachers(workspace.run.root, summaries)
 
 
 def train_teachers(workspace: Workspace) -> dict[str, Task]:
     """Trains what is missing; returns the finished tasks by member.
 
     Raises:
+        ConfigError, families.FamilyError: a member is wrong; nothing is trained then.
         JobsFailed: a training failed; the others have finished.
     """
+    return _teachers(workspace, Made(workspace))
+
+
+def load_teachers(workspace: Workspace) -> dict[str, Task]:
+    """The finished tasks by member.
+
+    Raises:
+        ConfigError, families.FamilyError: a member is wrong.
+        RunError: one is missing; the message names it and the stage to run.
+    """
+    return _teachers(workspace, Loaded(workspace, "teachers"))
+
+
+def _teachers(workspace: Workspace, tasks: Tasks) -> dict[str, Task]:
     workspace.check_members()
-    members = list(workspace.config.members)
-    jobs = [workspace.job(f"teachers/{name}", name) for name in members]
-    return dict(zip(members, workspace.execute(jobs, "stages.teacher_worker"), strict=True))
+    jobs = _jobs(workspace)
+    return dict(zip(jobs, tasks.of_jobs(list(jobs.values())), strict=True))
+
+
+def _jobs(workspace: Workspace) -> dict[str, Training]:
+    members = workspace.config.members
+    return {name: workspace.training(f"{_FOLDER}/{name}", name) for name in members}

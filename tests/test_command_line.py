@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.config import STAGES
+from stages.stage import get_stage, list_stages
 from tests.line import Line, call, frames_line, start
 
 
@@ -191,9 +191,9 @@ def test_several_configurations_in_one_call(
 def test_without_a_stage_the_stages_are_listed(line: Line) -> None:
     for outcome in (line.call(), call()):
         assert outcome.status == 0 and outcome.err == ""
-        for stage, what in STAGES.items():
-            (found,) = (row for row in outcome.out.splitlines() if row.strip().startswith(stage))
-            assert what in found
+        for stage in list_stages():
+            (found,) = (r for r in outcome.out.splitlines() if r.strip().startswith(stage.name))
+            assert stage.help in found
     assert "no such run yet" in line.call().out
     assert not line.run.exists()
 
@@ -246,4 +246,4 @@ def test_listing_counts_what_this_configuration_lacks(finished: Line) -> None:
 def _mark(listing: str, stage: str) -> str:
     """What stands behind the line of a stage."""
     (row,) = (row for row in listing.splitlines() if row.strip().startswith(stage))
-    return row.split(STAGES[stage])[1].strip()
+    return row.split(get_stage(stage).help)[1].strip()

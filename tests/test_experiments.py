@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from common.codec import to_plain
 from families import build
 from records import (
     Batch,
@@ -130,9 +133,9 @@ def test_experiment_plans(name: str, tmp_path: Path) -> None:
         overrides.append(f"data.root={write_vocabulary(tmp_path, WITH_VERTICALS[name])}")
     config = experiment(name, *overrides)
     planned = plan(Workspace(config))
-    assert planned == json.loads((tmp_path / config.run / "plan.json").read_text())
-    assert planned["bytes"] == sum(member["bytes"] for member in planned["members"])
-    assert [member["name"] for member in planned["members"]] == list(config.members)
+    assert to_plain(planned) == json.loads((tmp_path / config.run / "plan.json").read_text())
+    assert planned.bytes == sum(member.bytes for member in planned.members)
+    assert [member.name for member in planned.members] == list(config.members)
 
 
 def write_vocabulary(folder: Path, labels: int) -> Path:
@@ -145,11 +148,43 @@ def write_vocabulary(folder: Path, labels: int) -> Path:
 
 def test_the_winners_members_come_to_their_bytes(tmp_path: Path) -> None:
     planned = plan(Workspace(experiment("skalic2018", f"outputs={tmp_path}")))
-    found = {m["name"]: m["bytes"] for m in planned["members"] if m["name"] in COUNTED}
+    found = {m.name: m.bytes for m in planned.members if m.name in COUNTED}
     assert found.keys() == COUNTED.keys()
     for name, megabytes in COUNTED.items():
         assert found[name] / 1e6 == pytest.approx(megabytes, rel=0.005)
-    assert planned["bytes"] < planned["budget_bytes"] == 2**30
+    assert planned.bytes < planned.budget_bytes == 2**30
+
+
+def test_the_winners_members_train_as_published() -> None:
+    workspace = Workspace(experiment("skalic2018"))
+    settings = {name: workspace.train_config(name) for name in WINNERS}
+    found = {n: (s.batch_size, s.epochs, s.learning_rate) for n, s in settings.items()}
+    assert found == {
+        "NetVLAD1": (160, 10, 2e-4),
+        "NetVLAD2": (160, 10, 2e-4),
+        "FVNet1": (80, 10, 2e-4),
+        "DBoF1": (80, 10, 2e-4),
+        "DBoF2": (80, 10, 2e-4),
+        "DBoF3": (80, 10, 2e-4),
+        "RNN1": (256, 7, 2e-4),
+        "RNN2": (256, 20, 2e-4),
+        "RNN3": (220, 2, 8e-5),
+    }
+
+
+def test_the_winners_keep_800_shards_of_the_validation_partition_from_training() -> None:
+    data = experiment("skalic2018").data
+    shards = [f"{part}{n:04d}.tfrecord" for part in ("train", "validate") for n in range(3844)]
+
+    def of(patterns: tuple[str, ...]) -> set[str]:
+        return {name for pattern in patterns for name in fnmatch.filter(shards, pattern)}
+
+    trained = of(data.train.patterns) - of(data.train.excluded)
+    held_out = of(data.search.patterns)
+    assert held_out == of(data.report.patterns) == set(shards) - trained
+    assert len(held_out) == 800 and all(name.startswith("validate") for name in held_out)
+    assert data.search.ranges == ((0.0, 0.5),) and data.report.ranges == ((0.5, 1.0),)
+    assert not data.train.hashed
 
 
 @pytest.mark.slow
@@ -164,7 +199,7 @@ def test_the_winners_members_take_a_step(name: str, tmp_path: Path, tiny_split: 
         model,
         HardLabels(),
         tiny_split,
-        workspace.train_config(name, ("test", {"batch_size": 2})),
+        replace(workspace.train_config(name), batch_size=2),
         seed=0,
         folder=tmp_path,
         draws_frames=True,

@@ -56,7 +56,8 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
             name = node.args[0]
             # Of a formatted name the beginning, which has the room.
             name = name.values[0] if isinstance(name, ast.JoinedStr) else name
-            yield node.lineno, ast.literal_eval(name)
+            if isinstance(name, ast.Constant):
+                yield node.lineno, str(name.value)
 
 
 def violations(room: str, path: Path, source: str) -> list[str]:

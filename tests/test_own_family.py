@@ -123,7 +123,7 @@ def test_edited_file_trains_its_own_members_again(
 ) -> None:
     line = finished.copy(tmp_path)
     edited = tmp_path / "edited.py"
-    edited.write_text(file.read_text().replace("exponent: float = 3.0", "exponent: float = 2.0"))
+    edited.write_text(file.read_text().replace("Gt(0)] = 3.0", "Gt(0)] = 2.0"))
     outcome = line.call("stage=teachers", named(edited, twins))
     assert outcome.status == 0, outcome.err
     assert "teachers/gem: started" in outcome.err
@@ -137,7 +137,8 @@ def test_another_file_trains_nothing_again(finished: Line, tmp_path: Path) -> No
     other = tmp_path / "other.py"
     other.write_text(
         "import families\n"
-        "families.register('again', families.PerceptronConfig)(families.Perceptron)\n"
+        "from families.perceptron import Perceptron, PerceptronConfig\n"
+        "families.register('again', PerceptronConfig)(Perceptron)\n"
     )
     for more in ([], [named(other)]):
         outcome = plain.call("stage=teachers", *more)
@@ -149,7 +150,7 @@ def test_another_file_trains_nothing_again(finished: Line, tmp_path: Path) -> No
     [
         (None, "No such file"),
         ("import no_such_package", "ModuleNotFoundError"),
-        ("import families", "registers no family"),
+        ("import families", "registers nothing"),
     ],
 )
 @pytest.mark.parametrize("stage", ["plan", "teachers", "predict"])

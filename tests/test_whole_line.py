@@ -20,7 +20,7 @@ from distill.soft_targets import SOFT_TARGETS_NAME
 from quantize import Bundle
 from records import SplitSpec, open_split, read_truth
 from runs import Predictions
-from stages.submission import evaluate
+from stages.evaluate import evaluate
 from stages.workspace import Workspace
 from tests.conftest import SMALL_FRAMES, make_clips
 from tests.line import Line, call, frames_line, means_line
@@ -117,7 +117,7 @@ def test_evaluate_gives_the_receipts_gap(finished: Line, receipt: dict[str, Any]
     main = {"HYDRA_MAIN_MODULE": "__main__"}
     with patch.object(sys, "argv", ["orchestrate.py", *overrides]), patch.dict(os.environ, main):
         (config,) = orchestrate.parse_command_line()
-    scores = evaluate(Workspace(config))
+    scores = evaluate(Workspace(config)).scores
     assert scores["gap"] == pytest.approx(receipt["gap"], abs=1e-6)
     assert scores["map_at_10"] == pytest.approx(receipt["map_at_10"], abs=1e-6)
 
@@ -193,6 +193,38 @@ def test_second_call_redoes_nothing(finished: Line, tmp_path: Path) -> None:
     assert "started" not in outcome.err
     assert line.done() == before
     assert line.bundle.read_bytes() == content
+
+
+def test_finished_run_makes_no_file_again(finished: Line, tmp_path: Path) -> None:
+    """Neither the submission, which takes longest, nor the picture; both once they are others."""
+    line = finished.copy(tmp_path)
+    files = [line.run / "submission-test.csv", line.run / "curve.png"]
+    assert line.call("stage=all").status == 0
+    before, times = [f.read_bytes() for f in files], [f.stat().st_mtime_ns for f in files]
+    assert line.call("stage=all").status == 0
+    assert [f.stat().st_mtime_ns for f in files] == times
+    files[0].write_text("another")
+    files[1].unlink()
+    assert line.call("stage=all").status == 0
+    assert [f.read_bytes() for f in files] == before
+    assert line.call("stage=all", "format=top10").status == 0
+    assert files[0].read_text().startswith("VideoId,Labels\n")
+
+
+def test_three_commands_make_the_bundle_of_all(finished: Line, tmp_path: Path) -> None:
+    line = finished.fresh(tmp_path)
+    for stage, early, missing in (
+        ("teachers", "distill", "teachers/vlad"),
+        ("distill", "pack", "students/vlad"),
+        ("pack", "predict", "bundle.safetensors"),
+    ):
+        refusal = line.call(f"stage={early}").refusal()
+        assert missing in refusal and f"run stage={stage} first" in refusal
+        outcome = line.call(f"stage={stage}")
+        assert outcome.status == 0, outcome.err
+    assert line.bundle.read_bytes() == finished.bundle.read_bytes()
+    assert line.receipt.read_bytes() == finished.receipt.read_bytes()
+    assert line.done().keys() == finished.done().keys()
 
 
 def test_stages_one_by_one_find_everything_done(finished: Line, tmp_path: Path) -> None:

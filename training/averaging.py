@@ -7,17 +7,19 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """A shadow of a model's parameters and buffers that follows them with a half-life.
+    """A shadow of a model's parameters and buffers that follows them.
 
     Batch-norm statistics are averaged too: those of the last steps fit the last weights only.
+    torch's `AveragedModel` would average integers as well and cut off what follows the point, so
+    that an index that never changes falls.
 
     Args:
         model: the model to follow; the shadow starts at its weights.
-        half_life: steps after which an old weight counts half.
+        decay: the share of itself that the shadow keeps at a step.
     """
 
-    def __init__(self, model: nn.Module, half_life: float) -> None:
-        self._keep = 0.5 ** (1.0 / half_life)
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._decay = decay
         self._tensors = {k: v.detach().clone() for k, v in model.state_dict().items()}
 
     @torch.no_grad()
@@ -26,7 +28,7 @@ class WeightAverage:
         state = model.state_dict()
         names = [k for k, v in self._tensors.items() if v.is_floating_point()]
         shadow = [self._tensors[k] for k in names]
-        torch._foreach_lerp_(shadow, [state[k] for k in names], 1.0 - self._keep)
+        torch._foreach_lerp_(shadow, [state[k] for k in names], 1.0 - self._decay)
         for key, tensor in self._tensors.items():
             if not tensor.is_floating_point():
                 tensor.copy_(state[key])

@@ -56,13 +56,13 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         save_file(tensors, beside, metadata={"step": json.dumps(state.step)})
 
 
-def load_checkpoint(path: Path, state: TrainingState, half_life: float) -> bool:
+def load_checkpoint(path: Path, state: TrainingState, decay: float) -> bool:
     """Takes a training up where a checkpoint left it.
 
     Args:
         path: the checkpoint; it may be missing.
         state: a fresh state of the same model and optimizer; filled in place.
-        half_life: of the shadow, should the checkpoint hold one.
+        decay: of the shadow, should the checkpoint hold one.
 
     Returns:
         Whether there was a checkpoint. An unreadable one counts as none: training starts anew.
@@ -78,7 +78,7 @@ def load_checkpoint(path: Path, state: TrainingState, half_life: float) -> bool:
     _load_optimizer(state.optimizer, tensors)
     average = _without_prefix("average", tensors)
     if average:
-        state.average = WeightAverage(state.model, half_life)
+        state.average = WeightAverage(state.model, decay)
         state.average.load_state_dict(average)
     main = _without_prefix("main", tensors)
     if main:

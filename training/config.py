@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from common.codec import Positive, replaced
 from common.errors import ConfigError
@@ -14,15 +14,18 @@ from common.errors import ConfigError
 AboveZero = Annotated[float, Gt(0)]
 AtLeastZero = Annotated[float, Ge(0)]
 AtMostOne = Annotated[float, Gt(0), Le(1)]
+Clip = Literal["tensor", "global"]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """How one member is trained; `members.<name>.train` overrides it key by key.
 
-    Defaults are those of Skalic & Austin 2018: Adam at 2e-4, decayed by 0.8 an epoch's worth of
-    examples, gradient norm clipped to 1, then averaging at a fifth of the learning rate.
-    `min_frames` leaves shorter clips out of the training.
+    Defaults are what the models of Skalic & Austin 2018 have in common: Adam at 2e-4, decayed by
+    0.8 an epoch's worth of examples, each tensor's gradient clipped to norm 1 (`clip: global` clips
+    all together), then at a fifth of the learning rate a moving average that keeps 1 - 1/2000 of
+    itself a step. Epochs and batch size differ from model to model there: see
+    conf/experiment/skalic2018.yaml. `min_frames` leaves shorter clips out of the training.
     """
 
     epochs: AboveZero = 5.0
@@ -34,6 +37,7 @@ class TrainConfig:
     schedule: Literal["exponential", "one_cycle"] = "exponential"
     decay: AtMostOne = 0.8
     warmup: AtMostOne = 0.3
+    clip: Clip = "tensor"
     clip_norm: AboveZero = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     draw_frames: Positive | None = 300
@@ -42,7 +46,7 @@ class TrainConfig:
     shuffle_frames: bool = False
     averaging_epochs: AtLeastZero = 1.0
     averaging_divisor: AboveZero = 5.0
-    averaging_half_life: AboveZero = 2000.0
+    averaging_decay: Annotated[float, Gt(0), Lt(1)] = 0.9995
     inference_batch_size: Positive = 256
     checkpoint_seconds: AtLeastZero = 120.0
 

@@ -14,7 +14,7 @@ from types import FrameType
 
 import torch
 from tensorboardX import SummaryWriter
-from torch import Tensor, nn
+from torch import Tensor
 
 from common.errors import ConfigError, UserError
 from common.files import write_bytes
@@ -26,6 +26,7 @@ from training.checkpoint import CHECKPOINT_NAME, TrainingState, load_checkpoint,
 from training.config import TrainConfig
 from training.device import autocast
 from training.objective import Objective
+from training.optimizer import clip_gradients, make_optimizer
 from training.schedule import Schedule
 
 METRICS_NAME = "metrics.jsonl"
@@ -135,7 +136,7 @@ class Trainer:
         self._device = next(model.parameters()).device
         self._phases = Phases.plan(len(split), train)
         self._schedule = Schedule(train, self._phases.main, self._phases.per_epoch)
-        self._state = TrainingState(model, _optimizer(model, train))
+        self._state = TrainingState(model, make_optimizer(model, train))
         self._stop_requested = False
 
     def run(self) -> Trained:
@@ -146,7 +147,7 @@ class Trainer:
             Diverged: the loss is not finite.
         """
         checkpoint = self._folder / CHECKPOINT_NAME
-        if not load_checkpoint(checkpoint, self._state, self._train.averaging_half_life):
+        if not load_checkpoint(checkpoint, self._state, self._train.averaging_decay):
             torch.manual_seed(self._seed)
         first = self._state.step
         started = saved = time.monotonic()
@@ -201,7 +202,7 @@ class Trainer:
         state = self._state
         if state.step == self._phases.main:
             state.main = {k: v.detach().clone() for k, v in state.model.state_dict().items()}
-            state.average = WeightAverage(state.model, self._train.averaging_half_life)
+            state.average = WeightAverage(state.model, self._train.averaging_decay)
         for group in state.optimizer.param_groups:
             group["lr"] = self._schedule.learning_rate(state.step)
         state.model.train()
@@ -210,7 +211,7 @@ class Trainer:
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.model.add_penalty_gradient()
-        norm = nn.utils.clip_grad_norm_(state.model.parameters(), self._train.clip_norm)
+        norm = clip_gradients(state.model.parameters(), self._train.clip_norm, self._train.clip)
         state.optimizer.step()
         state.step += 1
         if state.average is not None:
@@ -293,15 +294,3 @@ def _drop_lines_after(path: Path, step: int) -> None:
         except ValueError:
             break
     write_bytes(path, "".join(f"{line}\n" for line in kept).encode())
-
-
-def _optimizer(model: nn.Module, train: TrainConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW; weight decay spares biases, norms and other vectors."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": train.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    kind = torch.optim.AdamW if train.optimizer == "adamw" else torch.optim.Adam
-    return kind([g for g in groups if g["params"]], lr=train.learning_rate, fused=True)

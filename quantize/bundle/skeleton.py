@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch.nn.modules import module as torch_module
 
 import families
 from families import FamilyError, FamilyModule
+from families.meta import without_memory
 from quantize.bundle.manifest import MemberEntry
 from quantize.errors import BundleError
 from records import Schema
@@ -35,7 +35,7 @@ def build_skeleton(member: MemberEntry, schema: Schema, tensors: int) -> FamilyM
         BundleError: The configuration cannot be built, or has far more tensors.
     """
     try:
-        with torch.device("meta"), _at_most(tensors + _SPARE_TENSORS):
+        with without_memory(), _at_most(tensors + _SPARE_TENSORS):
             return families.build(member.family, dict(member.config), schema)
     except (FamilyError, RuntimeError, TypeError, OverflowError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]

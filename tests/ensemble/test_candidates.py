@@ -5,8 +5,8 @@ import pytest
 
 from ensemble import EnsembleError
 from ensemble.candidates import ANYTHING_ELSE, union_candidates
-from metrics import Labels
 from tests.ensemble.small import make_members, store
+from tests.metrics.lists import from_lists
 
 
 @pytest.mark.parametrize("stored", [6, 15, 40])
@@ -49,9 +49,7 @@ def test_pruning_leaves_little() -> None:
 def test_labels_that_tie_in_a_member_are_all_kept() -> None:
     dense = np.zeros((2, 1, 6), dtype=np.float32)
     dense[1, 0] = np.arange(6)
-    candidates = union_candidates(
-        [store(member, 6) for member in dense], Labels.from_lists([[0]], 6), 2
-    )
+    candidates = union_candidates([store(member, 6) for member in dense], from_lists([[0]], 6), 2)
     assert sorted(candidates.labels[0]) == list(range(6))
 
 

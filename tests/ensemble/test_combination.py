@@ -5,7 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from ensemble import EnsembleError, WeightedScorer, best_combination, combination
+from ensemble import EnsembleError, WeightedScorer, combination
+from ensemble.combination import best_combination
 from metrics import Labels, gap
 from runs import Predictions
 from tests.ensemble.small import DenseGap, dense_mixture, make_members, store

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble.pool import average_precision_of_keys, encode, sort_keys
-from metrics import average_precision
+from metrics.average_precision import average_precision
 
 
 @settings(deadline=None)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble import EnsembleError, WeightedScorer
 from metrics import Labels, gap
 from tests.ensemble.small import DenseGap, make_members, store
+from tests.metrics.lists import from_lists
 
 
 def weightings(members: int, count: int, seed: int = 0) -> np.ndarray:
@@ -74,19 +76,23 @@ def test_a_constant_member_changes_no_order() -> None:
 def test_scores_near_one_do_not_tie() -> None:
     # In float32 both clips' probabilities are 1.0, and a tie would give 0.5.
     dense = np.array([[[30.0, -9.0], [31.0, -9.0]]], dtype=np.float32)
-    scorer = WeightedScorer([store(dense[0], 2)], Labels.from_lists([[], [0]], 2), k=1)
+    scorer = WeightedScorer([store(dense[0], 2)], from_lists([[], [0]], 2), k=1)
     assert scorer.gap(np.ones((1, 1))).gap.tolist() == [1.0]
 
 
-def test_threads_and_batches_change_nothing() -> None:
+def test_threads_and_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     dense, labels = make_members(3, 200, 60)
     predictions = [store(member, 30) for member in dense]
     weights = weightings(3, 70)
-    one, two = (WeightedScorer(predictions, labels, threads=n).gap(weights) for n in (1, 2))
+    scorer = WeightedScorer(predictions, labels)
+    results = []
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        results.append(scorer.gap(weights))
+    one, two = results
     assert (one.gap == two.gap).all()
     assert (one.exact == two.exact).all()
-    single = WeightedScorer(predictions, labels)
-    assert [single.gap(row[None]).gap[0] for row in weights] == pytest.approx(one.gap, abs=1e-9)
+    assert [scorer.gap(row[None]).gap[0] for row in weights] == pytest.approx(one.gap, abs=1e-9)
 
 
 @pytest.mark.parametrize("mode", ["probability", "log_odds"])
@@ -114,7 +120,7 @@ def test_what_cannot_be_scored_is_refused() -> None:
     with pytest.raises(EnsembleError, match="mix = 'mean'"):
         WeightedScorer(predictions, labels, mix="mean")
     with pytest.raises(EnsembleError, match="none of the 10 clips has a true label"):
-        WeightedScorer(predictions, Labels.from_lists([[]] * 10, 30))
+        WeightedScorer(predictions, from_lists([[]] * 10, 30))
     scorer = WeightedScorer(predictions, labels)
     with pytest.raises(EnsembleError, match="for 2 members"):
         scorer.gap(np.ones((1, 3)))

@@ -84,9 +84,10 @@ def test_other_depths_are_refused(depth: int, bound: str) -> None:
 def test_merge_starts_as_nearly_the_entrance_alone(schema: Schema) -> None:
     torch.manual_seed(0)
     shares = {}
-    for kind in ("merge", "average"):
-        model: Any = families.build("dmrnet", {"depth": 2, "hidden": 64, "mapping": kind}, schema)
+    for mapping in ("merge", "average"):
+        config = {"depth": 2, "hidden": 64, "mapping": mapping}
+        model: Any = families.build("dmrnet", config, schema)
         x = torch.randn(200, 64)
         block = model.mappings[0].blocks[0].train()
-        shares[kind] = (block(x).norm() / x.norm()).item()
+        shares[mapping] = (block(x).norm() / x.norm()).item()
     assert shares["merge"] == pytest.approx(0.1 * shares["average"], rel=0.2)

@@ -14,13 +14,12 @@ from torch import Tensor
 import families
 from common.errors import UserError
 from common.extensions import load_extension
-from common.files import write_json
 from common.registry import Extension
 from families import registry
-from records import DataSource, Schema
-from runs import content_key
-from stages.jobs import JOB_NAME, MemberJob
-from stages.worker import load_job
+from records import Schema
+from records.splits import DataSource
+from runs import Task, content_key
+from stages.jobs import Setting, Training, prepare_job, read_job
 from tests.families.own import DOCS, EXAMPLES, module_of, nothing_stays_registered
 from tests.families.test_contract import Contract
 from training.config import TrainConfig
@@ -139,20 +138,18 @@ def test_unknown_family_says_how_to_name_ones_own() -> None:
         families.get("mine")
 
 
-def job(folder: Path, schema: Schema, source: Extension | None) -> MemberJob:
-    return MemberJob(
-        task="teachers/one",
-        member="one",
+def job(folder: Path, schema: Schema, source: Extension | None) -> Training:
+    setting = Setting(
         family="mine",
         config={},
-        train=TrainConfig(),
-        seed=3,
-        device="cpu",
         data=DataSource(folder, schema, {}, folder / "index"),
-        fingerprints={"train": "abc"},
+        fingerprints={"train": "abc", "search": "def", "report": "fed"},
+        device="cpu",
         stored_labels=20,
-        source=source,
+        extensions=() if source is None else (source,),
+        sources={} if source is None else {"family mine": source.digest},
     )
+    return Training("teachers/one", setting, TrainConfig(), seed=3)
 
 
 def test_content_of_the_file_is_in_the_key_and_its_path_is_not(
@@ -164,16 +161,7 @@ def test_content_of_the_file_is_in_the_key_and_its_path_is_not(
     here, there = Path("/here/mine.py"), Path("/there/mine.py")
     assert key(Extension(here, "1")) == key(Extension(there, "1"))
     assert len({key(Extension(here, "1")), key(Extension(here, "2")), key(None)}) == 3
-    assert "source" not in job(tmp_path, schema, None).inputs()
-
-
-def test_job_as_json_and_back(tmp_path: Path, schema: Schema) -> None:
-    for source in (None, Extension(tmp_path / "mine.py", "1")):
-        written = job(tmp_path, schema, source)
-        assert MemberJob.from_dict(written.to_dict()) == written
-    older = job(tmp_path, schema, None).to_dict()
-    del older["source"]
-    assert MemberJob.from_dict(older) == job(tmp_path, schema, None)
+    assert "sources" not in job(tmp_path, schema, None).inputs()
 
 
 def test_worker_takes_the_file_that_the_run_began_with(tmp_path: Path, schema: Schema) -> None:
@@ -181,9 +169,12 @@ def test_worker_takes_the_file_that_the_run_began_with(tmp_path: Path, schema: S
     with nothing_stays_registered():
         load_extension(file)
         source = registry.source("mine")
-    write_json(tmp_path / JOB_NAME, job(tmp_path, schema, source).to_dict())
+    written = job(tmp_path, schema, source)
+    folder = tmp_path / "task"
+    prepare_job(written, Task("teachers/one", folder, written.inputs()))
     with nothing_stays_registered():
-        assert load_job(tmp_path).source == registry.source("mine") == source
+        assert read_job(folder) == written
+        assert registry.source("mine") == source
     write(file, file.read_text() + "# edited\n")
     with nothing_stays_registered(), pytest.raises(UserError, match=r"mine\.py was edited"):
-        load_job(tmp_path)
+        read_job(folder)

@@ -17,13 +17,13 @@ CONFIG = {"experts_shared": 2, "experts_private": 3, "expert_units": 5, "tower_h
 def loop(model: Any, x: Tensor) -> list[Tensor]:
     """Every task's representation of one clip."""
     own, common = [x] * 3, x
-    for number, layer in enumerate(model.layers, start=1):
+    for depth, layer in enumerate(model.layers, start=1):
         shared = experts(layer.shared, 0, common)
         private = [experts(layer.private, task, own[task]) for task in range(3)]
         after = [
             mixed(layer.gates.weight[task], own[task], shared + private[task]) for task in range(3)
         ]
-        if number < len(model.layers):
+        if depth < len(model.layers):
             everyone = shared + private[0] + private[1] + private[2]
             common = mixed(layer.shared_gate.weight[0], common, everyone)
         own = after

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from metrics import Labels, rank
+from metrics import Labels
 from metrics.clips import average_precisions, hits_of_clips, precisions_at_recall
+from metrics.ranking import rank
 
 
 def map_at_k(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from metrics import Labels
 from tests.metrics import references
+from tests.metrics.lists import from_lists
 from tests.metrics.means import hit_at_k, map_at_k, perr
 
 
@@ -18,7 +19,7 @@ from tests.metrics.means import hit_at_k, map_at_k, perr
     ],
 )
 def test_worked_examples_of_map_at_10(truth: list[int], ranked: list[int], wanted: float) -> None:
-    labels = Labels.from_lists([truth], 3862)
+    labels = from_lists([truth], 3862)
     scores = np.linspace(5, -5, 10)[None]
     assert map_at_k(labels, np.array([ranked]), scores, k=10) == pytest.approx(wanted, abs=5e-4)
 
@@ -53,13 +54,13 @@ def test_scores_do_not_depend_on_the_order_of_ties(seed: int, k: int) -> None:
 
 
 def test_a_tie_within_a_clip_is_one_threshold() -> None:
-    labels = Labels.from_lists([[0]], 3)
+    labels = from_lists([[0]], 3)
     assert map_at_k(labels, None, np.array([[1.0, 1.0, 0.0]]), k=3) == 0.5
     assert hit_at_k(labels, None, np.array([[1.0, 1.0, 0.0]]), k=1) == 0.5
 
 
 def test_clips_without_labels_miss_and_have_no_precision() -> None:
-    labels = Labels.from_lists([[0], []], 2)
+    labels = from_lists([[0], []], 2)
     scores = np.array([[2.0, 1.0], [2.0, 1.0]])
     assert hit_at_k(labels, None, scores, k=1) == 0.5
     assert perr(labels, None, scores) == 1.0

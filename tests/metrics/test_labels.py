@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metrics import Labels, MetricError
+from tests.metrics.lists import from_lists
 
 
 def test_all_ways_to_build_agree() -> None:
@@ -11,7 +12,7 @@ def test_all_ways_to_build_agree() -> None:
     wanted = Labels(np.array([0, 2, 2, 3]), np.array([1, 2, 0]), 3)
     for labels in (
         Labels.from_dense(dense),
-        Labels.from_lists([[1, 2], [], [0]], 3),
+        from_lists([[1, 2], [], [0]], 3),
         Labels.from_pairs(np.array([2, 0, 0]), np.array([0, 2, 1]), 3, 3),
     ):
         assert labels.offsets.tolist() == wanted.offsets.tolist()
@@ -19,15 +20,6 @@ def test_all_ways_to_build_agree() -> None:
         assert (labels.dense() == dense).all()
         assert labels.counts.tolist() == [2, 0, 1]
         assert len(labels) == 3
-
-
-def test_select_follows_the_order_asked_for() -> None:
-    labels = Labels.from_lists([[1, 2], [], [0]], 3)
-    assert labels.select(np.array([2, 0, 2])).dense().tolist() == (
-        labels.dense()[[2, 0, 2]].tolist()
-    )
-    mask = np.array([True, False, True])
-    assert labels.select(mask).dense().tolist() == labels.dense()[mask].tolist()
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from metrics import (
-    Labels,
-    MetricError,
-    StreamingScores,
-    best_labels,
-    gap,
-    mean_average_precision,
-)
+from metrics import Labels, MetricError, StreamingScores, gap
+from metrics.average_precision import mean_average_precision
+from metrics.ranking import best_labels
 from tests.metrics.means import hit_at_k, map_at_k, perr
 
 
@@ -24,6 +19,8 @@ def some_clips(columns: int, clips: int = 90) -> tuple[np.ndarray, np.ndarray]:
 
 
 def wanted_scores(labels: Labels, top: np.ndarray | None, scores: np.ndarray) -> dict[str, float]:
+    if top is None:
+        top = np.tile(np.arange(scores.shape[1]), (len(scores), 1))
     return {
         "gap": gap(labels, top, scores),
         "map": mean_average_precision(labels, top, scores),

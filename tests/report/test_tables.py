@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from ensemble import Choice, Combination, Scores
-from report import print_choice
+from ensemble.choice import Choice, Scores
+from ensemble.combination import Combination
+from report import show
 
 
 def test_a_choice_says_how_its_combinations_were_found(
@@ -14,7 +15,7 @@ def test_a_choice_says_how_its_combinations_were_found(
         "rnn": Combination(("gru", "lstm"), 0.75, exact=True, scored=10, exhaustive=True),
         "netvlad": Combination(("a", "b"), 0.7, exact=False, scored=1885, exhaustive=False),
     }
-    print_choice(Choice(families, {"gru": 0.25, "a": 0.75}, "random", 100, scores, scores))
+    show(Choice(families, {"gru": 0.25, "a": 0.75}, "random", 100, scores, scores))
     first, second, *_, last = capsys.readouterr().out.splitlines()
     assert first == "teacher rnn: gru, lstm (search GAP 0.75000, best of 10)"
     assert second == (

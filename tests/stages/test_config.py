@@ -62,7 +62,6 @@ def configured(**values: Any) -> Config:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"stage": "train"}, "stage: must be one of synthesize, plan, .*, not 'train'"),
         ({"format": "csv"}, "format: must be one of kaggle, top10, not 'csv'"),
         ({"device": "tpu"}, "device: must be one of auto, cpu, cuda, not 'tpu'"),
         ({"jobs": -1}, "jobs: must be at least 0, not -1"),

@@ -41,17 +41,17 @@ def test_a_perceptron_needs_no_data(tmp_path: Path) -> None:
     before = plan(workspace(tmp_path, PERCEPTRON))
     write_vocabulary(tmp_path)
     assert plan(workspace(tmp_path, PERCEPTRON)) == before
-    assert before["members"][0]["parameters"] == 6 * 8 + 8 + 8 * 4 + 4
+    assert before.members[0].parameters == 6 * 8 + 8 + 8 * 4 + 4
 
 
 def test_tasks_need_the_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(FamilyError, match=r"data\.vocabulary="):
         plan(workspace(tmp_path, MMOE))
     write_vocabulary(tmp_path)
-    assert plan(workspace(tmp_path, MMOE))["members"][0]["parameters"] == MMOE_PARAMETERS
+    assert plan(workspace(tmp_path, MMOE)).members[0].parameters == MMOE_PARAMETERS
 
 
 def test_verticals_of_the_schema_are_enough(tmp_path: Path) -> None:
     schema = f"{SCHEMA}verticals: {{X: [0, 3], Y: [1]}}\n"
     planned = plan(workspace(tmp_path, MMOE, schema))
-    assert planned["members"][0]["parameters"] == MMOE_PARAMETERS
+    assert planned.members[0].parameters == MMOE_PARAMETERS

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from common.errors import ConfigError
 from families import FamilyModule, build
-from records import Batch, Split, SplitSpec, open_split
+from records import Batch, Split
 from tests.conftest import SMALL_FRAMES
 from training.averaging import WeightAverage
 from training.checkpoint import CHECKPOINT_NAME
@@ -28,7 +29,7 @@ TRAIN = TrainConfig(
     learning_rate=1e-2,
     draw_frames=4,
     averaging_epochs=1,
-    averaging_half_life=3,
+    averaging_decay=0.8,
     checkpoint_seconds=0.0,
     precision="float32",
 )
@@ -51,11 +52,6 @@ class StopsAt(HardLabels):
         return super().__call__(model, batch)
 
 
-@pytest.fixture
-def split(small_frames: Path) -> Split:
-    return open_split(small_frames, "train", SplitSpec("train-*"), SMALL_FRAMES, cache=None)
-
-
 def train(
     split: Split, folder: Path, objective: HardLabels | None = None, config: TrainConfig = TRAIN
 ) -> Trained:
@@ -74,9 +70,15 @@ def train(
     return trainer.run()
 
 
-def same(one: dict[str, Tensor] | None, other: dict[str, Tensor] | None) -> bool:
-    assert one is not None and other is not None and one.keys() == other.keys()
-    return all(torch.equal(one[key], other[key]) for key in one)
+def same(first: dict[str, Tensor] | None, second: dict[str, Tensor] | None) -> bool:
+    assert first is not None and second is not None and first.keys() == second.keys()
+    return all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.fixture(scope="module")
+def whole(split: Split, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A training that nothing interrupts."""
+    return train(split, tmp_path_factory.mktemp("whole"))
 
 
 # 5 steps an epoch: within the first epoch, at its end, in the second, and while averaging.
@@ -85,9 +87,8 @@ def same(one: dict[str, Tensor] | None, other: dict[str, Tensor] | None) -> bool
     [(2, None), (5, KeyError("as if killed")), (10, None), (11, None), (14, KeyError("killed"))],
 )
 def test_interrupted_training_ends_at_the_same_bytes(
-    split: Split, tmp_path: Path, stop: int, error: BaseException | None
+    whole: Trained, split: Split, tmp_path: Path, stop: int, error: BaseException | None
 ) -> None:
-    whole = train(split, tmp_path / "whole")
     with pytest.raises((Interrupted, KeyError)):
         train(split, tmp_path / "cut", StopsAt(stop, error))
     assert (tmp_path / "cut" / CHECKPOINT_NAME).exists()
@@ -99,8 +100,7 @@ def test_interrupted_training_ends_at_the_same_bytes(
     assert steps == sorted(set(steps)) and steps[-1] == 15
 
 
-def test_damaged_checkpoint_starts_anew(split: Split, tmp_path: Path) -> None:
-    whole = train(split, tmp_path / "whole")
+def test_damaged_checkpoint_starts_anew(whole: Trained, split: Split, tmp_path: Path) -> None:
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut" / CHECKPOINT_NAME).write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     assert same(whole.main, train(split, tmp_path / "cut").main)
@@ -157,19 +157,32 @@ def test_exponential_decays_by_epochs_and_averages_at_a_fifth() -> None:
 
 
 def test_weight_average_is_the_weighted_sum_of_what_it_saw() -> None:
-    model = nn.BatchNorm1d(3)
+    model: Any = nn.BatchNorm1d(3)
     seen = [torch.randn(3) for _ in range(6)]
     average = None
     for values in seen:
         with torch.no_grad():
             model.weight.copy_(values)
+            model.running_mean = 10 * values
+            model.num_batches_tracked += 3
         if average is None:
-            average = WeightAverage(model, half_life=2.0)
+            average = WeightAverage(model, decay=0.7)
         else:
             average.update(model)
     assert average is not None
-    keep = 0.5**0.5
+    keep = 0.7
     expected = seen[0] * keep**5
     for age, values in enumerate(reversed(seen[1:])):
         expected = expected + (1 - keep) * keep**age * values
     torch.testing.assert_close(average.state_dict()["weight"], expected)
+    torch.testing.assert_close(average.state_dict()["running_mean"], 10 * expected)
+    assert average.state_dict()["num_batches_tracked"] == 18, "integers are copied"
+
+
+def test_defaults_are_the_winners() -> None:
+    """Their code: an average that keeps 1 - 1/2000 a step, each tensor clipped to norm 1."""
+    train = TrainConfig()
+    assert train.averaging_decay == pytest.approx(1 - 1 / 2000, abs=1e-12)
+    assert (train.clip, train.clip_norm) == ("tensor", 1.0)
+    assert (train.optimizer, train.learning_rate, train.decay) == ("adam", 2e-4, 0.8)
+    assert (train.averaging_divisor, train.draw_frames) == (5.0, 300)

@@ -65,9 +65,9 @@ def test_momentum_falls_to_its_floor() -> None:
     norm = MaskedBatchNorm(1, momentum=0.25).train()
     means = [1.0, 2.0, 6.0, 3.0, 10.0, 4.0]
     expected = 0.0
-    for number, mean in enumerate(means, start=1):
+    for count, mean in enumerate(means, start=1):
         norm(torch.tensor([[mean - 1], [mean + 1]]))
-        expected += max(1 / number, 0.25) * (mean - expected)
+        expected += max(1 / count, 0.25) * (mean - expected)
     assert norm.running_mean.item() == pytest.approx(expected)
     assert norm.updates.item() == len(means)
 

@@ -1,0 +1,173 @@
+"""What a person reads at the end of a stage, by the type of what the stage returned."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from pathlib import Path
+from typing import Any
+
+from common.units import format_bytes
+from ensemble.choice import Choice
+from ensemble.combination import Combination
+from report.curve import PICTURE_NAME, write_curve
+from report.tables import Format, parameter_count, print_table, recipe_name, weight, write_table
+from stages.all import Finished
+from stages.evaluate import Evaluation
+from stages.pack import RECEIPT_NAME, Packed
+from stages.plan import Plan
+from stages.teachers import TrainedTeachers
+
+MEMBERS_NAME = "members.csv"
+TEACHERS_NAME = "teachers.csv"
+
+
+@singledispatch
+def show(result: object) -> None:
+    """Prints what a stage returned; its tables also go into the run's folder, unrounded.
+
+    Raises:
+        TypeError: nothing is known of such a result.
+    """
+    raise TypeError(f"a stage returned a {type(result).__name__}; return a text, a path or None")
+
+
+@show.register
+def _nothing(result: None) -> None:
+    """Some stages leave files, and no more to say."""
+
+
+@show.register(str)
+@show.register(Path)
+def _text(result: str | Path) -> None:
+    print(result)
+
+
+@show.register
+def _plan(plan: Plan) -> None:
+    """Members with their sizes, and the sum against the budget."""
+    rows = [
+        {
+            "member": member.name,
+            "family": member.family,
+            "parameters": member.parameters,
+            "bytes at 8 bits": member.bytes,
+        }
+        for member in plan.members
+    ]
+    print_table(rows, dict.fromkeys(("parameters", "bytes at 8 bits"), "{:,}".format))
+    print(f"sum {plan.bytes:,} of {plan.budget_bytes:,} bytes")
+
+
+@show.register
+def _teachers(teachers: TrainedTeachers) -> None:
+    """Every teacher's size, scores on `report`, and what its training took."""
+    rows = [
+        {
+            "member": name,
+            "family": summary.family,
+            "params": summary.parameters,
+            "bytes": summary.bytes,
+            "GAP": summary.gap("report"),
+            "MAP@10": summary.map_at_10_report,
+            "MAP": summary.map_report,
+            "clips/s": summary.clips_per_second,
+            "seconds": summary.training_seconds,
+            "memory": summary.peak_memory,
+        }
+        for name, summary in teachers.summaries.items()
+    ]
+    write_table(teachers.folder / TEACHERS_NAME, rows)
+    formats = {
+        "params": parameter_count,
+        "GAP": "{:.4f}".format,
+        "MAP@10": "{:.4f}".format,
+        "MAP": "{:.4f}".format,
+        "clips/s": "{:.0f}".format,
+        "seconds": "{:.0f}".format,
+        "memory": lambda value: f"{value / 1e6:.0f}MB",
+    }
+    print_table(rows, formats, without=("bytes",))
+
+
+@show.register
+def _choice(choice: Choice) -> None:
+    """What stage `ensemble` chose, and what it scores."""
+    for family, best in choice.families.items():
+        print(
+            f"teacher {family}: {', '.join(best.members)} (search GAP {best.gap:.5f}"
+            f"{_proof(best.exact)}, best of {_extent(best)})"
+        )
+    rows = [{"member": name, "weight": share} for name, share in choice.weights.items()]
+    print_table(rows, {"weight": "{:.4f}".format})
+    for split, scores in (("search", choice.search), ("report", choice.report)):
+        print(
+            f"GAP on {split}: searched {scores.gap:.5f}{_proof(scores.exact)}, "
+            f"flat {scores.flat_gap:.5f}{_proof(scores.flat_exact)}"
+        )
+
+
+@show.register
+def _evaluation(evaluation: Evaluation) -> None:
+    """Scores by name, with the digits to hold a bundle to what its curve promised."""
+    for name, value in evaluation.scores.items():
+        print(f"{name:<12}{value:.7f}" if isinstance(value, float) else f"{name:<12}{value}")
+
+
+@show.register
+def _packed(packed: Packed) -> None:
+    """Every student from teacher to 8 bits, and the file that came of them."""
+    receipt = packed.receipt
+    write_curve(packed)
+    rows = members_rows(packed)
+    write_table(packed.folder / MEMBERS_NAME, rows)
+    formats: dict[str, Format] = {"bytes": format_bytes, "weight": weight, "stored as": recipe_name}
+    print_table(rows, formats, without=("params",))
+    print(
+        f"GAP on report: {receipt.gap:.5f}, float32 {receipt.gap_float:.5f}; "
+        f"MAP@10 {receipt.map_at_10:.5f}, MAP {receipt.map:.5f}"
+    )
+    for baseline in receipt.uniform8:
+        print(
+            f"  all at 8 bits {receipt.uniform8_gap:.5f} in {baseline.bytes:,} bytes, "
+            f"as a flat mean {receipt.flat_gap:.5f}"
+        )
+    share = receipt.bytes / receipt.budget_bytes
+    print(f"bytes {receipt.bytes:,} of {receipt.budget_bytes:,} ({share:.1%})")
+    print(f"curve       {packed.folder / PICTURE_NAME}")
+    print(f"bundle      {packed.bundle}\nreceipt     {packed.bundle.with_name(RECEIPT_NAME)}")
+
+
+@show.register
+def _finished(finished: Finished) -> None:
+    show(finished.packed)
+    print(f"submission  {finished.submission}")
+
+
+def members_rows(packed: Packed) -> list[dict[str, Any]]:
+    """Every student: size, and GAP on `report` at each step from its teacher twin to 8 bits."""
+    receipts = {m.name: m for m in (*packed.receipt.members, *packed.receipt.left_out)}
+    return [
+        {
+            "member": name,
+            "family": receipts[name].family,
+            "params": teacher.parameters,
+            "bytes": receipts[name].bytes,
+            "teacher": teacher.gap_report_main,
+            "averaged": teacher.gap_report_average,
+            "student": receipts[name].gap_float,
+            "8 bits": receipts[name].gap,
+            "stored as": receipts[name].precision if receipts[name].weight else "",
+            "weight": receipts[name].weight,
+        }
+        for name, teacher in packed.teachers.items()
+    ]
+
+
+def _extent(best: Combination) -> str:
+    if best.exhaustive:
+        return f"{best.scored:,}"
+    return f"{best.scored:,}, grown from the best smaller ones"
+
+
+def _proof(exact: bool) -> str:
+    return "" if exact else " (not proven exact)"

@@ -1,0 +1,9 @@
+"""The project's own stages: importing this module registers them, in the order of the listing."""
+
+# ruff: noqa: F401
+# isort: skip_file
+
+from __future__ import annotations
+
+from stages import synthesize, plan, teachers, ensemble, distill, pack, predict, evaluate, export
+from stages import all

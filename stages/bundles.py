@@ -1,0 +1,108 @@
+"""A bundle over shards: what stages `pack`, `predict` and `evaluate` share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.errors import ConfigError
+from metrics import StreamingScores
+from quantize.bundle.inference import Bundle
+from records import Batch, DataError, Schema, Split, SplitSpec, iterate_batches, open_split
+from runs import track
+from stages.workspace import Workspace, say_skipped
+from training.device import choose_device
+
+BUNDLE_FOLDER = "bundle"
+BUNDLE_NAME = "bundle.safetensors"
+_BATCH_CLIPS = 256
+
+
+def find_bundle(workspace: Workspace) -> Path:
+    """The file of `bundle=`, by default the run's own.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    path = Path(workspace.config.bundle or workspace.run.root / BUNDLE_FOLDER / BUNDLE_NAME)
+    if not path.is_file():
+        raise ConfigError(f"bundle: no file {path}; run stage=pack first or give bundle=/path")
+    return path
+
+
+def load_bundle(workspace: Workspace) -> Bundle:
+    """The bundle of `bundle=`, by default the run's own, on the device of `device=`.
+
+    Raises:
+        ConfigError: there is no such file.
+        BundleError: it is no bundle.
+    """
+    return Bundle.load(find_bundle(workspace), choose_device(workspace.config.device))
+
+
+def choose_split(workspace: Workspace, schema: Schema, name: str) -> Split:
+    """The split as configured; without any configured split, all shards below `data.root`.
+
+    Args:
+        workspace: the run.
+        schema: the bundle's, by which the records are read whatever the configuration says.
+        name: the split's, where `split=` names none.
+
+    Raises:
+        ConfigError: there is no data, or no such split.
+        records.DataError: a shard is damaged.
+    """
+    data = workspace.config.data
+    name = workspace.config.split or name
+    if data.splits and name not in data.splits:
+        # Data sets without a test partition: what was never chosen on comes nearest.
+        if workspace.config.split is not None or "report" not in data.splits:
+            raise ConfigError(f"data.{name}.shards: not set; give the glob of the split's shards")
+        name = "report"
+    split = open_split(
+        workspace.data_root,
+        name,
+        data.splits.get(name, SplitSpec()),
+        schema,
+        cache=workspace.index,
+        on_corrupt=data.on_corrupt,
+        format=data.format,
+    )
+    say_skipped(split)
+    return split
+
+
+def scored_batches(
+    bundle: Bundle, split: Split, doing: str
+) -> Iterator[tuple[Batch, torch.Tensor]]:
+    """The split's batches with the bundle's log-odds (B, V); all frames are used.
+
+    Args:
+        bundle: the models.
+        split: the records.
+        doing: what is shown of it while it goes on.
+    """
+    batches = iterate_batches(split, _BATCH_CLIPS)
+    for batch in track(batches, doing, math.ceil(len(split) / _BATCH_CLIPS)):
+        batch = batch.to(bundle.device)
+        yield batch, bundle.predict(batch)
+
+
+def score(bundle: Bundle, split: Split) -> dict[str, Any]:
+    """GAP, MAP, MAP@10, Hit@1 and PERR of a bundle over a split, by streaming.
+
+    Raises:
+        records.DataError: no clip has a label.
+    """
+    scores = StreamingScores(split.schema.num_labels)
+    labels = 0
+    for batch, log_odds in scored_batches(bundle, split, f"score {split.name}"):
+        labels += len(batch.labels)
+        scores.update(log_odds, batch.labels)
+    if labels == 0:
+        raise DataError(f"split {split.name!r}: its clips have no labels, so there is no score")
+    return scores.compute()

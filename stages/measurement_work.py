@@ -1,0 +1,78 @@
+"""What the process of a measurement does: a student by every recipe of storing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from common.files import write_json
+from families import FamilyModule
+from families.layers.groups import tensor_groups
+from quantize.bundle.layout import MemberLayout
+from quantize.precision import FLOAT32, UNIFORM8
+from quantize.recipes import Recipe, recipes_of
+from quantize.state import QuantizedState, quantize_state
+from runs import Predictions, Task
+from stages.jobs import WEIGHTS_NAME, Measurement, predictions_name
+from stages.summaries import MeasurementSummary, RecipeFigures
+from stages.training_work import build_model, predict
+from training.inference import gap_of, labels_of
+
+LAYOUTS_NAME = "layouts.json"
+
+
+def search_predictions_name(recipe: str) -> str:
+    """The file of a student's predictions on `search` with its weights stored by this recipe."""
+    return predictions_name(f"search-{recipe}")
+
+
+def job_recipes(job: Measurement, model: FamilyModule) -> tuple[Recipe, ...]:
+    """The recipes that a job measures."""
+    return recipes_of(model, job.precisions, job.group_precisions, job.threshold)
+
+
+def stored_by(
+    job: Measurement, recipe: Recipe, model: FamilyModule, state: Mapping[str, Tensor]
+) -> QuantizedState:
+    """A student's weights as a bundle holds them by a recipe; the same weights, the same codes."""
+    overrides = recipe.overrides(tensor_groups(model))
+    return quantize_state(state, job.threshold, recipe.precision, overrides)
+
+
+def measure(job: Measurement, task: Task) -> None:
+    """Quantizes a student by every recipe, and writes what that costs.
+
+    Of each recipe: the predictions on `search`, made with the weights as a bundle gives them back,
+    and in `layouts.json` the tensors that a bundle would hold. On `report` those of `uniform8`.
+    """
+    setting, on_report = job.setting, predictions_name("report")
+    state = load_file(job.trained.folder / WEIGHTS_NAME)
+    model = build_model(setting)
+    search, report = (setting.data.open(name) for name in ("search", "report"))
+    labels = labels_of(search)
+    layouts, figures, files = {}, {}, [LAYOUTS_NAME, on_report]
+    for recipe in job_recipes(job, model):
+        quantized = stored_by(job, recipe, model, state)
+        model.load_state_dict(quantized.dequantize())
+        layout = MemberLayout.of(
+            job.student, setting.family, setting.config, quantized, job.entropy
+        )
+        if recipe.name == FLOAT32:
+            found = Predictions.load(job.trained.folder / predictions_name("search"))
+        else:
+            found = predict(setting, model, search, job.batch_size)
+        if recipe.name == UNIFORM8:
+            predict(setting, model, report, job.batch_size).save(task.folder / on_report)
+        files.append(search_predictions_name(recipe.name))
+        found.save(task.folder / files[-1])
+        layouts[recipe.name] = layout.to_dict()
+        figures[recipe.name] = RecipeFigures(layout.tensor_bytes(), gap_of(labels, found))
+    write_json(task.folder / LAYOUTS_NAME, layouts)
+    truth = labels_of(report)
+    quantized_gap, float_gap = (
+        gap_of(truth, Predictions.load(folder / on_report))
+        for folder in (task.folder, job.trained.folder)
+    )
+    task.finish(files, MeasurementSummary(figures, quantized_gap, float_gap))

@@ -1,0 +1,91 @@
+"""Stage `predict`: a bundle and shards, to a submission file."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import torch
+
+from common.errors import UserError
+from common.files import atomic_path, read_json, sha256_file, write_json
+from quantize.bundle.content import read_bundle
+from quantize.bundle.inference import Bundle
+from records import Split
+from runs import content_key
+from stages.bundles import choose_split, find_bundle, load_bundle, scored_batches
+from stages.stage import stage
+from stages.workspace import Workspace
+
+KAGGLE_PAIRS = 20
+TOP10_LABELS = 10
+
+
+@stage("predict", help="bundle and shards to a submission file", needs=("pack",))
+def predict(workspace: Workspace) -> Path:
+    """Writes the submission of a split (`split=`, by default `test`) and returns its path.
+
+    `format=kaggle`: `VideoId,LabelConfidencePairs`, 20 pairs of label and probability, best first.
+    `format=top10`: `VideoId,Labels`, ten labels, best first, separated by spaces.
+
+    A record of what it was made from lies in the run's folder; the file is not written again as
+    long as it is still the one.
+
+    Raises:
+        ConfigError: no bundle, no data, or no such split.
+        records.DataError: a shard is damaged or of another schema than the bundle's.
+    """
+    config = workspace.config
+    found = find_bundle(workspace)
+    split = choose_split(workspace, read_bundle(found).schema, "test")
+    output = Path(config.output or workspace.run.root / f"submission-{split.name}.csv")
+    record = workspace.run.root / f"submission-{split.name}.json"
+    key = content_key(
+        {
+            "bundle": sha256_file(found),
+            "data": split.fingerprint,
+            "format": config.format,
+            "device": config.device,
+            "extensions": sorted(extension.digest for extension in workspace.extensions),
+        }
+    )
+    if not (output.is_file() and _recorded(record) == {"key": key, "sha256": sha256_file(output)}):
+        _write_submission(output, load_bundle(workspace), split, config.format)
+        write_json(record, {"key": key, "sha256": sha256_file(output)})
+    return output
+
+
+def _recorded(record: Path) -> object:
+    try:
+        return read_json(record)
+    except UserError:
+        return None
+
+
+def _write_submission(output: Path, bundle: Bundle, split: Split, style: str) -> None:
+    """Writes a row at a time."""
+    header = "LabelConfidencePairs" if style == "kaggle" else "Labels"
+    row = _kaggle_row if style == "kaggle" else _top10_row
+    with atomic_path(output) as beside, beside.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["VideoId", header])
+        for batch, log_odds in scored_batches(bundle, split, f"predict {split.name}"):
+            labels, probabilities = _best(log_odds)
+            for name, top, chances in zip(batch.ids, labels, probabilities, strict=True):
+                writer.writerow([name, row(top, chances)])
+
+
+def _best(log_odds: torch.Tensor) -> tuple[list[list[int]], list[list[float]]]:
+    """The best labels and their probabilities, best first; equal ones by label."""
+    order = torch.sort(log_odds, dim=1, descending=True, stable=True)
+    values = torch.sigmoid(order.values[:, :KAGGLE_PAIRS].double())
+    return order.indices[:, :KAGGLE_PAIRS].tolist(), values.tolist()
+
+
+def _kaggle_row(labels: list[int], probabilities: list[float]) -> str:
+    pairs = zip(labels, probabilities, strict=True)
+    return " ".join(f"{label} {probability:.10g}" for label, probability in pairs)
+
+
+def _top10_row(labels: list[int], probabilities: list[float]) -> str:
+    return " ".join(str(label) for label in labels[:TOP10_LABELS])

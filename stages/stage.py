@@ -1,0 +1,120 @@
+"""What a stage is, and all of them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from common.errors import ConfigError
+from common.registry import Registry
+from runs.store import DONE_NAME
+from stages.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Done:
+    """How much of a stage is done, in tasks."""
+
+    tasks: int
+    of: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left."""
+        return 0 < self.of <= self.tasks
+
+    @classmethod
+    def below(cls, folder: Path, names: Iterable[str] | None = None) -> Done:
+        """How many of the tasks `names`, by default of all that there are, of a folder are done."""
+        if names is None:
+            names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        marks = [(folder / name / DONE_NAME).exists() for name in names]
+        return cls(sum(marks), len(marks))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the work on a run, `stage=<name>` on the command line.
+
+    Attributes:
+        name: Its name.
+        help: What it does, in a line.
+        needs: Stages that come before it.
+        run: Does what is not done of it; what it returns is shown.
+        done: How much of it is done; None where that cannot be said.
+    """
+
+    name: str
+    help: str
+    needs: tuple[str, ...]
+    run: Callable[[Workspace], object]
+    done: Callable[[Workspace], Done] | None
+
+
+_STAGES: Registry[Stage] = Registry("stage", ConfigError)
+
+Run = TypeVar("Run", bound=Callable[[Workspace], object])
+
+
+def stage(
+    name: str,
+    *,
+    help: str,
+    needs: tuple[str, ...] = (),
+    done: Callable[[Workspace], Done] | None = None,
+) -> Callable[[Run], Run]:
+    """Registers the decorated function as a stage.
+
+    The function takes the workspace. A text or a path that it returns is printed, the results of
+    the project's own stages are shown as tables.
+
+    Args:
+        name: What `stage=` is to be.
+        help: What it does, in a line.
+        needs: Stages that come before it.
+        done: How much of it is done.
+
+    Example:
+        @stage("count", help="how many teachers there are", needs=("teachers",))
+        def count(workspace: Workspace) -> str:
+            return f"{len(load_teachers(workspace))} teachers"
+    """
+
+    def add(run: Run) -> Run:
+        _STAGES.add(name, Stage(name, help, needs, run, done))
+        return run
+
+    return add
+
+
+def get_stage(name: str) -> Stage:
+    """The stage of that name.
+
+    Raises:
+        ConfigError: There is none; the message lists those that there are.
+    """
+    return _STAGES.get(name)
+
+
+def list_stages() -> list[Stage]:
+    """All stages, each behind those that it needs, otherwise in the order of their registration.
+
+    Raises:
+        ConfigError: One needs a stage that there is not.
+    """
+    ordered: dict[str, Stage] = {}
+    visited: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name not in visited:
+            visited.add(name)
+            entry = get_stage(name)
+            for need in entry.needs:
+                visit(need)
+            ordered[name] = entry
+
+    for name in _STAGES.names():
+        visit(name)
+    return list(ordered.values())

@@ -1,0 +1,150 @@
+"""What the process of a training or a prediction does: weights and predictions in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from common.files import atomic_path
+from distill.objective import SoftAndHardLabels
+from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets
+from families import FamilyModule, registry
+from families.size import model_bytes, parameter_count
+from metrics import Labels, StreamingScores
+from records import Split, with_frames
+from runs import Predictions, Task
+from stages.jobs import WEIGHTS_NAME, Prediction, Setting, Training, predictions_name
+from stages.summaries import TrainingSummary
+from training.checkpoint import CHECKPOINT_NAME
+from training.device import choose_device, peak_memory
+from training.inference import gap_of, labels_of, predict_split
+from training.objective import HardLabels, Objective
+from training.trainer import Trainer
+
+
+def build_model(setting: Setting) -> FamilyModule:
+    """A job's model, freshly initialized, on its device."""
+    model = registry.build(setting.family, setting.config, setting.data.schema)
+    return model.to(choose_device(setting.device))
+
+
+def predict(setting: Setting, model: nn.Module, split: Split, batch_size: int) -> Predictions:
+    """The predictions of a job's model."""
+    return predict_split(
+        model,
+        split,
+        batch_size=batch_size,
+        stored_labels=setting.stored_labels,
+        workers=setting.data.workers,
+    )
+
+
+def predict_training_split(job: Prediction, task: Task) -> None:
+    """Writes the predictions of trained weights on the split `train`."""
+    model = build_model(job.setting)
+    model.load_state_dict(load_file(job.trained.folder / WEIGHTS_NAME))
+    found = predict(job.setting, model, job.setting.data.open("train"), job.batch_size)
+    found.save(task.folder / predictions_name("train"))
+    task.finish([predictions_name("train")], {})
+
+
+def train(job: Training, task: Task) -> None:
+    """Trains a member, from its last checkpoint if there is one, and finishes its task."""
+    setting = job.setting
+    train_split, splits = _splits(job)
+    if job.train.min_frames is not None:
+        train_split = with_frames(train_split, job.train.min_frames)
+    torch.manual_seed(job.seed)
+    model = build_model(setting)
+    trainer = Trainer(
+        model,
+        _objective(job),
+        train_split,
+        job.train,
+        seed=job.seed,
+        folder=task.folder,
+        draws_frames=registry.get(setting.family).sampling == "draw",
+        workers=setting.data.workers,
+    )
+    trained = trainer.run()
+    figures: dict[str, Any] = {
+        "family": setting.family,
+        "parameters": parameter_count(model),
+        "bytes": model_bytes(model),
+        "clips_per_second": round(trained.clips_per_second, 1),
+        "training_seconds": round(trained.clips / trained.clips_per_second, 1),
+        "peak_memory": peak_memory(choose_device(setting.device)),
+    }
+    figures |= _keep_better(job, task, model, splits, trained.main, trained.average)
+    files = [WEIGHTS_NAME, *(predictions_name(name) for name in splits)]
+    task.finish(files, TrainingSummary(**figures))
+    (task.folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+
+
+def _objective(job: Training) -> Objective:
+    if job.soft is None:
+        return HardLabels()
+    path = job.soft.targets.folder / SOFT_TARGETS_NAME
+    targets = SoftTargets.load(path, job.setting.data.schema.num_labels)
+    return SoftAndHardLabels(targets, job.soft.hard_weight)
+
+
+def _splits(job: Training) -> tuple[Split, dict[str, Split]]:
+    """The records to train on, and by name those to predict afterwards."""
+    data = job.setting.data
+    train = data.open("train")
+    if job.fold is not None:
+        train, held = job.fold.divide(train)
+        return train, {"search": data.open("search"), "fold": held}
+    return train, {name: data.open(name) for name in ("search", "report")}
+
+
+def _keep_better(
+    job: Training,
+    task: Task,
+    model: nn.Module,
+    splits: Mapping[str, Split],
+    main: dict[str, Tensor],
+    average: dict[str, Tensor] | None,
+) -> dict[str, Any]:
+    """Writes weights and predictions of the better phase, by GAP on `search` alone."""
+    figures: dict[str, Any] = {}
+    kept, best = "main", -1.0
+    labels = {name: labels_of(split) for name, split in splits.items() if name != "fold"}
+    for phase, weights in (("main", main), ("average", average)):
+        if weights is None:
+            continue
+        model.load_state_dict(weights)
+        predictions = {
+            name: predict(job.setting, model, split, job.train.inference_batch_size)
+            for name, split in splits.items()
+        }
+        scores = {name: gap_of(labels[name], predictions[name]) for name in labels}
+        figures |= {f"gap_{name}_{phase}": value for name, value in scores.items()}
+        if scores["search"] > best:
+            kept, best = phase, scores["search"]
+            _write_outcome(task.folder, model, predictions)
+            if "report" in labels:
+                figures |= _on_report(labels["report"], predictions["report"])
+    return {**figures, "kept": kept}
+
+
+def _on_report(labels: Labels, predictions: Predictions) -> dict[str, float]:
+    """MAP@10, and MAP of the labels that are stored."""
+    scores = StreamingScores(labels.num_labels)
+    scores.update((predictions.labels, predictions.log_odds), labels)
+    found = scores.compute()
+    return {"map_at_10_report": found["map_at_10"], "map_report": found["map"]}
+
+
+def _write_outcome(folder: Path, model: nn.Module, predictions: dict[str, Predictions]) -> None:
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    with atomic_path(folder / WEIGHTS_NAME) as beside:
+        save_file(state, beside)
+    for name, value in predictions.items():
+        value.save(folder / predictions_name(name))

@@ -1,0 +1,107 @@
+"""Jobs as JSON and back, and what their content keys cover."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from records import SplitSpec
+from records.splits import DataSource, Fold
+from runs import RunError, Task, content_key
+from stages.jobs import (
+    Job,
+    Measurement,
+    Prediction,
+    Setting,
+    SoftLabels,
+    Training,
+    Upstream,
+    prepare_job,
+    read_job,
+)
+from tests.conftest import SMALL_FRAMES
+from training.config import TrainConfig
+
+SETTING = Setting(
+    family="netvlad",
+    config={"clusters": 4, "head": {"kind": "mixture"}},
+    data=DataSource(
+        Path("/data"), SMALL_FRAMES, {"train": SplitSpec(("a-*", "b-*"), 0.1)}, Path("/index")
+    ),
+    fingerprints={"train": "1", "search": "2", "report": "3"},
+    device="cpu",
+    stored_labels=20,
+)
+UPSTREAM = Upstream(Path("/run/soft/all"), "abc")
+TRAINING = Training("teachers/a", SETTING, TrainConfig(), seed=1)
+PREDICTION = Prediction("training-predictions/a", SETTING, UPSTREAM, 256)
+MEASUREMENT = Measurement(
+    "quantized/a", SETTING, UPSTREAM, 256, "a", 17_000, ("channel4", "float32"), (), True
+)
+JOBS: list[Job] = [
+    TRAINING,
+    replace(TRAINING, fold=Fold(1, 3), soft=SoftLabels(UPSTREAM, 0.5)),
+    PREDICTION,
+    MEASUREMENT,
+]
+
+
+def key(job: Job) -> str:
+    return content_key(job.inputs())
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_job_is_read_as_it_was_written(job: Job, tmp_path: Path) -> None:
+    prepare_job(job, Task(job.task, tmp_path, job.inputs()))
+    read = read_job(tmp_path)
+    assert read == job
+    assert key(read) == key(job)
+
+
+def test_job_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"kind": "training", "task": "teachers/a"}')
+    with pytest.raises(RunError, match=r"job\.json.*setting"):
+        read_job(tmp_path)
+
+
+def test_every_job_has_a_key_of_its_own() -> None:
+    assert len({key(job) for job in JOBS}) == len(JOBS)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_key_has_no_path(job: Job) -> None:
+    moved = replace(
+        SETTING,
+        data=replace(SETTING.data, root=Path("/moved"), cache=Path("/elsewhere"), workers=2),
+    )
+    assert key(replace(job, setting=moved)) == key(job)
+    named = replace(SMALL_FRAMES, label_names=tuple(map(str, range(SMALL_FRAMES.num_labels))))
+    moved = replace(SETTING, data=replace(SETTING.data, schema=named))
+    assert key(replace(job, setting=moved)) == key(job)
+
+
+@pytest.mark.parametrize("job", [PREDICTION, MEASUREMENT])
+def test_key_has_the_digest_of_what_is_read(job: Prediction | Measurement) -> None:
+    assert key(replace(job, trained=replace(UPSTREAM, folder=Path("/moved")))) == key(job)
+    assert key(replace(job, trained=replace(UPSTREAM, digest="abd"))) != key(job)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({"train": TrainConfig(checkpoint_seconds=1)}, True),
+        ({"train": TrainConfig(batch_size=7)}, False),
+        ({"seed": 2}, False),
+        ({"fold": Fold(0, 3)}, False),
+        ({"soft": SoftLabels(UPSTREAM, 0.5)}, False),
+        ({"setting": replace(SETTING, config={"clusters": 5})}, False),
+        ({"setting": replace(SETTING, fingerprints={**SETTING.fingerprints, "train": "9"})}, False),
+        ({"setting": replace(SETTING, sources={"family netvlad": "1"})}, False),
+    ],
+)
+def test_key_of_a_training(changed: dict[str, object], same: bool) -> None:
+    assert (key(replace(TRAINING, **changed)) == key(TRAINING)) is same  # type: ignore[arg-type]
+    soft = replace(TRAINING, soft=SoftLabels(UPSTREAM, 0.5))
+    assert key(replace(soft, soft=SoftLabels(UPSTREAM, 0.25))) != key(soft)
