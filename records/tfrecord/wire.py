@@ -46,15 +46,12 @@ class Fields(NamedTuple):
 
 
 def walk(data: NDArray[np.uint8], schema: Schema, with_features: bool = True) -> Fields:
-    """Reads id, labels and streams of one serialized example.
+    """Reads id, labels and, if they are wanted, streams of one serialized example.
 
     Args:
-        data: (length,) uint8, contiguous.
+        data: (length,) uint8, contiguous; the features are read-only views of it.
         schema: The streams, with their sizes, and the keys.
         with_features: False leaves the streams out.
-
-    Returns:
-        Features are read-only views of `data`.
 
     Raises:
         NotCanonicalError: The layout is another one, or something is missing.
