@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from records.batches import Batch, FrameSampling, iterate_batches
 from records.clip import Clip
-from records.config import DataConfig, SplitSpec
-from records.demo.spec import DemoSpec
+from records.config import SplitSpec
 from records.demo.synthesize import generate
+from records.demo.world import DemoSpec
 from records.errors import DataError
 from records.formats import Listing, ShardFile, register_format
 from records.schema import Schema, Stream, load_schema, with_vocabulary
-from records.splits import Split, check_disjoint, open_split, with_frames
-from records.tfrecord.encoding import encode_clip
-
-# It registers the format.
-from records.tfrecord.file import TFRecordFile
+from records.splits import Split, check_disjoint, open_split, read_truth, with_frames
+from records.tfrecord.example import TFRecordFile, encode_clip
 from records.tfrecord.framing import write_shards
-from records.truth import Truth, read_truth
 
 __all__ = [
     "Batch",
     "Clip",
-    "DataConfig",
     "DataError",
     "DemoSpec",
     "FrameSampling",
@@ -32,7 +27,6 @@ __all__ = [
     "SplitSpec",
     "Stream",
     "TFRecordFile",
-    "Truth",
     "check_disjoint",
     "encode_clip",
     "generate",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +14,71 @@ from torch.utils.data import DataLoader, Dataset
 
 from records.clip import Clip
 from records.errors import DataError
-from records.order import EpochOrder
+from records.formats import ClipReader
 from records.schema import Schema, dequantize
 from records.splits import Split
 
-_FRAMES = 2  # keeps the generators of frames apart from those of the order
+# What random numbers are drawn for, each by a generator of its own.
+_SHARDS, _RECORDS, _FRAMES = 0, 1, 2
+
+
+class EpochOrder:
+    """The order of one epoch, as a function from places in it to rows of the split.
+
+    Shards are shuffled and taken in groups; records are shuffled within a group. So nearby records
+    come from a bounded number of files, and any part of the order is known without what comes
+    before it.
+
+    Args:
+        shard: (N,) the shard of each row, ascending.
+        seed: None for the rows' own order.
+        epoch: Each has another order.
+        group_shards: Shards in a group.
+    """
+
+    def __init__(
+        self, shard: NDArray[np.uint32], seed: int | None, epoch: int, group_shards: int
+    ) -> None:
+        self._seed = seed
+        self._epoch = epoch
+        self._rows = len(shard)
+        starts = np.flatnonzero(np.diff(shard, prepend=np.uint32(0xFFFFFFFF)))
+        starts = np.append(starts, self._rows)
+        order = self.generator(_SHARDS, 0).permutation(len(starts) - 1)
+        self._groups = [
+            (starts[part], starts[part + 1])
+            for part in np.split(order, range(group_shards, len(order), group_shards))
+        ]
+        sizes = [int((ends - begins).sum()) for begins, ends in self._groups]
+        self._group_starts = np.concatenate([[0], np.cumsum(sizes)])
+        self._shuffled: dict[int, NDArray[np.int64]] = {}
+
+    def generator(self, purpose: int, number: int) -> np.random.Generator:
+        """Random numbers that depend on the seed, the epoch and the arguments only."""
+        return np.random.default_rng([self._seed or 0, self._epoch, purpose, number])
+
+    def rows(self, start: int, end: int) -> NDArray[np.int64]:
+        """The rows at places `start` to `end` of the epoch."""
+        if self._seed is None:
+            return np.arange(start, end)
+        first = int(np.searchsorted(self._group_starts, start, side="right")) - 1
+        parts = []
+        for group in range(first, len(self._groups)):
+            begin = int(self._group_starts[group])
+            if begin >= end:
+                break
+            parts.append(self._group_rows(group)[max(start - begin, 0) : end - begin])
+        return np.concatenate(parts)
+
+    def _group_rows(self, group: int) -> NDArray[np.int64]:
+        if group not in self._shuffled:
+            begins, ends = self._groups[group]
+            rows = np.concatenate([np.arange(b, e) for b, e in zip(begins, ends, strict=True)])
+            # Two are kept, since a batch may lie across the border between groups.
+            for old in list(self._shuffled)[:-1]:
+                del self._shuffled[old]
+            self._shuffled[group] = self.generator(_RECORDS, group).permutation(rows)
+        return self._shuffled[group]
 
 
 @dataclass(frozen=True)
@@ -42,14 +101,14 @@ class FrameSampling:
             if count is not None and count < 1:
                 raise DataError(f"frame sampling: {name} is {count}; it must be >= 1 or null")
 
-    def choose(self, frames: int, generator: np.random.Generator) -> NDArray[np.int64] | None:
-        """Row numbers of the frames to take out of `frames`; None for all in order."""
+    def choose(self, frames: int, generator: np.random.Generator) -> NDArray[np.int64] | slice:
+        """Row numbers of the frames to take out of `frames`, or how many from the start."""
         available = frames if self.first is None else min(frames, self.first)
         if self.draw is not None and available:
             return generator.integers(0, available, self.draw)
         if self.shuffle:
             return generator.permutation(available)
-        return None if available == frames else np.arange(available)
+        return slice(available)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +122,7 @@ class Batch:
         mask: (B, T) bool, True where there is a frame; None at video level.
         labels: (n, 2) int64, rows of (clip in the batch, label).
         num_labels: Labels are in ``[0, num_labels)``.
-        quantized_min: Lower end of the range of uint8 features.
-        quantized_max: Upper end of that range.
+        quantized_min, quantized_max: The range of uint8 features.
     """
 
     ids: list[str]
@@ -96,12 +154,6 @@ def _move(x: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and x.device.type == "cpu":
         return x.pin_memory().to(device, non_blocking=True)
     return x.to(device)
-
-
-def _num_batches(split: Split, batch_size: int, drop_last: bool = False) -> int:
-    """Batches in one epoch."""
-    full, rest = divmod(len(split), batch_size)
-    return full + bool(rest and not drop_last)
 
 
 def iterate_batches(
@@ -137,47 +189,36 @@ def iterate_batches(
         DataError: A record is damaged or does not fit the schema; names shard and place.
     """
     order = EpochOrder(split.shard, shuffle_seed, epoch, shuffle_group_shards)
-    batches = _Batches(split, batch_size, sampling or FrameSampling(), order)
-    numbers = range(start_batch, _num_batches(split, batch_size, drop_last))
-    if workers == 0:
-        with batches:
+    full, rest = divmod(len(split), batch_size)
+    numbers = range(start_batch, full + bool(rest and not drop_last))
+    with split.reader() as reader:
+        batches = _Batches(split, reader, batch_size, sampling or FrameSampling(), order)
+        if workers == 0:
             yield from map(batches.read, numbers)
-        return
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        sampler=numbers,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        generator=torch.Generator(),  # otherwise the global one is drawn from, and training differs
-    )
-    for batch in loader:
-        if isinstance(batch, DataError):
-            raise batch
-        yield batch
+            return
+        # Without a generator the global one is drawn from, and training differs.
+        loader = DataLoader(
+            batches,
+            batch_size=None,
+            sampler=numbers,
+            num_workers=workers,
+            generator=torch.Generator(),
+        )
+        for batch in loader:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
+@dataclass(eq=False)
 class _Batches(Dataset[Batch | DataError]):
     """The batches of an epoch by number."""
 
-    def __init__(
-        self, split: Split, batch_size: int, sampling: FrameSampling, order: EpochOrder
-    ) -> None:
-        self._split = split
-        self._batch_size = batch_size
-        self._sampling = sampling
-        self._order = order
-        self._reader = split.reader()
-
-    def __enter__(self) -> _Batches:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._reader.close()
+    split: Split
+    reader: ClipReader
+    batch_size: int
+    sampling: FrameSampling
+    order: EpochOrder
 
     def __getitem__(self, number: int) -> Batch | DataError:
         # An exception that leaves a worker process comes out wrapped in a traceback.
@@ -188,25 +229,18 @@ class _Batches(Dataset[Batch | DataError]):
 
     def read(self, number: int) -> Batch:
         """Batch `number`."""
-        split = self._split
-        start = number * self._batch_size
-        rows = self._order.rows(start, min(start + self._batch_size, len(split)))
-        places = zip(
-            split.shard[rows].tolist(),
-            split.position[rows].tolist(),
-            split.length[rows].tolist(),
-            strict=True,
-        )
-        clips = [self._reader.clip(*place) for place in places]
-        generator = self._order.generator(_FRAMES, number)
-        return _collate(clips, split.schema, self._sampling, generator)
+        start = number * self.batch_size
+        rows = self.order.rows(start, min(start + self.batch_size, len(self.split)))
+        clips = [self.reader.clip(*place) for place in self.split.places(rows)]
+        generator = self.order.generator(_FRAMES, number)
+        return _collate(clips, self.split.schema, self.sampling, generator)
 
 
 def _collate(
     clips: list[Clip], schema: Schema, sampling: FrameSampling, generator: np.random.Generator
 ) -> Batch:
-    labels = np.concatenate([clip.labels for clip in clips])
     rows = np.repeat(np.arange(len(clips)), [len(clip.labels) for clip in clips])
+    labels = np.concatenate([clip.labels for clip in clips])
     if schema.level == "video":
         mask = None
         features = {
@@ -232,18 +266,12 @@ def _collate_frames(
     """Mask (B, T) and by stream frames (B, T, D), zero where a clip has none."""
     first = schema.streams[0].name
     chosen = [sampling.choose(len(clip.features[first]), generator) for clip in clips]
-    counts = np.array(
-        [
-            len(clip.features[first]) if rows is None else len(rows)
-            for clip, rows in zip(clips, chosen, strict=True)
-        ]
-    )
+    counts = np.array([rows.stop if isinstance(rows, slice) else len(rows) for rows in chosen])
     longest = max(1, int(counts.max()))
     features: dict[str, Tensor] = {}
     for stream in schema.streams:
         frames = np.zeros((len(clips), longest, stream.size), stream.encoding)
         for clip, rows, count, out in zip(clips, chosen, counts, frames, strict=True):
-            source = clip.features[stream.name]
-            out[:count] = source if rows is None else source[rows]
+            out[:count] = clip.features[stream.name][rows]
         features[stream.name] = torch.from_numpy(frames)
     return torch.from_numpy(np.arange(longest) < counts[:, None]), features

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,13 +41,10 @@ def check_clip(clip: Clip, schema: Schema) -> Clip:
     if not isinstance(clip.id, str) or not clip.id:
         raise DataError(f"the id is {clip.id!r}; it must be a text that is not empty")
     labels, features = np.asarray(clip.labels), schema_features(clip, schema)
-    try:
-        if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
-            raise DataError(f"the labels are {labels.dtype} {labels.shape}, not a row of integers")
-        check_values(features, schema)
-        return Clip(clip.id, known_labels(labels.tolist(), schema), features)
-    except DataError as error:
-        raise DataError(f"clip {clip.id!r}: {error}") from None
+    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
+        found = f"{labels.dtype} {labels.shape}"
+        raise DataError(f"clip {clip.id!r}: the labels are {found}, not a row of integers")
+    return clip_of(clip.id, labels.tolist(), features, schema)
 
 
 def schema_features(clip: Clip, schema: Schema) -> dict[str, np.ndarray]:
@@ -72,32 +69,31 @@ def schema_features(clip: Clip, schema: Schema) -> dict[str, np.ndarray]:
     return out
 
 
-def known_labels(labels: Iterable[int], schema: Schema) -> NDArray[np.int64]:
-    """The labels ascending, each once.
+def clip_of(
+    clip_id: str, labels: Iterable[int], features: dict[str, np.ndarray], schema: Schema
+) -> Clip:
+    """The clip of labels in any order, and of features whose sizes and types are the schema's.
 
     Raises:
-        DataError: One is out of range.
+        DataError: A label is out of range, a value is not finite, or streams have different numbers
+            of frames.
     """
     ordered = sorted(set(labels))
     if ordered and (ordered[0] < 0 or ordered[-1] >= schema.num_labels):
         wrong = ordered[0] if ordered[0] < 0 else ordered[-1]
         raise DataError(
-            f"label {wrong} is out of range; schema {schema.name!r} has num_labels "
-            f"{schema.num_labels}"
+            f"clip {clip_id!r}: label {wrong} is out of range; schema {schema.name!r} has "
+            f"num_labels {schema.num_labels}"
         )
-    return np.array(ordered, np.int64)
-
-
-def check_values(features: Mapping[str, np.ndarray], schema: Schema) -> None:
-    """Makes sure of finite values, and of as many frames in each stream.
-
-    Raises:
-        DataError: It is not so.
-    """
-    for stream in schema.streams:
-        if stream.encoding == "float32" and not np.isfinite(features[stream.name]).all():
-            raise DataError(f"stream {stream.name!r} holds NaN or infinity; remove the clip")
+    for name, values in features.items():
+        if values.dtype == np.float32 and not np.isfinite(values).all():
+            raise DataError(
+                f"clip {clip_id!r}: stream {name!r} holds NaN or infinity; remove the clip"
+            )
     if schema.level == "frame":
         counts = {name: len(frames) for name, frames in features.items()}
         if len(set(counts.values())) > 1:
-            raise DataError(f"streams have different numbers of frames: {counts}; mend the clip")
+            raise DataError(
+                f"clip {clip_id!r}: streams have different numbers of frames: {counts}; mend it"
+            )
+    return Clip(clip_id, np.array(ordered, np.int64), features)

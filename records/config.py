@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
 from common.codec import Text
-from records.demo.spec import DemoSpec
+from records.demo.world import DemoSpec
 from records.errors import DataError
-from records.hashing import id_hash
 
-OnCorrupt = Literal["error", "skip"]
 Fraction = Annotated[float, Ge(0), Le(1)]
+
+
+def id_hash(clip_id: str) -> float:
+    """A number in [0, 1) that depends on the id only: the same everywhere and always."""
+    digest = hashlib.blake2b(clip_id.encode("utf-8"), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 11) / 2.0**53
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,6 @@ class SplitSpec:
         """The ranges of the hash, however they were said."""
         return self.hash_ranges or ((self.hash_from, self.hash_to),)
 
-    @property
-    def hashed(self) -> bool:
-        """Whether the split keeps a part of the ids only."""
-        return (0, 1) not in self.ranges
-
     def takes(self, clip_id: str) -> bool:
         """Whether a clip of this id, in one of the shards, belongs to the split."""
         place = id_hash(clip_id)
@@ -115,7 +115,7 @@ class DataConfig:
     search: SplitSpec = SplitSpec()
     report: SplitSpec = SplitSpec()
     test: SplitSpec = SplitSpec()
-    on_corrupt: OnCorrupt = "error"
+    on_corrupt: Literal["error", "skip"] = "error"
     workers: Annotated[int, Ge(0)] = 0
     generated: bool = False
     demo: DemoSpec = field(default_factory=DemoSpec)

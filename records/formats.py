@@ -1,4 +1,4 @@
-"""The one door for data: what a format of files is, and which one reads a file.
+"""The one door for data: what a format of files is, which one reads a file, and clips by place.
 
 A format is one class, registered in one file: it lists the records of a file by small numbers, and
 reads the record that such numbers name. What they mean is its own affair.
@@ -14,6 +14,7 @@ reads the record that such numbers name. What they mean is its own affair.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,11 +50,7 @@ class Listing:
 
 
 class ShardFile(ABC):
-    """A file of records, opened for reading; a format is a subclass.
-
-    Args:
-        path: The file.
-        schema: What its records hold.
+    """A file of records that the schema describes, opened for reading; a format is a subclass.
 
     Raises:
         DataError: The file cannot be opened.
@@ -75,21 +72,15 @@ class ShardFile(ABC):
         """One record of the listing, every checksum of it verified.
 
         Raises:
-            DataError: It is damaged, or not there; says why, and `fault` will say where.
+            DataError: It is damaged, or not there; says why, and `ClipReader` will say where.
         """
 
-    def clip(self, position: int, length: int) -> Clip:
-        """As `read`, held against the schema."""
+    def clip(self, position: int, length: int, with_features: bool = True) -> Clip:
+        """As `read`, held against the schema.
+
+        A format that can leave the features unread does so here where they are not wanted.
+        """
         return check_clip(self.read(position, length), self.schema)
-
-    def id_and_labels(self, position: int, length: int) -> tuple[str, NDArray[np.int64]]:
-        """As `clip`, without the features, for formats that can leave them unread."""
-        clip = self.clip(position, length)
-        return clip.id, clip.labels
-
-    def fault(self, position: int, reason: object) -> DataError:
-        """The error that says what is wrong with a record, and where it lies."""
-        return DataError(f"{self.path}, {self.unit} {position}: {reason}")
 
     def close(self) -> None:  # noqa: B027
         """Gives back what the file holds; not used afterwards."""
@@ -97,13 +88,7 @@ class ShardFile(ABC):
 
 @dataclass(frozen=True)
 class Format:
-    """A format of files.
-
-    Attributes:
-        name: Its name in `data.format`.
-        suffixes: How the names of its files end.
-        file: What reads them.
-    """
+    """A format: its name in `data.format`, how its files' names end, and what reads them."""
 
     name: str
     suffixes: tuple[str, ...]
@@ -119,6 +104,10 @@ _FORMATS: Registry[Format] = Registry("format", DataError)
 File = TypeVar("File", bound=ShardFile)
 
 
+def _formats() -> list[Format]:
+    return [_FORMATS.get(name) for name in _FORMATS.names()]
+
+
 def register_format(name: str, suffixes: tuple[str, ...]) -> Callable[[type[File]], type[File]]:
     """Registers the class that it decorates as a format.
 
@@ -129,7 +118,7 @@ def register_format(name: str, suffixes: tuple[str, ...]) -> Callable[[type[File
     def register(file: type[File]) -> type[File]:
         if name == AUTO:
             raise DataError(f"format {name!r}: the name means that the suffix chooses; rename it")
-        for other in map(_FORMATS.get, _FORMATS.names()):
+        for other in _formats():
             shared = set(suffixes) & set(other.suffixes)
             if shared and other.name != name:
                 raise DataError(f"format {name!r}: {min(shared)} is a suffix of {other.name!r}")
@@ -140,12 +129,7 @@ def register_format(name: str, suffixes: tuple[str, ...]) -> Callable[[type[File
 
 
 def format_of(path: Path, choice: str) -> Format:
-    """The format of a file.
-
-    Args:
-        path: The file.
-        choice: A format's name, or ``auto`` for the one whose suffix the file has; of two that fit
-            the longer.
+    """The format that is chosen by name, or with ``auto`` by the longest suffix that fits the file.
 
     Raises:
         DataError: There is no such format, or none for the suffix.
@@ -158,14 +142,60 @@ def format_of(path: Path, choice: str) -> Format:
             f"{path}: no format has this suffix; there are {', '.join(known_suffixes(AUTO))}; "
             f"narrow the pattern, or set data.format to one of {', '.join(_FORMATS.names())}"
         )
-    return next(f for f in map(_FORMATS.get, _FORMATS.names()) if suffix in f.suffixes)
+    return next(format for format in _formats() if suffix in format.suffixes)
 
 
 def known_suffixes(choice: str) -> tuple[str, ...]:
-    """The suffixes of a format, or of all with ``auto``.
+    """The suffixes of the format that is chosen by name, or of all with ``auto``."""
+    formats = _formats() if choice == AUTO else [_FORMATS.get(choice)]
+    return tuple(suffix for format in formats for suffix in format.suffixes)
 
-    Raises:
-        DataError: There is no such format.
+
+class ClipReader:
+    """Reads single clips of a list of shards; checksums and schema are verified for each.
+
+    At most `max_open` files are held open; the least recently used ones are closed.
     """
-    names = _FORMATS.names() if choice == AUTO else [choice]
-    return tuple(suffix for name in names for suffix in _FORMATS.get(name).suffixes)
+
+    def __init__(
+        self, shards: tuple[Path, ...], schema: Schema, format: str, max_open: int = 128
+    ) -> None:
+        self._shards = shards
+        self._schema = schema
+        self._format = format
+        self._max_open = max_open
+        self._open: OrderedDict[int, ShardFile] = OrderedDict()
+
+    def list_records(self, shard: int) -> Listing:
+        """Where the records of shard number `shard` lie."""
+        return self._file(shard).list_records()
+
+    def clip(self, shard: int, position: int, length: int, with_features: bool = True) -> Clip:
+        """The clip of the record at a position of shard number `shard`.
+
+        Raises:
+            DataError: The record is damaged or does not fit the schema; names shard and place.
+        """
+        file = self._file(shard)
+        try:
+            return file.clip(position, length, with_features)
+        except DataError as error:
+            raise DataError(f"{file.path}, {file.unit} {position}: {error}") from None
+
+    def _file(self, shard: int) -> ShardFile:
+        file = self._open.get(shard)
+        if file is not None:
+            self._open.move_to_end(shard)
+            return file
+        if len(self._open) >= self._max_open:
+            self._open.popitem(last=False)[1].close()
+        path = self._shards[shard]
+        self._open[shard] = format_of(path, self._format).file(path, self._schema)
+        return self._open[shard]
+
+    def __enter__(self) -> ClipReader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        while self._open:
+            self._open.popitem()[1].close()

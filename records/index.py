@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common.codec import to_plain
 from common.files import atomic_path, read_json, write_json
-from records.clip_reader import ClipReader
 from records.config import SplitSpec
 from records.errors import DataError
-from records.formats import Listing, format_of
+from records.formats import ClipReader, Listing, format_of
 from records.schema import Schema
 
 # The widest first, so that every number lies at a multiple of its size.
@@ -26,29 +24,11 @@ _ROWS_NAME = "records.npy"
 _META_NAME = "meta.json"
 
 
-@dataclass(frozen=True, eq=False)
-class Index:
-    """What is kept of a split; see `Split` for the columns."""
-
-    shard: NDArray[np.uint32]
-    position: NDArray[np.uint64]
-    length: NDArray[np.uint32]
-    fingerprint: str
-    skipped: int
-
-
 @dataclass
 class IndexBuilder:
     """Finds the records of a split and writes their index, shard by shard.
 
-    Attributes:
-        root: Folder of the shards.
-        shards: The files.
-        spec: Which ids.
-        schema: What the records hold.
-        format: Name of their format, or ``auto``.
-        skip: Whether damaged records are counted and left out.
-        max_skipped: More than this many are too many.
+    Its fields are those of `open_split`; `skip`: damaged records are counted and left out.
     """
 
     root: Path
@@ -60,8 +40,8 @@ class IndexBuilder:
     max_skipped: int
     _skipped: int = field(init=False, default=0)
 
-    def build(self, cache: Path | None) -> Index:
-        """The index, in memory or, in the folder `cache`, made once and mapped.
+    def build(self, cache: Path | None) -> dict[str, Any]:
+        """What `Split` has of it, in memory or, in the folder `cache`, made once and mapped.
 
         Raises:
             DataError: A shard is damaged, or too many records are.
@@ -93,7 +73,8 @@ class IndexBuilder:
         digest = hashlib.sha256()
         count = 0
         rows_path = atomic_path(folder / _ROWS_NAME)
-        with rows_path as beside, beside.open("wb") as file, self._reader() as reader:
+        all_records = ClipReader(self.shards, self.schema, self.format)
+        with rows_path as beside, beside.open("wb") as file, all_records as reader:
             _write_header(file, 0)
             for number, path in enumerate(self.shards):
                 found = self._records(reader, number)
@@ -116,28 +97,23 @@ class IndexBuilder:
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
-    def _reader(self) -> ClipReader:
-        return ClipReader(self.shards, self.schema, self.format)
-
     def _records(self, reader: ClipReader, number: int) -> Listing:
         """The records of one shard that belong to the split."""
         found = reader.list_records(number)
         if found.fault:
             self._count(found.fault)
-        if not self.skip and not self.spec.hashed:
+        if not self.skip and (0, 1) in self.spec.ranges:
             return found
         keep = np.zeros(len(found.positions), np.bool_)
         records = zip(found.positions.tolist(), found.lengths.tolist(), strict=True)
         for row, (position, length) in enumerate(records):
             try:
-                keep[row] = self.spec.takes(self._id(reader, number, position, length))
+                # Where damage is skipped, the whole of a clip must be sound.
+                clip = reader.clip(number, position, length, with_features=self.skip)
+                keep[row] = self.spec.takes(clip.id)
             except DataError as error:
                 self._count(error)
         return Listing(found.positions[keep], found.lengths[keep], found.checksums[keep])
-
-    def _id(self, reader: ClipReader, *place: int) -> str:
-        """The id of a clip; where damage is skipped, of a clip all of which is sound."""
-        return reader.clip(*place).id if self.skip else reader.id_and_labels(*place)[0]
 
     def _count(self, error: DataError) -> None:
         if not self.skip:
@@ -147,10 +123,10 @@ class IndexBuilder:
             raise DataError(f"more than {self.max_skipped} damaged records; the last: {error}")
 
 
-def _load(folder: Path, mapped: bool) -> Index:
+def _load(folder: Path, mapped: bool) -> dict[str, Any]:
     rows = np.load(folder / _ROWS_NAME, mmap_mode="r" if mapped else None, allow_pickle=False)
-    meta: dict[str, Any] = read_json(folder / _META_NAME)
-    return Index(rows["shard"], rows["position"], rows["length"], **meta)
+    columns = {name: rows[name] for name in ("shard", "position", "length")}
+    return columns | read_json(folder / _META_NAME)
 
 
 def _write_header(file: BinaryIO, rows: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ from torch import Tensor
 
 from common.codec import Positive, from_plain, read_yaml
 from records.errors import DataError
-from records.label_ranges import label_ranges
 
 Level = Literal["frame", "video"]
 Encoding = Literal["uint8", "float32"]
@@ -25,6 +25,7 @@ _INDEX_COLUMNS = ("Index", "index", "label_id")
 _NAME_COLUMNS = ("Name", "display_name", "label_name")
 _MACHINE_NAME_COLUMNS = ("KnowledgeGraphId", "mid")
 _VERTICAL_COLUMNS = ("Vertical1", "Vertical2", "Vertical3")
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def load_schema(name_or_path: str | Path) -> Schema:
     Args:
         name_or_path: ``yt8m_frame``, ``yt8m_video``, ``audioset``, ``demo``, or the path of a file
             that has the same keys as `Schema`. In place of ``label_verticals`` and
-            ``vertical_names`` it may have the key ``verticals`` (see `label_ranges`).
+            ``vertical_names`` it may have the key ``verticals``: by name a list of labels (``5``)
+            and ranges that include their ends (``"0-71"``).
 
     Raises:
         DataError: There is no such file, or its content is not a schema.
@@ -121,15 +123,38 @@ def _from_file(values: Any) -> Schema:
         if key in rest:
             raise DataError(f"schema: {key} and verticals say the same; give one of them")
     schema = from_plain(Schema, rest, "schema", DataError)
-    by_vertical = label_ranges(values["verticals"], schema.num_labels, "schema: verticals")
+    by_label: list[list[int]] = [[] for _ in range(schema.num_labels)]
+    labels_by_name = _verticals(values["verticals"], schema.num_labels)
+    for vertical, labels in enumerate(labels_by_name.values()):
+        for label in labels:
+            by_label[label].append(vertical)
     return dataclasses.replace(
         schema,
-        label_verticals=tuple(
-            tuple(i for i, labels in enumerate(by_vertical.values()) if label in labels)
-            for label in range(schema.num_labels)
-        ),
-        vertical_names=tuple(by_vertical),
+        label_verticals=tuple(map(tuple, by_label)),
+        vertical_names=tuple(labels_by_name),
     )
+
+
+def _verticals(given: object, num_labels: int) -> dict[str, set[int]]:
+    """The labels of every vertical, in the order given."""
+    place = "schema: verticals"
+    if not isinstance(given, Mapping) or not given:
+        raise DataError(f"{place}: expected names with lists of label ranges")
+    by_name: dict[str, set[int]] = {}
+    for name, ranges in given.items():
+        if not isinstance(name, str) or not isinstance(ranges, list):
+            raise DataError(f"{place}: {name!r} needs a list of label ranges, such as ['0-71', 75]")
+        by_name[name] = set()
+        for text in ranges:
+            wrong = f"{place}: {name}: {text!r} is no"
+            found = _RANGE.fullmatch(str(text))
+            if found is None:
+                raise DataError(f"{wrong} label and no range such as '0-71'")
+            first, last = int(found[1]), int(found[2] or found[1])
+            if not first <= last < num_labels:
+                raise DataError(f"{wrong} range within 0-{num_labels - 1}")
+            by_name[name].update(range(first, last + 1))
+    return by_name
 
 
 def with_vocabulary(schema: Schema, csv_path: str | Path) -> Schema:
@@ -148,50 +173,51 @@ def with_vocabulary(schema: Schema, csv_path: str | Path) -> Schema:
     if not path.is_file():
         raise DataError(f"vocabulary {path}: no such file")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names, verticals = _read_vocabulary(reader, schema, path)
-            has_verticals = bool(set(_VERTICAL_COLUMNS) & set(reader.fieldnames or ()))
+        columns, by_label = _read_vocabulary(path, schema)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"vocabulary {path}: not a CSV file: {error}") from None
-    if len(names) != schema.num_labels:
-        missing = next(i for i in range(schema.num_labels) if i not in names)
+    missing = next((label for label in range(schema.num_labels) if label not in by_label), None)
+    if missing is not None:
         raise DataError(f"{path}: label {missing} of schema {schema.name!r} has no row")
-    labels = range(schema.num_labels)
-    named = dataclasses.replace(schema, label_names=tuple(names[i] for i in labels))
-    if not has_verticals:
+    rows = [by_label[label] for label in range(schema.num_labels)]
+    name_columns = (_column(path, columns, _NAME_COLUMNS), *_MACHINE_NAME_COLUMNS)
+    names = (
+        next((row[column] for column in name_columns if row.get(column)), str(label))
+        for label, row in enumerate(rows)
+    )
+    named = dataclasses.replace(schema, label_names=tuple(names))
+    if not set(_VERTICAL_COLUMNS) & set(columns):
         return named
-    vertical_names = tuple(sorted({name for row in verticals.values() for name in row}))
-    number = {name: i for i, name in enumerate(vertical_names)}
-    by_label = tuple(tuple(number[name] for name in verticals[i]) for i in labels)
+    verticals = [[row[column] for column in _VERTICAL_COLUMNS if row.get(column)] for row in rows]
+    vertical_names = tuple(sorted(set().union(*verticals)))
+    numbers = tuple(tuple(map(vertical_names.index, of_label)) for of_label in verticals)
     return dataclasses.replace(
-        named,
-        label_verticals=by_label if vertical_names else (),
-        vertical_names=vertical_names,
+        named, label_verticals=numbers if vertical_names else (), vertical_names=vertical_names
     )
 
 
-def _read_vocabulary(
-    reader: csv.DictReader[str], schema: Schema, path: Path
-) -> tuple[dict[int, str], dict[int, list[str]]]:
-    """Name and names of the verticals by label."""
-    columns = reader.fieldnames or []
-    index_column = _column(path, columns, _INDEX_COLUMNS)
-    name_column = _column(path, columns, _NAME_COLUMNS)
-    spare_names = [column for column in _MACHINE_NAME_COLUMNS if column in columns]
-    names: dict[int, str] = {}
-    verticals: dict[int, list[str]] = {}
-    for row in reader:
-        place = f"{path}, line {reader.line_num}"
-        if None in row.values():
-            raise DataError(f"{place}: the row is too short; it needs {len(columns)} cells")
-        index = _label_index(row[index_column], schema, place)
-        if index in names:
-            raise DataError(f"{place}: label {index} is there twice")
-        candidates = [row[name_column], *(row[column] for column in spare_names), str(index)]
-        names[index] = next(name for name in candidates if name)
-        verticals[index] = [row[column] for column in _VERTICAL_COLUMNS if row.get(column)]
-    return names, verticals
+def _read_vocabulary(path: Path, schema: Schema) -> tuple[Sequence[str], dict[int, dict[str, str]]]:
+    """The columns, and each label's row."""
+    rows: dict[int, dict[str, str]] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        columns = reader.fieldnames or []
+        index_column = _column(path, columns, _INDEX_COLUMNS)
+        for row in reader:
+            place = f"{path}, line {reader.line_num}"
+            if None in row.values():
+                raise DataError(f"{place}: the row is too short; it needs {len(columns)} cells")
+            text = row[index_column]
+            if not text.isascii() or not text.isdigit():
+                raise DataError(f"{place}: label index {text!r} is not a number")
+            if int(text) >= schema.num_labels:
+                raise DataError(
+                    f"{place}: label {text} is out of range; schema {schema.name!r} has "
+                    f"{schema.num_labels} labels"
+                )
+            if rows.setdefault(int(text), row) is not row:
+                raise DataError(f"{place}: label {int(text)} is there twice")
+    return columns, rows
 
 
 def _column(path: Path, columns: Sequence[str], wanted: tuple[str, ...]) -> str:
@@ -199,17 +225,6 @@ def _column(path: Path, columns: Sequence[str], wanted: tuple[str, ...]) -> str:
         if name in columns:
             return name
     raise DataError(f"{path}: no column {' or '.join(wanted)}; found {', '.join(columns)}")
-
-
-def _label_index(text: str, schema: Schema, place: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise DataError(f"{place}: label index {text!r} is not a number")
-    if int(text) >= schema.num_labels:
-        raise DataError(
-            f"{place}: label {text} is out of range; schema {schema.name!r} has "
-            f"{schema.num_labels} labels"
-        )
-    return int(text)
 
 
 def dequantize(

@@ -1,22 +1,23 @@
-"""The records of a split, in their fixed order."""
+"""The records of a split, in their fixed order, and parts of them."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 
 from records.clip import Clip
-from records.clip_reader import ClipReader
-from records.config import SplitSpec
+from records.config import SplitSpec, id_hash
 from records.errors import DataError
-from records.formats import AUTO, format_of
+from records.formats import AUTO, ClipReader, format_of
 from records.index import IndexBuilder
 from records.schema import Schema
 from records.shards import find_shards
@@ -56,10 +57,7 @@ class Split:
         return len(self.shard)
 
     def select(self, keep: NDArray[np.bool_] | NDArray[np.integer]) -> Split:
-        """The split of some of the records.
-
-        Args:
-            keep: (N,) bool, or ascending row numbers.
+        """The split of some of the records, kept by (N,) bool or by ascending row numbers.
 
         Raises:
             DataError: Nothing is kept, or rows are not ascending.
@@ -78,26 +76,21 @@ class Split:
             fingerprint=digest.hexdigest(),
         )
 
-    def places(self) -> Iterator[tuple[int, int, int]]:
-        """Shard, position and length of every record, as `ClipReader.clip` takes them."""
-        for start in range(0, len(self), _ROWS_AT_A_TIME):
-            part = slice(start, start + _ROWS_AT_A_TIME)
-            columns = (self.shard[part], self.position[part], self.length[part])
-            yield from zip(*(column.tolist() for column in columns), strict=True)
+    def places(self, rows: NDArray[np.integer] | slice) -> Iterator[tuple[int, int, int]]:
+        """Shard, position and length of some records, as `ClipReader.clip` takes them."""
+        columns = (self.shard[rows], self.position[rows], self.length[rows])
+        return zip(*(column.tolist() for column in columns), strict=True)
 
     def reader(self) -> ClipReader:
-        """A reader of the split's clips, to be closed."""
+        """A reader of the split's clips."""
         return ClipReader(self.shards, self.schema, self.format)
 
-    def clips(self) -> Iterator[Clip]:
-        """All clips in order.
-
-        Raises:
-            DataError: A record is damaged or does not fit the schema; names shard and place.
-        """
+    def clips(self, with_features: bool = True) -> Iterator[Clip]:
+        """All clips in order; raises what `ClipReader.clip` does."""
         with self.reader() as reader:
-            for place in self.places():
-                yield reader.clip(*place)
+            for start in range(0, len(self), _ROWS_AT_A_TIME):
+                for place in self.places(slice(start, start + _ROWS_AT_A_TIME)):
+                    yield reader.clip(*place, with_features)
 
 
 def open_split(
@@ -135,18 +128,101 @@ def open_split(
     """
     if on_corrupt not in ("error", "skip"):
         raise DataError(f"on_corrupt is {on_corrupt!r}; use 'error' or 'skip'")
-    root = Path(root)
     shards = find_shards(root, name, spec, format)
     skip = on_corrupt == "skip"
     builder = IndexBuilder(root, shards, spec, schema, format, skip, max_skipped)
-    index = builder.build(cache)
-    if not len(index.shard):
+    split = Split(name, schema, shards, format, **builder.build(cache))
+    if not len(split):
         ranges = " or ".join(f"[{start}, {end}]" for start, end in spec.ranges)
         raise DataError(
             f"split {name!r} is empty: none of the records of {len(shards)} shards under {root} is "
             f"sound and has an id hash in {ranges}; widen the split"
         )
-    return Split(name, schema, shards, format, **vars(index))
+    return split
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The shards of a run: where they lie, what is in them, who may see which.
+
+    Attributes:
+        splits: By name, which records a split takes.
+        workers: Processes that decode batches beside the training process.
+
+    The other fields are those of `open_split`.
+    """
+
+    root: Path
+    schema: Schema
+    splits: Mapping[str, SplitSpec]
+    cache: Path
+    on_corrupt: str = "error"
+    workers: Annotated[int, Ge(0)] = 0
+    format: str = AUTO
+
+    def open(self, name: str) -> Split:
+        """The records of one split; see `open_split`."""
+        return open_split(
+            self.root,
+            name,
+            self.splits[name],
+            self.schema,
+            cache=self.cache,
+            on_corrupt=self.on_corrupt,
+            format=self.format,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Ids and labels of a split's records, in its order.
+
+    Attributes:
+        ids: (N,) strings.
+        offsets: (N + 1,) int64; record i has the labels ``columns[offsets[i]:offsets[i + 1]]``.
+        columns: (n,) int64, ascending within a record.
+    """
+
+    ids: NDArray[np.str_]
+    offsets: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+
+def read_truth(split: Split) -> Truth:
+    """Ids and labels of a split, in one pass over its records, without their features.
+
+    Raises:
+        DataError: As `ClipReader.clip`.
+    """
+    ids: list[str] = []
+    labels: list[NDArray[np.int64]] = []
+    for clip in split.clips(with_features=False):
+        ids.append(clip.id)
+        labels.append(clip.labels)
+    offsets = np.zeros(len(ids) + 1, np.int64)
+    np.cumsum([len(columns) for columns in labels], out=offsets[1:])
+    return Truth(np.array(ids), offsets, np.concatenate(labels))
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One part of the training split, by hash of the id, that a model does not train on."""
+
+    number: int
+    count: int
+
+    def holds(self, ids: np.ndarray) -> np.ndarray:
+        """Which of the ids (N,) lie in this fold, as (N,) bool.
+
+        The hash is salted: a fold must not coincide with a split that was itself cut by the hash.
+        """
+        numbers = (int(id_hash(f"fold/{name}") * self.count) for name in ids)
+        return np.fromiter(numbers, dtype=np.int64, count=len(ids)) == self.number
+
+    def divide(self, split: Split) -> tuple[Split, Split]:
+        """The records to train on, and the fold's own."""
+        held = self.holds(read_truth(split).ids)
+        return split.select(~held), split.select(held)
 
 
 def with_frames(split: Split, least: int) -> Split:

@@ -12,8 +12,7 @@ from common.extensions import load_extensions
 from common.files import read_json, write_json
 from common.registry import Extension
 from quantize.config import QuantizeConfig
-from records.folds import Fold
-from records.source import DataSource
+from records.splits import DataSource, Fold
 from runs import RunError, Task
 from training.config import TrainConfig
 

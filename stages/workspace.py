@@ -17,8 +17,7 @@ from families.meta import without_memory
 from families.size import model_bytes, parameter_count
 from metrics import Labels
 from records import Schema, Split, check_disjoint, load_schema, with_vocabulary
-from records.folds import Fold
-from records.source import DataSource
+from records.splits import DataSource, Fold
 from runs import Run, Task
 from stages.config import Config
 from stages.jobs import Job, Setting, SoftLabels, Training

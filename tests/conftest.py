@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,14 +65,13 @@ def write_small_data(root: Path, schema: Schema) -> Path:
 def read_records(shard: Path) -> Iterator[np.ndarray]:
     """The data of all records of a TFRecord file, checksums verified; errors say where."""
     listing = scan(shard)
-    descriptor = open_file(shard)
-    try:
+    with open_file(shard) as file:
         for place in zip(listing.positions.tolist(), listing.lengths.tolist(), strict=True):
-            yield read_record(descriptor, *place)
-    except DataError as error:
-        raise DataError(f"{shard}, byte {place[0]}: {error}") from None
-    finally:
-        os.close(descriptor)
+            try:
+                record = read_record(file.fileno(), *place)
+            except DataError as error:
+                raise DataError(f"{shard}, byte {place[0]}: {error}") from None
+            yield record
     if listing.fault:
         raise listing.fault
 

@@ -11,49 +11,32 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from common.files import write_bytes
-from records.demo.labels import vertical_names
-from records.demo.spec import SPLITS, DemoSpec
-from records.demo.world import DemoWorld
+from records.demo.labels import VERTICALS
+from records.demo.world import SPLITS, DemoSpec, DemoWorld
 from records.errors import DataError
 from records.schema import Schema, Stream
-from records.tfrecord.encoding import encode_clip
+from records.tfrecord.example import encode_clip
 from records.tfrecord.framing import write_shard
 
 VOCABULARY_NAME = "vocabulary.csv"
 MARKER_NAME = "demo.json"
 _WORLD_VERSION = 1  # goes up whenever a spec comes to mean other clips
-_VOCABULARY_COLUMNS = (
-    "Index",
-    "TrainVideoCount",
-    "KnowledgeGraphId",
-    "Name",
-    "WikiUrl",
-    "Vertical1",
-    "Vertical2",
-    "Vertical3",
-    "WikiDescription",
+_VOCABULARY_HEADER = (
+    "Index,TrainVideoCount,KnowledgeGraphId,Name,WikiUrl,"
+    "Vertical1,Vertical2,Vertical3,WikiDescription\n"
 )
-
-Progress = Callable[[int, int], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Shard:
-    """One file to write: clips `first` to `last` (exclusive) of a split."""
-
-    name: str
-    split: str
-    first: int
-    last: int
+_KIND_WORDS = ("its content", "the order of two contents", "the variance of a content", "a peak")
 
 
-def generate(root: Path, spec: DemoSpec, progress: Progress | None = None) -> list[Path]:
+def generate(
+    root: Path, spec: DemoSpec, progress: Callable[[int, int], None] | None = None
+) -> list[Path]:
     """Writes ``train-00000.tfrecord`` and so on for every split, and ``vocabulary.csv``.
 
     What is there already of the same spec is left as it is; what another spec left is replaced.
@@ -73,37 +56,29 @@ def generate(root: Path, spec: DemoSpec, progress: Progress | None = None) -> li
     _claim(root, spec)
     world = DemoWorld(spec)
     schema = demo_schema(spec)
-    shards = list(_shards(spec))
-    total = sum(shard.last - shard.first for shard in shards)
+    clips_of = {split: range(getattr(spec, f"{split}_clips")) for split in SPLITS}
+    total = sum(map(len, clips_of.values()))
+    paths: list[Path] = []
     written = 0
-    for shard in shards:
-        if not (root / shard.name).exists():
-            _write_shard(root / shard.name, shard, world, schema)
-        written += shard.last - shard.first
-        if progress is not None:
-            progress(written, total)
+    for split, numbers in clips_of.items():
+        for shard, first in enumerate(numbers[:: spec.clips_per_shard]):
+            part = numbers[first : first + spec.clips_per_shard]
+            paths.append(root / f"{split}-{shard:05d}.tfrecord")
+            if not paths[-1].exists():
+                clips = (world.clip(split, number) for number in part)
+                write_shard(paths[-1], (encode_clip(clip, schema) for clip in clips))
+            written += len(part)
+            if progress is not None:
+                progress(written, total)
     if not (root / VOCABULARY_NAME).exists():
         write_bytes(root / VOCABULARY_NAME, _vocabulary(world).encode())
-    return [root / shard.name for shard in shards]
+    return paths
 
 
 def demo_schema(spec: DemoSpec) -> Schema:
     """The schema of the shards, without label names."""
     streams = (Stream("rgb", spec.rgb), Stream("audio", spec.audio))
     return Schema(name="demo", level="frame", streams=streams, num_labels=spec.labels)
-
-
-def _shards(spec: DemoSpec) -> Iterator[_Shard]:
-    for split in SPLITS:
-        clips = spec.clips(split)
-        for number, first in enumerate(range(0, clips, spec.clips_per_shard)):
-            last = min(first + spec.clips_per_shard, clips)
-            yield _Shard(f"{split}-{number:05d}.tfrecord", split, first, last)
-
-
-def _write_shard(path: Path, shard: _Shard, world: DemoWorld, schema: Schema) -> None:
-    clips = (world.clip(shard.split, number) for number in range(shard.first, shard.last))
-    write_shard(path, (encode_clip(clip, schema) for clip in clips))
 
 
 def _claim(root: Path, spec: DemoSpec) -> None:
@@ -113,22 +88,23 @@ def _claim(root: Path, spec: DemoSpec) -> None:
     """
     marker = root / MARKER_NAME
     content = json.dumps({"version": _WORLD_VERSION, "spec": dataclasses.asdict(spec)}, indent=1)
-    if not marker.exists():
-        foreign = next(root.glob("*.tfrecord"), None)
-        if foreign is not None:
-            raise DataError(
-                f"{foreign} was not generated here; give another folder as data.root, or set "
-                "data.generated=false to use what is there"
-            )
-    elif marker.read_text() != content:
+    before = marker.read_text() if marker.exists() else None
+    foreign = next(root.glob("*.tfrecord"), None)
+    if before is None and foreign is not None:
+        raise DataError(
+            f"{foreign} was not generated here; give another folder as data.root, or set "
+            "data.generated=false to use what is there"
+        )
+    for path in root.glob(".*.tmp"):
+        path.unlink()
+    if before == content:
+        return
+    if before is not None:
+        (root / VOCABULARY_NAME).unlink(missing_ok=True)
         for split in SPLITS:
             for path in root.glob(f"{split}-*.tfrecord"):
                 path.unlink()
-        (root / VOCABULARY_NAME).unlink(missing_ok=True)
-    for path in root.glob(".*.tmp"):
-        path.unlink()
-    if not marker.exists() or marker.read_text() != content:
-        write_bytes(marker, content.encode())
+    write_bytes(marker, content.encode())
 
 
 def _vocabulary(world: DemoWorld) -> str:
@@ -137,16 +113,12 @@ def _vocabulary(world: DemoWorld) -> str:
     given = [world.given_labels("train", number) for number in range(spec.train_clips)]
     counts = np.bincount(np.concatenate(given), minlength=spec.labels)
     out = io.StringIO()
+    out.write(_VOCABULARY_HEADER)
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(_VOCABULARY_COLUMNS)
     for label in np.argsort(-counts, kind="stable").tolist():
-        verticals = vertical_names(world.labels, label)
-        kind = world.labels.kinds[label]
-        name = f"{verticals[0]} {label}"
+        verticals = dict.fromkeys(VERTICALS[v] for v in world.labels.verticals[label].tolist())
         padded = (*verticals, "", "")[:3]
-        description = f"Generated; shows by {_KIND_WORDS[kind]}."
+        name = f"{padded[0]} {label}"
+        description = f"Generated; shows by {_KIND_WORDS[world.labels.kinds[label]]}."
         table.writerow([label, counts[label], f"/demo/{label:04d}", name, "", *padded, description])
     return out.getvalue()
-
-
-_KIND_WORDS = ("its content", "the order of two contents", "the variance of a content", "a peak")

@@ -10,13 +10,19 @@ training split are partly missing and now and then wrong, as a machine's annotat
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated
+
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 
+from common.codec import Positive, Share
 from records.clip import Clip
-from records.demo.events import EVENTS, LOOKS, Vector, during
-from records.demo.labels import VERTICALS, Integers, Kind, LabelSpace
-from records.demo.spec import SPLITS, DemoSpec
+from records.demo.labels import EVENTS, LOOKS, VERTICALS, Integers, Kind, LabelSpace, Vector, during
+from records.errors import DataError
+
+SPLITS = ("train", "search", "report", "test")
 
 _DISTRACTORS = 300
 _BACKGROUNDS = 2048
@@ -43,12 +49,49 @@ _BYTES_PER_UNIT = 255.0 / 4.0
 _ZERO_BYTE = (2.0 - 4.0 / 512.0) * _BYTES_PER_UNIT
 
 
-class DemoWorld:
-    """The world that a spec describes; every clip is a function of the spec, split and number.
+@dataclass(frozen=True)
+class DemoSpec:
+    """Size and difficulty of the demonstration data.
 
-    Args:
-        spec: what to draw it from.
+    Attributes:
+        train_clips: clips of the training split.
+        search_clips: of the split on which things are chosen.
+        report_clips: of the split on which scores are reported.
+        test_clips: of the split without labels.
+        labels: V.
+        min_frames: fewest frames a clip.
+        max_frames: most frames a clip; short clips are the more frequent.
+        rgb: size of the first stream.
+        audio: size of the second stream.
+        clips_per_shard: clips in each file but a split's last.
+        missing_labels: share of the true labels that the training split lacks (a clip keeps one).
+        false_labels: false labels that it has, a true label.
+        seed: of everything.
     """
+
+    train_clips: Positive = 3000
+    search_clips: Positive = 1000
+    report_clips: Positive = 1000
+    test_clips: Positive = 1000
+    labels: Positive = 400
+    min_frames: Positive = 20
+    max_frames: Positive = 120
+    rgb: Positive = 1024
+    audio: Positive = 128
+    clips_per_shard: Positive = 250
+    missing_labels: Share = 0.25
+    false_labels: Share = 0.03
+    seed: Annotated[int, Ge(0)] = 0
+
+    def __post_init__(self) -> None:
+        if self.max_frames < self.min_frames:
+            raise DataError(
+                f"max_frames {self.max_frames} is less than min_frames {self.min_frames}"
+            )
+
+
+class DemoWorld:
+    """The world that a spec describes; every clip is a function of the spec, split and number."""
 
     def __init__(self, spec: DemoSpec) -> None:
         self.spec = spec
@@ -107,12 +150,9 @@ class DemoWorld:
     def clip(self, split: str, number: int) -> Clip:
         """Clip `number` of a split: with all its labels in search and report, none in test."""
         rng, true, given = self._open(split, number)
-        frames = self._frames(true, rng)
-        features = {
-            "rgb": np.ascontiguousarray(frames[:, : self.spec.rgb]),
-            "audio": np.ascontiguousarray(frames[:, self.spec.rgb :]),
-        }
-        return Clip(f"{split}{number:07d}", given, features)
+        parts = np.hsplit(self._frames(true, rng), [self.spec.rgb])
+        rgb, audio = map(np.ascontiguousarray, parts)
+        return Clip(f"{split}{number:07d}", given, {"rgb": rgb, "audio": audio})
 
     def given_labels(self, split: str, number: int) -> Integers:
         """The labels of `clip`, without the work of drawing its frames."""
@@ -157,7 +197,7 @@ class DemoWorld:
         rows: list[int] = []
         strengths: list[Vector] = []
         for label in labels.tolist():
-            events = EVENTS[Kind(self.labels.kinds[label])](length, rng)
+            events = EVENTS[self.labels.kinds[label]](length, rng)
             if self.labels.partner[label] < label:
                 events = [((look + LOOKS) % (2 * LOOKS), shown) for look, shown in events]
             strength = np.float32(rng.uniform(0.7, 1.3))

@@ -10,6 +10,7 @@ import itertools
 import os
 import struct
 from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 
 import google_crc32c
@@ -25,7 +26,6 @@ FOOTER_BYTES = 4
 FRAMING_BYTES = HEADER_BYTES + FOOTER_BYTES
 
 _HEADER = struct.Struct("<QI")
-_LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
 _MASK_DELTA = 0xA282EAD8
 _LONGEST = 2**31 - 1  # protobuf's own limit for a message
@@ -47,68 +47,58 @@ def scan(path: Path) -> Listing:
     Raises:
         DataError: The file cannot be opened.
     """
-    descriptor = open_file(path)
-    try:
-        return _walk_headers(descriptor, path, os.fstat(descriptor).st_size)
-    finally:
-        os.close(descriptor)
-
-
-def _walk_headers(descriptor: int, path: Path, size: int) -> Listing:
     offsets: list[int] = []
     lengths: list[int] = []
     crcs: list[int] = []
     fault: DataError | None = None
     offset = 0
-    head = os.pread(descriptor, HEADER_BYTES, 0)
-    while offset < size:
-        try:
-            length = _length_of(head)
-            _check_bound(length, size - offset - FRAMING_BYTES)
-        except DataError as error:
-            fault = DataError(f"{path}, byte {offset}: {error}")
-            break
-        end = offset + HEADER_BYTES + length
-        tail = os.pread(descriptor, FOOTER_BYTES + HEADER_BYTES, end)
-        if len(tail) < FOOTER_BYTES:
-            fault = DataError(f"{path}, byte {offset}: the file shrank while it was read")
-            break
-        offsets.append(offset)
-        lengths.append(length)
-        crcs.append(_CRC.unpack_from(tail)[0])
-        head = tail[FOOTER_BYTES:]
-        offset = end + FOOTER_BYTES
+    with open_file(path) as file:
+        descriptor = file.fileno()
+        size = os.fstat(descriptor).st_size
+        head = os.pread(descriptor, HEADER_BYTES, 0)
+        while offset < size:
+            try:
+                length = _length_of(head, size - offset - FRAMING_BYTES)
+                end = offset + HEADER_BYTES + length
+                tail = os.pread(descriptor, FOOTER_BYTES + HEADER_BYTES, end)
+                if len(tail) < FOOTER_BYTES:
+                    raise DataError("the file shrank while it was read")
+            except DataError as error:
+                fault = DataError(f"{path}, byte {offset}: {error}")
+                break
+            offsets.append(offset)
+            lengths.append(length)
+            crcs.append(_CRC.unpack_from(tail)[0])
+            head = tail[FOOTER_BYTES:]
+            offset = end + FOOTER_BYTES
     return Listing(
         np.array(offsets, np.uint64), np.array(lengths, np.uint32), np.array(crcs, np.uint32), fault
     )
 
 
-def _length_of(head: bytes) -> int:
-    """The length in a record's header, its checksum verified."""
+def _length_of(head: bytes, available: int) -> int:
+    """The length in a record's header, its checksum verified, at most what is available."""
     if len(head) < HEADER_BYTES:
         raise DataError("the shard is cut off within a record's header; fetch it again")
     length, crc = _HEADER.unpack_from(head)
     if masked_crc(head[:8]) != crc:
         raise DataError("the checksum of a record's length is wrong; fetch the shard again")
-    return int(length)
-
-
-def _check_bound(length: int, available: int) -> None:
-    if length > min(available, _LONGEST):
+    if length > available or length > _LONGEST:
         raise DataError(
             f"a record claims {length} bytes where the file has {max(0, available)} left; fetch "
             "the shard again"
         )
+    return int(length)
 
 
-def open_file(path: Path) -> int:
-    """A descriptor to read from.
+def open_file(path: Path) -> FileIO:
+    """The file, to read from without a buffer.
 
     Raises:
         DataError: The file cannot be opened.
     """
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return FileIO(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be opened: {error.strerror}") from None
 
@@ -122,7 +112,7 @@ def read_record(descriptor: int, offset: int, length: int) -> NDArray[np.uint8]:
     raw = os.pread(descriptor, length + FRAMING_BYTES, offset)
     if len(raw) < length + FRAMING_BYTES:
         raise DataError("the shard is cut off within a record; fetch it again")
-    if _length_of(raw[:HEADER_BYTES]) != length:
+    if _length_of(raw, _LONGEST) != length:
         raise DataError("the shard changed after it was indexed; start again")
     data = np.frombuffer(raw, np.uint8, length, HEADER_BYTES)
     if masked_crc(data) != _CRC.unpack_from(raw, HEADER_BYTES + length)[0]:
@@ -134,7 +124,7 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
     """Writes one shard, whole or not at all; `records` are consumed as a stream."""
     with atomic_path(path) as beside, beside.open("wb") as file:
         for record in records:
-            length = _LENGTH.pack(len(record))
+            length = len(record).to_bytes(8, "little")
             file.write(length + _CRC.pack(masked_crc(length)))
             file.write(record)
             file.write(_CRC.pack(masked_crc(record)))
@@ -145,11 +135,8 @@ def write_shards(
 ) -> list[Path]:
     """Writes records in order to ``<prefix>-00000.tfrecord``, ``<prefix>-00001.tfrecord``, ...
 
-    Args:
-        folder: Made if it is missing.
-        prefix: Start of every file's name, usually the split.
-        records: Serialized examples; consumed as a stream.
-        per_shard: Records in each file but the last.
+    The folder is made if it is missing, the records are consumed as a stream, and each file but the
+    last has `per_shard` of them.
 
     Returns:
         The files written.

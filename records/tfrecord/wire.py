@@ -9,17 +9,16 @@ sends the caller to protobuf.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from records.schema import Schema, Stream
 
-# Tags of length-delimited fields number 1 and 2.
+# Tags of length-delimited fields number 1 and 2, and of the fields of a Feature message.
 FIRST, SECOND = 0x0A, 0x12
-# Tags of the fields of a Feature message.
 BYTES_LIST, FLOAT_LIST, INT64_LIST = 0x0A, 0x12, 0x1A
 
 # YouTube-8M's video-level records are written as SequenceExamples with an empty second field.
@@ -32,8 +31,7 @@ class NotCanonicalError(Exception):
     """The record is not laid out the way that this module knows."""
 
 
-@dataclass
-class Fields:
+class Fields(NamedTuple):
     """What an example holds, not yet checked against the schema.
 
     Attributes:
@@ -42,43 +40,38 @@ class Fields:
         features: By stream: (T, D) at frame level, (D,) at video level.
     """
 
-    id: bytes | None = None
-    labels: list[int] = field(default_factory=list)
-    features: dict[str, np.ndarray] = field(default_factory=dict)
+    id: bytes | None
+    labels: list[int]
+    features: dict[str, np.ndarray]
 
 
-def walk(data: NDArray[np.uint8], schema: Schema) -> Fields:
-    """Reads id, labels and streams of one serialized example.
+def walk(data: NDArray[np.uint8], schema: Schema, with_features: bool = True) -> Fields:
+    """Reads id, labels and, if they are wanted, streams of one serialized example.
 
     Args:
-        data: (length,) uint8, contiguous.
+        data: (length,) uint8, contiguous; the features are read-only views of it.
         schema: The streams, with their sizes, and the keys.
-
-    Returns:
-        Features are read-only views of `data`.
+        with_features: False leaves the streams out.
 
     Raises:
         NotCanonicalError: The layout is another one, or something is missing.
     """
     buffer = data.data
     context_span, lists_span = _parts(buffer, schema)
-    context = _entries(buffer, *context_span)
-    fields = _id_and_labels(buffer, context, schema)
+    entries = _entries(buffer, *context_span)
+    fields = Fields(_id(buffer, entries, schema), _labels(buffer, entries, schema), {})
+    if not with_features:
+        return fields
+    read = _vector
     if schema.level == "frame":
-        lists = _entries(buffer, *lists_span)
-        for stream in schema.streams:
-            fields.features[stream.name] = _frames(data, lists.get(stream.name.encode()), stream)
-    else:
-        for stream in schema.streams:
-            fields.features[stream.name] = _vector(data, context.get(stream.name.encode()), stream)
+        read, entries = _frames, _entries(buffer, *lists_span)
+    for stream in schema.streams:
+        span = entries.get(stream.name.encode())
+        if span is None:
+            raise NotCanonicalError
+        values = read(data, span, stream)
+        fields.features[stream.name] = values if stream.encoding == "uint8" else values.view("<f4")
     return fields
-
-
-def walk_id_and_labels(data: NDArray[np.uint8], schema: Schema) -> Fields:
-    """As `walk`, but leaves the features out."""
-    buffer = data.data
-    context_span, _ = _parts(buffer, schema)
-    return _id_and_labels(buffer, _entries(buffer, *context_span), schema)
 
 
 def _parts(buffer: memoryview, schema: Schema) -> tuple[Span, Span]:
@@ -87,7 +80,7 @@ def _parts(buffer: memoryview, schema: Schema) -> tuple[Span, Span]:
     end = context[1]
     if schema.level == "frame":
         return context, _only(buffer, end, len(buffer), SECOND)
-    if end != len(buffer) and bytes(buffer[end:]) != _NO_FRAMES:
+    if end != len(buffer) and buffer[end:].tobytes() != _NO_FRAMES:
         raise NotCanonicalError
     return context, (end, end)
 
@@ -167,36 +160,38 @@ def _entries(buffer: memoryview, at: int, end: int) -> dict[bytes, Span]:
     while at < end:
         start, at = _message(buffer, at, end, FIRST)
         key_start, key_end = _message(buffer, start, at, FIRST)
-        key = bytes(buffer[key_start:key_end])
+        key = buffer[key_start:key_end].tobytes()
         if key in entries:
             raise NotCanonicalError
         entries[key] = _only(buffer, key_end, at, SECOND)
     return entries
 
 
-def _id_and_labels(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> Fields:
-    fields = Fields()
+def _id(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> bytes | None:
     for key in schema.id_keys:
         span = context.get(key.encode())
         if span is not None:
             start, end = _only(buffer, *_only(buffer, *span, BYTES_LIST), FIRST)
-            fields.id = bytes(buffer[start:end])
-            break
+            return buffer[start:end].tobytes()
+    return None
+
+
+def _labels(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> list[int]:
+    labels: list[int] = []
     span = context.get(schema.labels_key.encode())
-    if span is not None:
-        at, end = _only(buffer, *span, INT64_LIST)
-        if at < end:
-            at, end = _only(buffer, at, end, FIRST)
-        while at < end:
-            value, at = _read_varint(buffer, at, end)
-            fields.labels.append(value - (1 << 64) if value >= 1 << 63 else value)
-    return fields
-
-
-def _frames(data: NDArray[np.uint8], span: Span | None, stream: Stream) -> np.ndarray:
-    """(T, D) view of a frame list, all of whose frame headers are as expected."""
     if span is None:
-        raise NotCanonicalError
+        return labels
+    at, end = _only(buffer, *span, INT64_LIST)
+    if at < end:
+        at, end = _only(buffer, at, end, FIRST)
+    while at < end:
+        value, at = _read_varint(buffer, at, end)
+        labels.append(value - (1 << 64) if value >= 1 << 63 else value)
+    return labels
+
+
+def _frames(data: NDArray[np.uint8], span: Span, stream: Stream) -> NDArray[np.uint8]:
+    """The bytes (T, n) of a frame list's frames, all of whose headers are as expected."""
     header = frame_header(stream)
     stride = len(header) + value_bytes(stream)
     start, end = span
@@ -206,19 +201,13 @@ def _frames(data: NDArray[np.uint8], span: Span | None, stream: Stream) -> np.nd
     rows = data[start:end].reshape(frames, stride)
     if rows[:, : len(header)].tobytes() != header * frames:
         raise NotCanonicalError
-    return _typed(rows[:, len(header) :], stream)
+    return rows[:, len(header) :]
 
 
-def _vector(data: NDArray[np.uint8], span: Span | None, stream: Stream) -> np.ndarray:
-    """(D,) view of one vector."""
-    if span is None:
-        raise NotCanonicalError
+def _vector(data: NDArray[np.uint8], span: Span, stream: Stream) -> NDArray[np.uint8]:
+    """The bytes (n,) of one vector."""
     header = vector_header(stream)
     start, end = span[0] + len(header), span[1]
     if end - start != value_bytes(stream) or data[span[0] : start].tobytes() != header:
         raise NotCanonicalError
-    return _typed(data[start:end], stream)
-
-
-def _typed(values: NDArray[np.uint8], stream: Stream) -> np.ndarray:
-    return values.view("<f4") if stream.encoding == "float32" else values
+    return data[start:end]

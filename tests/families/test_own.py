@@ -17,7 +17,7 @@ from common.extensions import load_extension
 from common.registry import Extension, restored
 from families import registry
 from records import Schema
-from records.source import DataSource
+from records.splits import DataSource
 from runs import Task, content_key
 from stages.jobs import Setting, Training, prepare_job, read_job
 from tests.families.own import DOCS, EXAMPLES, module_of

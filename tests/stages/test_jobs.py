@@ -9,8 +9,7 @@ import pytest
 
 from quantize.config import QuantizeConfig
 from records import SplitSpec
-from records.folds import Fold
-from records.source import DataSource
+from records.splits import DataSource, Fold
 from runs import RunError, Task, content_key
 from stages.jobs import (
     Job,

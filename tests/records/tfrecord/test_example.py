@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from records import DataError, Stream
-from records.tfrecord.example import parse_clip, parse_id_and_labels
+from records.tfrecord.example import parse_clip
 from tests.records.tfrecord.messages import (
     FRAMES,
     MEANS,
@@ -56,7 +56,7 @@ def test_labels_may_be_missing(labels: dict[str, Any]) -> None:
         (video_example({"id": b"x", **labels, **video_features()}), MEANS),
     ]:
         assert parse_clip(data, schema).labels.tolist() == []
-        assert parse_id_and_labels(data, schema)[1].tolist() == []
+        assert parse_clip(data, schema, with_features=False).labels.tolist() == []
 
 
 def test_repeated_labels_count_once() -> None:
@@ -77,9 +77,9 @@ def test_repeated_labels_count_once() -> None:
 )
 def test_labels_out_of_range(labels: list[int], message: str) -> None:
     data = frame_example({"id": b"x", "labels": labels}, frame_lists(2))
-    for parse in (parse_clip, parse_id_and_labels):
+    for with_features in (True, False):
         with pytest.raises(DataError, match=message):
-            parse(data, FRAMES)
+            parse_clip(data, FRAMES, with_features)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
