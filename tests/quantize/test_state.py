@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import families
+from families.size import model_bytes
 from quantize import BundleError, dequantize, quantize, quantize_state
 from records import Schema
 
@@ -69,7 +70,7 @@ def test_small_tensors_are_copies() -> None:
 def test_bytes_are_those_that_the_family_expects(schema: Schema, threshold: int) -> None:
     module = families.build("perceptron", {"hidden": [64, 32]}, schema)
     state = quantize_state(module.state_dict(), threshold)
-    assert state.tensor_bytes() == families.model_bytes(module, threshold)
+    assert state.tensor_bytes() == model_bytes(module, threshold)
 
 
 @pytest.mark.parametrize("size", [10, 100])
