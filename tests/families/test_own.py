@@ -15,7 +15,7 @@ import families
 from common.errors import UserError
 from common.extensions import load_extension
 from common.registry import Extension, restored
-from families import registry
+from families.registry import FAMILIES
 from records import Schema
 from records.splits import DataSource
 from runs import Task, content_key
@@ -94,14 +94,14 @@ def test_file_is_executed_once_wherever_it_is_named(tmp_path: Path) -> None:
         assert load_extension(path) == ("mine",)
     assert (tmp_path / "count").read_text() == "x"
     assert "mine" in families.list_families()
-    source = registry.source("mine")
+    source = FAMILIES.source("mine")
     assert source is not None and source.path == file.resolve()
     assert list(tmp_path.glob("**/*.pyc")) == []
 
 
 def test_family_of_the_package_has_no_file(tmp_path: Path) -> None:
     load_extension(write(tmp_path / "mine.py", SMALL.format(name="mine")))
-    assert registry.source("netvlad") is None
+    assert FAMILIES.source("netvlad") is None
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,13 @@ def test_worker_takes_the_file_that_the_run_began_with(tmp_path: Path, schema: S
     file = write(tmp_path / "mine.py", SMALL.format(name="mine"))
     with restored():
         load_extension(file)
-        source = registry.source("mine")
+        source = FAMILIES.source("mine")
     written = job(tmp_path, schema, source)
     folder = tmp_path / "task"
     prepare_job(written, Task("teachers/one", folder, written.inputs()))
     with restored():
         assert read_job(folder) == written
-        assert registry.source("mine") == source
+        assert FAMILIES.source("mine") == source
     write(file, file.read_text() + "# edited\n")
     with restored(), pytest.raises(UserError, match=r"mine\.py was edited"):
         read_job(folder)
