@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
-import torch
-
 from common.codec import check, from_plain, to_plain
 from common.registry import Extension, Registry
 from families.base import FamilyModule
 from families.errors import FamilyError
+from families.meta import without_memory
 from records.schema import Schema
 
 Sampling = Literal["draw", "sequence"]
@@ -126,7 +125,7 @@ def meta_module(name: str, config: Any, schema: Schema) -> FamilyModule:
 
 @lru_cache(maxsize=256)
 def _meta_module(entry: FamilyEntry, config: str, schema: Schema) -> FamilyModule:
-    with torch.device("meta"):
+    with without_memory():
         return build(entry.name, json.loads(config), schema)
 
 

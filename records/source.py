@@ -10,6 +10,7 @@ from typing import Annotated
 from annotated_types import Ge
 
 from records.config import SplitSpec
+from records.errors import DataError
 from records.formats import AUTO
 from records.schema import Schema
 from records.splits import Split, open_split
@@ -41,8 +42,11 @@ class DataSource:
         """The records of one split, in their fixed order.
 
         Raises:
-            records.DataError: the split is empty, a shard is damaged or of another schema.
+            records.DataError: there is no such split or it is empty, a shard is damaged or of
+                another schema.
         """
+        if name not in self.splits:
+            raise DataError(f"data.{name}.shards: not set; give the glob of the split's shards")
         return open_split(
             self.root,
             name,
