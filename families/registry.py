@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from common.codec import check, from_plain, to_plain
 from common.registry import Registry
 from families.base import FamilyModule
 from families.errors import FamilyError
+from families.meta import without_memory
 from records.schema import Schema
 
 Sampling = Literal["draw", "sequence"]
@@ -98,3 +101,19 @@ def build(name: str, config: Any, schema: Schema) -> FamilyModule:
     else:
         raise FamilyError(f"{name}: expected a {entry.config.__name__}, not {config!r}")
     return entry.module(config, schema)
+
+
+def meta_module(name: str, config: Any, schema: Schema) -> FamilyModule:
+    """A model's shapes without its memory: its module on the meta device, built once.
+
+    All callers are given the same module and leave it as it is. Arguments and errors are those of
+    `build`.
+    """
+    # As text, since the fields of a user's own configuration need not be hashable.
+    return _meta_module(get(name), json.dumps(to_plain(config)), schema)
+
+
+@lru_cache(maxsize=256)
+def _meta_module(entry: FamilyEntry, config: str, schema: Schema) -> FamilyModule:
+    with without_memory():
+        return build(entry.name, json.loads(config), schema)

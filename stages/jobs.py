@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,13 +11,15 @@ from common.codec import from_plain, to_plain
 from common.extensions import load_extensions
 from common.files import read_json, write_json
 from common.registry import Extension
-from quantize.config import QuantizeConfig
-from records.splits import DataSource, Fold
+from records.folds import Fold
+from records.source import DataSource
 from runs import RunError, Task
 from training.config import TrainConfig
 
 JOB_NAME = "job.json"
 WEIGHTS_NAME = "weights.safetensors"
+# What changes no result: renaming a label retrains nothing, nor does saving more often.
+_NOT_COVERED = {"task", "setting", "checkpoint_seconds", "label_names", "vertical_names"}
 
 
 def predictions_name(split: str) -> str:
@@ -30,8 +32,10 @@ class Setting:
     """What every job needs: a model, the data, and the machine.
 
     Attributes:
-        family: the family's name; `config` are its hyperparameters as plain JSON.
-        data: the shards; `fingerprints` are of the splits' contents, by name.
+        family: the family's name.
+        config: its hyperparameters as plain JSON.
+        data: the shards.
+        fingerprints: of the splits' contents, by name.
         device: "auto", "cpu" or "cuda".
         stored_labels: labels kept a clip in predictions.
         extensions: the files of the user's own that the run was given.
@@ -47,15 +51,12 @@ class Setting:
     extensions: tuple[Extension, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
 
-    def inputs(self, *splits: str) -> dict[str, Any]:
-        """What the content key of a job on these splits covers: no path, and no names of labels."""
-        schema = to_plain(self.data.schema)
-        for key in ("label_names", "vertical_names"):
-            del schema[key]
+    def inputs(self, splits: tuple[str, ...]) -> dict[str, Any]:
+        """What the content key of a job on these splits covers."""
         return {
             "family": self.family,
             "config": self.config,
-            "schema": schema,
+            "schema": _covered(self.data.schema),
             "fingerprints": {name: self.fingerprints[name] for name in splits},
             "device": self.device,
             "stored_labels": self.stored_labels,
@@ -65,9 +66,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Upstream:
-    """A finished task that a job reads: its folder, and the digest of what is in it.
+    """A finished task whose files a job reads.
 
-    Keys cover the digest, and not where the folder lies.
+    Attributes:
+        folder: the task's.
+        digest: of its files; the content key has this, and not where they lie.
     """
 
     folder: Path
@@ -80,99 +83,92 @@ class Upstream:
 
 @dataclass(frozen=True)
 class SoftLabels:
-    """What a student learns from: soft targets, and the labels with a weight of `hard_weight`."""
+    """What a student learns from beside the labels.
+
+    Attributes:
+        targets: the task that wrote the soft targets.
+        hard_weight: lambda of Skalic & Austin 2018, equation 2.
+    """
 
     targets: Upstream
     hard_weight: float
 
 
 @dataclass(frozen=True)
-class Training:
+class Job:
+    """What a process of its own does.
+
+    Attributes:
+        splits: those that it reads.
+        task: the task's name within the run, such as "teachers/netvlad-64".
+        setting: model, data, machine.
+    """
+
+    splits: ClassVar[tuple[str, ...]]
+    task: str
+    setting: Setting
+
+    def inputs(self) -> dict[str, Any]:
+        """What the content key covers: all that changes the result, and no path."""
+        return {**self.setting.inputs(self.splits), **_covered(self)}
+
+
+@dataclass(frozen=True)
+class Training(Job):
     """The training of a member, and its predictions.
 
     Attributes:
-        task: the task's name within the run, such as "teachers/netvlad-64".
-        setting: model, data, machine.
         train: how it is trained.
         seed: of initialization, order of the clips, frame draws and dropout.
         fold: set when a fold of the training split is left out, and predicted.
         soft: set for a student.
     """
 
-    kind: ClassVar[str] = "training"
-    task: str
-    setting: Setting
+    splits = ("train", "search", "report")
     train: TrainConfig
     seed: int
     fold: Fold | None = None
     soft: SoftLabels | None = None
 
-    def inputs(self) -> dict[str, Any]:
-        """What the content key covers: all that changes the result."""
-        train = to_plain(self.train)
-        # How often it is saved does not.
-        del train["checkpoint_seconds"]
-        soft = self.soft
-        return {
-            **self.setting.inputs("train", "search", "report"),
-            "train": train,
-            "seed": self.seed,
-            "fold": self.fold,
-            "soft": soft and {"targets": soft.targets.digest, "hard_weight": soft.hard_weight},
-        }
-
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Job):
     """The run of a trained model over the training split, `batch_size` clips a forward pass."""
 
-    kind: ClassVar[str] = "prediction"
-    task: str
-    setting: Setting
+    splits = ("train",)
     trained: Upstream
     batch_size: int
 
-    def inputs(self) -> dict[str, Any]:
-        """What the content key covers."""
-        own = {"trained": self.trained.digest, "batch_size": self.batch_size}
-        return self.setting.inputs("train") | own
-
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(Job):
     """What a trained student costs and scores by every recipe of storing it.
 
-    `student` is its name in a bundle; what to try is said by `quantize`.
+    Attributes:
+        trained: the student's training.
+        batch_size: clips a forward pass.
+        student: its name in a bundle.
+        threshold: as in `QuantizeConfig`, and so are the following.
     """
 
-    kind: ClassVar[str] = "measurement"
-    task: str
-    setting: Setting
+    splits = ("search", "report")
     trained: Upstream
     batch_size: int
     student: str
-    quantize: QuantizeConfig
-
-    def inputs(self) -> dict[str, Any]:
-        """What the content key covers."""
-        return {
-            **self.setting.inputs("search", "report"),
-            "trained": self.trained.digest,
-            "batch_size": self.batch_size,
-            "student": self.student,
-            **vars(self.quantize),
-        }
+    threshold: int
+    precisions: tuple[str, ...]
+    group_precisions: tuple[str, ...]
+    entropy: bool
 
 
-Job = Training | Prediction | Measurement
-_KINDS: dict[str, type[Job]] = {job.kind: job for job in (Training, Prediction, Measurement)}
+_KINDS = {kind.__name__.lower(): kind for kind in (Training, Prediction, Measurement)}
 
 
 def prepare_job(job: Job, task: Task) -> None:
     """Makes the task's folder ready for a process that is given nothing else."""
     with task.lock():
         task.prepare()
-        write_json(task.folder / JOB_NAME, {"kind": job.kind, **to_plain(job)})
+        write_json(task.folder / JOB_NAME, {"kind": type(job).__name__.lower(), **to_plain(job)})
 
 
 def read_job(folder: Path) -> Job:
@@ -183,9 +179,18 @@ def read_job(folder: Path) -> Job:
     """
     place = folder / JOB_NAME
     values = dict(read_json(place))
-    job = from_plain(_KINDS[values.pop("kind")], values, str(place), RunError)
+    job: Job = from_plain(_KINDS[values.pop("kind")], values, str(place), RunError)
     wanted = job.setting.extensions
     for extension, found in zip(wanted, load_extensions(e.path for e in wanted), strict=True):
         if found != extension:
             raise RunError(f"extensions: {extension.path} was edited; give the command again")
     return job
+
+
+def _covered(value: Any) -> Any:
+    if isinstance(value, Upstream):
+        return value.digest
+    if is_dataclass(value):
+        covered = (part.name for part in fields(value) if part.name not in _NOT_COVERED)
+        return {name: _covered(getattr(value, name)) for name in covered}
+    return value

@@ -7,19 +7,29 @@ from dataclasses import dataclass
 from common.codec import to_plain
 from common.files import write_json
 from common.units import format_bytes, parse_bytes
+from families import model_bytes, parameter_count
 from quantize.errors import BudgetError
-from quantize.recipes import check_precisions
 from stages.stage import stage
-from stages.workspace import MemberSize, Workspace
+from stages.workspace import Workspace
 
 PLAN_NAME = "plan.json"
+
+
+@dataclass(frozen=True)
+class PlannedMember:
+    """A member; its bytes are those of its tensors at 8 bits."""
+
+    name: str
+    family: str
+    parameters: int
+    bytes: int
 
 
 @dataclass(frozen=True)
 class Plan:
     """What `plan.json` holds: the members, the sum of their bytes, and the budget."""
 
-    members: tuple[MemberSize, ...]
+    members: tuple[PlannedMember, ...]
     bytes: int
     budget_bytes: int
 
@@ -32,15 +42,22 @@ def plan(workspace: Workspace) -> Plan:
     those of its tensors; the bundle's header comes on top.
 
     Raises:
-        ConfigError, families.FamilyError: a member is wrong.
+        UserError: as in `Workspace.check_members`.
         BudgetError: not even the smallest member fits.
-        BundleError: there is no precision of a name.
     """
     workspace.check_members()
-    settings = workspace.config.quantize
-    check_precisions([*settings.precisions, *settings.group_precisions])
-    members = workspace.member_sizes
-    budget = parse_bytes(workspace.config.budget)
+    config = workspace.config
+    models = {name: workspace.planned_model(name) for name in config.members}
+    members = tuple(
+        PlannedMember(
+            name,
+            config.members[name].family,
+            parameter_count(model),
+            model_bytes(model, config.quantize.threshold),
+        )
+        for name, model in models.items()
+    )
+    budget = parse_bytes(config.budget)
     result = Plan(members, sum(member.bytes for member in members), budget)
     write_json(workspace.run.root / PLAN_NAME, to_plain(result))
     if min(member.bytes for member in members) > budget:

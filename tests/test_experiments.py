@@ -193,7 +193,9 @@ def test_the_winners_members_take_a_step(name: str, tmp_path: Path, tiny_split: 
     workspace = Workspace(experiment("skalic2018"))
     assert name in workspace.config.members
     model = build(
-        workspace.config.members[name].family, workspace.member_config(name), workspace.schema
+        workspace.config.members[name].family,
+        workspace.config.members[name].config,
+        workspace.schema,
     )
     trainer = Trainer(
         model,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from quantize.config import QuantizeConfig
 from records import SplitSpec
-from records.splits import DataSource, Fold
+from records.folds import Fold
+from records.source import DataSource
 from runs import RunError, Task, content_key
 from stages.jobs import (
     Job,
@@ -38,7 +38,9 @@ SETTING = Setting(
 UPSTREAM = Upstream(Path("/run/soft/all"), "abc")
 TRAINING = Training("teachers/a", SETTING, TrainConfig(), seed=1)
 PREDICTION = Prediction("training-predictions/a", SETTING, UPSTREAM, 256)
-MEASUREMENT = Measurement("quantized/a", SETTING, UPSTREAM, 256, "a", QuantizeConfig(entropy=True))
+MEASUREMENT = Measurement(
+    "quantized/a", SETTING, UPSTREAM, 256, "a", 17_000, ("channel4", "float32"), (), True
+)
 JOBS: list[Job] = [
     TRAINING,
     replace(TRAINING, fold=Fold(1, 3), soft=SoftLabels(UPSTREAM, 0.5)),
