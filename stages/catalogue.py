@@ -9,11 +9,13 @@ from typing import Any
 
 from safetensors.torch import load_file
 
+from common.codec import from_plain
 from common.files import read_json
 from families import build
 from families.meta import without_memory
 from quantize.bundle.content import BundleMember
 from quantize.bundle.layout import MemberLayout
+from quantize.errors import BundleError
 from quantize.selection.problem import Option
 from runs import Predictions, Task
 from stages.execute import Made
@@ -89,7 +91,7 @@ class Catalogue:
 
     def _layout(self, student: str, recipe: str) -> MemberLayout:
         """Its tensors as a bundle would hold them."""
-        return MemberLayout.from_dict(self._layouts[student][recipe])
+        return from_plain(MemberLayout, self._layouts[student][recipe], "layout", BundleError)
 
     @cached_property
     def _layouts(self) -> dict[str, dict[str, Any]]:
