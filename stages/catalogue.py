@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from common.codec import from_plain
 from common.files import read_json
-from families import meta_module
+from families.registry import meta_module
 from quantize.bundle.content import BundleMember
 from quantize.bundle.layout import MemberLayout
+from quantize.errors import BundleError
 from quantize.selection.problem import Option
 from runs import Predictions, Task
 from stages.execute import Tasks
@@ -59,7 +61,7 @@ class Catalogue:
     def layouts(self) -> dict[tuple[str, str], MemberLayout]:
         """By student and recipe, the tensors as a bundle would hold them."""
         return {
-            (name, recipe): MemberLayout.from_dict(layout)
+            (name, recipe): from_plain(MemberLayout, layout, "layout", BundleError)
             for name, task in self.measured.items()
             for recipe, layout in read_json(task.folder / LAYOUTS_NAME).items()
         }

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from safetensors.torch import load_file
 
+from common.codec import to_plain
 from common.files import write_json
 from families import FamilyModule
 from families.layers.groups import tensor_groups
@@ -67,7 +68,7 @@ def measure(job: Measurement, task: Task) -> None:
             predict(setting, model, report, job.batch_size).save(task.folder / on_report)
         files.append(search_predictions_name(recipe))
         found.save(task.folder / files[-1])
-        layouts[recipe] = layout.to_dict()
+        layouts[recipe] = to_plain(layout)
         figures[recipe] = RecipeFigures(layout.tensor_bytes(), gap_of(labels, found))
     write_json(task.folder / LAYOUTS_NAME, layouts)
     truth = labels_of(report)

@@ -15,7 +15,7 @@ import numpy as np
 
 from distill.merged import write_merged
 from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets, mix_teachers
-from records.folds import Fold
+from records.splits import Fold
 from runs import Predictions, Task
 from stages.execute import Tasks
 from stages.jobs import Job, Prediction, Upstream, predictions_name

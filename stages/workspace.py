@@ -11,11 +11,12 @@ from common.codec import replaced, to_plain
 from common.errors import ConfigError
 from common.extensions import load_extensions
 from common.registry import digests_of
-from families import FamilyModule, config_from_dict, meta_module
+from families import FamilyModule, config_from_dict
+from families.registry import meta_module
 from metrics import Labels
 from quantize.recipes import check_precisions
 from records import Schema, Split, check_disjoint, load_schema, with_vocabulary
-from records.source import DataSource
+from records.splits import DataSource
 from runs import Run, Task
 from stages.config import Config
 from stages.jobs import Job, Setting, Training

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from records import SplitSpec
-from records.folds import Fold
-from records.source import DataSource
+from records.splits import Fold
+from records.splits import DataSource
 from runs import RunError, Task, content_key
 from stages.jobs import (
     Job,
