@@ -110,10 +110,10 @@ def meta_module(name: str, config: Any, schema: Schema) -> FamilyModule:
     `build`.
     """
     # As text, since the fields of a user's own configuration need not be hashable.
-    return _meta_module(get(name), json.dumps(to_plain(config)), schema)
+    return _meta_module(name, get(name), json.dumps(to_plain(config)), schema)
 
 
 @lru_cache(maxsize=256)
-def _meta_module(entry: FamilyEntry, config: str, schema: Schema) -> FamilyModule:
+def _meta_module(name: str, entry: FamilyEntry, config: str, schema: Schema) -> FamilyModule:
     with without_memory():
-        return build(entry.name, json.loads(config), schema)
+        return build(name, json.loads(config), schema)

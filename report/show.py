@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.units import format_bytes
-from ensemble import Choice
+from ensemble.choice import Choice
 from report.curve import PICTURE_NAME, write_curve
 from report.tables import Format, parameter_count, print_table, recipe_name, weight, write_table
 from stages.all import Finished

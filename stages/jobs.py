@@ -11,8 +11,7 @@ from common.codec import from_plain, to_plain
 from common.extensions import load_extensions
 from common.files import read_json, write_json
 from common.registry import Extension
-from records.splits import Fold
-from records.splits import DataSource
+from records.splits import DataSource, Fold
 from runs import RunError, Task
 from training.config import TrainConfig
 

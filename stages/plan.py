@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from common.codec import to_plain
 from common.files import write_json
 from common.units import format_bytes, parse_bytes
-from families import model_bytes, parameter_count
+from families.size import model_bytes, parameter_count
 from quantize.errors import BudgetError
 from stages.stage import stage
 from stages.workspace import Workspace

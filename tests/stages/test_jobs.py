@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from records import SplitSpec
-from records.splits import Fold
-from records.splits import DataSource
+from records.splits import DataSource, Fold
 from runs import RunError, Task, content_key
 from stages.jobs import (
     Job,
