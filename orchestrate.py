@@ -3,8 +3,6 @@
 What the stages do lies in `stages/`, a file each; how their results are shown in `report/`.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

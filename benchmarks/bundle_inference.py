@@ -8,8 +8,6 @@ with the dequantization of the input and the mix in both. A third contender does
 Austin 2018 did, 6.5 % slower there: it turns the codes into floats at every step.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

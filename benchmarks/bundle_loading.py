@@ -9,8 +9,6 @@ float32 weights. The file has just been written, so that it comes from memory an
 what is compared is work, and reading has none.
 """
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 from typing import Any

@@ -8,8 +8,6 @@ id and labels. TensorFlow comes with the extra ``bench``; it runs in a process o
 protobuf messages and those of the tfrecord package cannot be loaded side by side, and times itself.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import math
 import subprocess

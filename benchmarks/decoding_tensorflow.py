@@ -1,7 +1,5 @@
 """The tf.data side of `benchmarks.decoding`: a process that prints its best seconds a pass."""
 
-from __future__ import annotations
-
 import sys
 from collections import deque
 from functools import partial

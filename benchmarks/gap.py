@@ -7,8 +7,6 @@ library, and the way of the YouTube-8M starter kit, which leaves the choice of t
 numpy.argpartition and only pools them on a heap.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Clips and scores that look like those of YouTube-8M: made up, but of its shape."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the benchmarks share: the clock, and how figures are printed."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar

@@ -5,8 +5,6 @@
 Exports the bundle of `benchmarks.bundle_inference`, and compares as there, with as many threads.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import onnxruntime

@@ -8,8 +8,6 @@ single students stands the bundle of them all: the exact bytes of its file, and 
 mean.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -6,8 +6,6 @@ multiplications alone, the LSTM has 2.5 times as many. The family's own last lay
 computes the output gate for each clip's last frame only; that is the second figure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -5,8 +5,6 @@ backward, clipping, fused AdamW. Its rate counts the multiplications and additio
 products alone; all else that a step does lowers it.
 """
 
-from __future__ import annotations
-
 import tempfile
 from functools import partial
 from pathlib import Path

@@ -8,8 +8,6 @@ the 200 best labels of each clip and member: with those all weightings are prove
 made-up scores. How many are stored changes the preparation, hardly the rate.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ What needs several fields is said by `__post_init__`, which raises a ValueError.
 checking; it is imported where it is used, since it takes 50 ms.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import enum
 import functools

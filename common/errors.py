@@ -1,7 +1,5 @@
 """The error that every room's own errors derive from."""
 
-from __future__ import annotations
-
 
 class UserError(ValueError):
     """The user's input is wrong: configuration, data, a file, a budget.

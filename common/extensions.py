@@ -1,7 +1,5 @@
 """Python files of the user's own, which add families, precisions, stages or formats of data."""
 
-from __future__ import annotations
-
 import hashlib
 import sys
 import traceback

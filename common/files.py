@@ -1,7 +1,5 @@
 """Files that are either whole or absent: written beside their place, flushed, renamed into it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """One line about what pydantic refused: where, by the names that the user wrote, and why."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import types

@@ -1,7 +1,5 @@
 """Soft targets, and the students that learn from them."""
 
-from __future__ import annotations
-
 from distill.errors import SoftTargetError
 from distill.objective import SoftAndHardLabels
 from distill.soft_targets import SoftTargets, mix_teachers

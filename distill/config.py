@@ -1,7 +1,5 @@
 """Which students there are, and who teaches them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal

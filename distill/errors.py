@@ -1,7 +1,5 @@
 """What goes wrong with soft targets through no fault of the program."""
 
-from __future__ import annotations
-
 from common.errors import UserError
 
 

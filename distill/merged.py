@@ -4,8 +4,6 @@ Skalic & Austin 2018 trained their students on copies of the data set that held 
 scores. Our own students never need them; `distill.write_merged=true` writes them all the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The students' objective: labels and soft targets together."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

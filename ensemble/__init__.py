@@ -1,7 +1,5 @@
 """How members are combined: mixing, the scores of weightings, the search for weights."""
 
-from __future__ import annotations
-
 from ensemble.errors import EnsembleError
 from ensemble.mixing import mix
 from ensemble.scorer import WeightedScorer

@@ -4,8 +4,6 @@ A label that k others beat in every member is beaten by them in every convex mix
 be dropped before any weighting is scored. What is left is small and the same for all weightings.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What is chosen before anything is distilled: each family's teacher, and the weights of all."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

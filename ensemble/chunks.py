@@ -1,7 +1,5 @@
 """Clips laid out for mixing: a few at a time, so that many weightings find them in the cache."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The teacher of a family: the few members whose flat mean scores best."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations

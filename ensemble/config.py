@@ -1,7 +1,5 @@
 """How the weights of an ensemble are searched."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal
 

@@ -5,8 +5,6 @@ more so the fewer they are. Of two with about the same GAP, the one with more en
 others.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 # Times the number of clips, the GAP that a nat of entropy is worth. Bundles for several budgets

@@ -1,7 +1,5 @@
 """How weights combine the members' log-odds: the one definition that search and bundle share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ flag that says whether the label is true: one sort of plain uint32 then yields t
 true labels, without an argsort and without a search.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.sparse import csr_array
 

@@ -1,7 +1,5 @@
 """The GAP of many weightings of the same members, from their sparse predictions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

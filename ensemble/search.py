@@ -1,7 +1,5 @@
 """Searches for the weights of an ensemble; three ways behind one function."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

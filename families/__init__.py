@@ -4,8 +4,6 @@ Every file in this folder that registers a family adds it; the families' own cla
 files.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 

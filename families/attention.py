@@ -1,7 +1,5 @@
 """Attention pooling: frames averaged by a learned softmax over time, stream by stream."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated

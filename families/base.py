@@ -1,7 +1,5 @@
 """What every family's module has in common: its signature and its view of the inputs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

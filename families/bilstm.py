@@ -1,7 +1,5 @@
 """Two-layer bidirectional LSTM over the joined frames."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Chain: every stage sees the pooled features beside the scores of the stage before it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 

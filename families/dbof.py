@@ -1,7 +1,5 @@
 """Deep bag of frames: original, soft and gated."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """DMRNet: fully connected blocks with merge-and-run mappings, a branch a stream."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal
 

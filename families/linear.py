@@ -1,7 +1,5 @@
 """A head straight on a clip's vector: logistic regression and mixture of experts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

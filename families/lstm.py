@@ -1,7 +1,5 @@
 """LSTM on the means: each stream's mean vector as a sequence of one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Models without memory: they have names and shapes, and no values."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Mixtures of experts for several tasks: one gate for all (OMoE), a gate a task (MMoE)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 

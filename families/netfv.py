@@ -1,7 +1,5 @@
 """NetFV: Fisher vectors with learned, decoupled centers and diagonal covariances."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated

@@ -1,7 +1,5 @@
 """NetVLAD: soft-assigned residuals to learned centers; RVLAD without the centers."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

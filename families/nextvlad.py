@@ -1,7 +1,5 @@
 """NeXtVLAD: VLAD over groups of expanded frames, each group weighed by a sigmoid attention."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated

@@ -1,7 +1,5 @@
 """A perceptron on the means of the streams."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Experts that all tasks share beside a task's own: one layer of them (CGC), several (PLE)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

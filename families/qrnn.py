@@ -1,7 +1,5 @@
 """Quasi-recurrent net: convolutions over time, and a recurrence without any weights."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

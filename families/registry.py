@@ -1,7 +1,5 @@
 """The registry of model families: one decorator, one flat list."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

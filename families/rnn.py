@@ -1,7 +1,5 @@
 """Recurrent families: stacked LSTM or GRU, bidirectional then forward, dual path."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal

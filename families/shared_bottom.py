@@ -1,7 +1,5 @@
 """Shared bottom: hidden layers that all tasks share, then a tower a task."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The bytes that a model will take at 8 bits, from its shapes alone."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Sub-network routing: which sub-network feeds which is learned with the weights."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar

@@ -1,7 +1,5 @@
 """Stream LSTM: dense layer, LSTM, dense layer a stream."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

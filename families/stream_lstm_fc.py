@@ -1,7 +1,5 @@
 """The perceptron on the means beside a Stream LSTM on the frames, probabilities averaged."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import torch

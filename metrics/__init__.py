@@ -1,7 +1,5 @@
 """The scores of multi-label tagging: GAP@k, MAP, MAP@k, Hit@k, PERR."""
 
-from __future__ import annotations
-
 from metrics.average_precision import gap
 from metrics.errors import MetricError
 from metrics.labels import Labels

@@ -1,7 +1,5 @@
 """Average precision, and the scores that are one: GAP@k and MAP."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from metrics.errors import MetricError

@@ -1,7 +1,5 @@
 """Scores of single clips, whose means are MAP@k, Hit@k and PERR."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from metrics.ranking import Ranking

@@ -1,7 +1,5 @@
 """The exception of this room."""
 
-from __future__ import annotations
-
 from common.errors import UserError
 
 

@@ -1,7 +1,5 @@
 """All scores at once, from batches that come one after the other."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

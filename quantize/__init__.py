@@ -1,7 +1,5 @@
 """Precisions: how a tensor is stored in few bits; what is chosen under a budget; the one file."""
 
-from __future__ import annotations
-
 from quantize import precisions as precisions  # adds the project's own
 from quantize.bundle.content import BundleMember, read_bundle, write_bundle
 from quantize.bundle.inference import Bundle

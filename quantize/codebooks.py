@@ -4,8 +4,6 @@ Skalic & Austin 2018, section on weight quantization, tried these three; the sim
 the others at 8 bits. With fewer bits it matters where the centroids are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

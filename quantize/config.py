@@ -1,7 +1,5 @@
 """How students may be stored."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 

@@ -5,8 +5,6 @@ of the range. Level 1 comes within one percent of their entropy; higher levels l
 take long, and win nothing.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Recipes: at which precision a member's large tensors are stored, all alike or one group apart."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

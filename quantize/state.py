@@ -1,7 +1,5 @@
 """A member's whole state as it is stored: large tensors as codes, small ones as they are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Shards to batches: formats of files, schemas, splits."""
 
-from __future__ import annotations
-
 from records.batches import Batch, FrameSampling, iterate_batches
 from records.clip import Clip
 from records.config import SplitSpec

@@ -1,7 +1,5 @@
 """One clip, as every format of data hands it out, and what it is held against."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

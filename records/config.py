@@ -1,7 +1,5 @@
 """What is said of a data set: where it lies, what is in it, and who may see which of its clips."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """The index of a split: where its records lie, in columns that are mapped into memory."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import tempfile

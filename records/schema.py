@@ -1,7 +1,5 @@
 """What the records of a dataset hold: feature streams, their sizes, and the labels."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import re

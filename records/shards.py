@@ -1,7 +1,5 @@
 """Which files a split is made of."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

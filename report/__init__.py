@@ -1,7 +1,5 @@
 """Tables and pictures made from what stages return."""
 
-from __future__ import annotations
-
 from report.show import show
 from report.stages import print_stages
 

@@ -1,7 +1,5 @@
 """What a person reads at the end of a stage, by the type of what the stage returned."""
 
-from __future__ import annotations
-
 from functools import singledispatch
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What `python orchestrate.py` shows without a stage: what there is, what is done, what is next."""
 
-from __future__ import annotations
-
 from stages.stage import Done, list_stages
 from stages.workspace import Workspace
 

@@ -1,7 +1,5 @@
 """Tables: of at most 80 columns on standard output, unrounded in CSV files."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a run is on disk, and how its tasks are executed."""
 
-from __future__ import annotations
-
 from runs.errors import RunError
 from runs.executor import Job, Result, describe_exit, run_jobs
 from runs.keys import content_key

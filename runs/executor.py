@@ -1,7 +1,5 @@
 """Runs independent jobs at once, each in a process of its own, so that one death is one failure."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

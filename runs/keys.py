@@ -1,7 +1,5 @@
 """Content keys: one hash for what a task was made from."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from typing import Any

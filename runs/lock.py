@@ -1,7 +1,5 @@
 """File locks that end with the process that holds them, however it ends."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A worker's tie to its parent: when the parent is gone, however it went, so is the worker."""
 
-from __future__ import annotations
-
 import os
 import signal
 import stat

@@ -1,7 +1,5 @@
 """Progress: workers append lines to a file, their parent draws bars or prints plain lines."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """Stage `all`: from shards to a bundle and its submission."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

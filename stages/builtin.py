@@ -3,7 +3,5 @@
 # ruff: noqa: F401
 # isort: skip_file
 
-from __future__ import annotations
-
 from stages import synthesize, plan, teachers, ensemble, distill, pack, predict, evaluate, export
 from stages import all

@@ -1,7 +1,5 @@
 """A bundle over shards: what stages `pack`, `predict` and `evaluate` share."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import replace

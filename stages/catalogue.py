@@ -1,7 +1,5 @@
 """The students of a run, each by every recipe: what it weighs and what it scores."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any

@@ -4,8 +4,6 @@ Hydra composes the keys into one mapping, for which it takes its defaults from h
 a `Config` of it, and refuses what its fields do not take in one line that names the key.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Literal

@@ -1,7 +1,5 @@
 """Stage `distill`: students from soft targets, in two levels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Stage `ensemble`: each family's teacher, and the weights of all members together."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

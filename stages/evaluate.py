@@ -1,7 +1,5 @@
 """Stage `evaluate`: the scores of a bundle on labeled shards."""
 
-from __future__ import annotations
-
 from quantize.bundle.inference import Bundle
 from stages.bundles import choose_split, find_bundle, score
 from stages.stage import stage

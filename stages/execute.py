@@ -1,7 +1,5 @@
 """How the tasks of a stage are come by: what is missing is made, or it is refused."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Stage `export`: a bundle as one ONNX file, which onnxruntime runs without this project."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the process of a measurement does: a student by every recipe of storing it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from safetensors.torch import load_file

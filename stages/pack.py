@@ -1,7 +1,5 @@
 """Stage `pack`: members, precisions and weights under the budget; one file and its receipt."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Stage `plan`: what every member weighs, before anything is trained."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from common.codec import to_plain

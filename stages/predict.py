@@ -1,7 +1,5 @@
 """Stage `predict`: a bundle and shards, to a submission file."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The receipt of a bundle: what it scores and what it weighs, in the file and beside it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

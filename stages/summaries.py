@@ -1,7 +1,5 @@
 """What the `DONE` markers of trainings and measurements say in figures."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TypeVar
 

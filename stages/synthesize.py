@@ -1,7 +1,5 @@
 """Stage `synthesize`: the demonstration data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from common.errors import ConfigError

@@ -1,7 +1,5 @@
 """Stage `teachers`: every member trained on the labels as they are."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

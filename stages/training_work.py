@@ -1,7 +1,5 @@
 """What the process of a training or a prediction does: weights and predictions in its folder."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A process that does one job: `python -m stages.worker FOLDER`, FOLDER that of the job's task."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What every stage works with: the configuration, the run's folder, the data, the members."""
 
-from __future__ import annotations
-
 import hashlib
 import sys
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Exponential moving average of a model's weights (Skalic & Austin 2018, section 4.1)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

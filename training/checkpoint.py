@@ -1,7 +1,5 @@
 """Checkpoints of a training: one safetensors file with all that the next step depends on."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Mapping

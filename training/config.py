@@ -1,7 +1,5 @@
 """How a training goes: settings and their bounds."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal
 

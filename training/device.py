@@ -1,7 +1,5 @@
 """Where a model computes, and in which precision."""
 
-from __future__ import annotations
-
 import contextlib
 import resource
 import sys

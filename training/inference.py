@@ -1,7 +1,5 @@
 """A model's predictions on a split: every frame, in the split's order, stored sparse."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -4,8 +4,6 @@ Binary cross entropy of log-odds z and a target t is softplus(z) - t z. With thr
 thousands the targets stay sparse: the second term is computed where t differs from the rest alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

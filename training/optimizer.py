@@ -1,7 +1,5 @@
 """From gradients to a step: how they are clipped, and who takes it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

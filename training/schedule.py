@@ -1,7 +1,5 @@
 """Learning rates as a pure function of the step, so that a resumed training needs no state."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

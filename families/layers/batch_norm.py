@@ -1,7 +1,5 @@
 """Batch normalization whose statistics count real frames only."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional

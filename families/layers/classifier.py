@@ -1,7 +1,5 @@
 """What the families put behind their pooling: gating, dropout, head."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor, nn

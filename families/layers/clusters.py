@@ -1,7 +1,5 @@
 """Families that assign frames to clusters and pool what each cluster gets."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Groups of layers of one size, computed as one: experts, sub-networks and towers side by side."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise

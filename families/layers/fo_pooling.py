@@ -1,7 +1,5 @@
 """The recurrence of the quasi-recurrent net, as one differentiable function."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 from typing import Any

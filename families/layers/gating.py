@@ -1,7 +1,5 @@
 """Context gating."""
 
-from __future__ import annotations
-
 import math
 
 import torch

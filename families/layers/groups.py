@@ -1,7 +1,5 @@
 """The part of a model that a tensor belongs to: its head, its recurrent layers, or the rest."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """Classifier heads: from a video's representation (B, H) to log-odds (B, V), stably."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated, Literal

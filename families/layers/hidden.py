@@ -1,7 +1,5 @@
 """The hidden layer of a fully connected net."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """The streams' means as one normalized vector."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal

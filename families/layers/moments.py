@@ -1,7 +1,5 @@
 """A clip as one vector: its frames' mean alone, or with their deviation and highest values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Parts that the pooled families share: soft assignment of frames to clusters, sums over frames."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any

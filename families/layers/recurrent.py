@@ -1,7 +1,5 @@
 """Parts that the recurrent families share: layers, last states, dense layers around them."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -1,7 +1,5 @@
 """Multi-task learning: a task a vertical, a tower a task, and how the tasks' losses add up."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal

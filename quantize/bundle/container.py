@@ -5,8 +5,6 @@ shape and place; under `__metadata__` texts), padded with spaces, and the tensor
 gap. The library would write it in another order, and pads as it likes.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import struct

@@ -4,8 +4,6 @@ Under `<member>/` lie a member's tensors, named as in `quantize.bundle.stored`. 
 one text, `onegig`: the manifest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A loaded bundle: every member as a module, and their mix."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self

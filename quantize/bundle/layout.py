@@ -1,7 +1,5 @@
 """How large a bundle's file will be, from what its members look like in it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property

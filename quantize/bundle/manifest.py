@@ -1,7 +1,5 @@
 """What a bundle says about itself: schema, members, weights, receipt, as one JSON text."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

@@ -1,7 +1,5 @@
 """A member's module without its weights, held against the tensors that claim to be them."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ Tensor `t` at precision `p` stands under `t/p`, compressed under `t/p.zst`, and 
 `t/codebook`; a tensor in float32 stands under `t`. So a file says itself what is stored how.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Parts of torch that have no exact ONNX counterpart, in forms that have one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 

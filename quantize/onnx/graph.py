@@ -3,8 +3,6 @@
 This module and `quantize.onnx.weights`, and no other, import the packages of the extra `onnx`.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import logging

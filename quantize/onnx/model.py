@@ -1,7 +1,5 @@
 """The members and their mix as one module that the ONNX exporter can follow."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

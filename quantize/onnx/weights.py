@@ -4,8 +4,6 @@ All of it depends on nothing but constants, so that onnxruntime works it out onc
 file (tensors of more than 2**28 values if it is told to): it then runs on float32 weights.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

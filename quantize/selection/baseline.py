@@ -1,7 +1,5 @@
 """Uniform 8 bits for all that fits: what every choice of precisions has to beat."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from itertools import combinations
 

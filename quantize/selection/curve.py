@@ -1,7 +1,5 @@
 """The whole curve: what GAP every number of bytes buys."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Random steps between states of the search that fit a budget."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from quantize.selection.problem import Problem, choice_of, flat_row

@@ -7,8 +7,6 @@ the file. So one scorer over all options scores membership, precision and weight
 What is maximised, the score, is GAP on `search` and an entropy bonus: see `ensemble.evenness`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Members, precisions and weights together, under a hard budget."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The weights of members and precisions that are settled."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ensemble import search_weights

@@ -5,8 +5,6 @@ spec a folder is; shards come into their place whole; so a generation that was k
 it stood and ends at the same bytes.
 """
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import io

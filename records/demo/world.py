@@ -8,8 +8,6 @@ frames. Shots, distractors that look like labels, and noise lie behind all of it
 training split are partly missing and now and then wrong, as a machine's annotations are.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """TFRecord files of ``tf.Example`` and ``tf.SequenceExample``: clips from and to their records."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ A record is its length (uint64), the masked CRC-32C of those eight bytes, the da
 CRC-32C of the data; all little-endian.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import struct

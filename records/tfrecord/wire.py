@@ -7,8 +7,6 @@ other legal one (fields in another order, repeated, or with longer varints) `Not
 sends the caller to protobuf.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import NamedTuple
 
