@@ -10,10 +10,8 @@ from pathlib import Path
 from types import ModuleType
 
 from common.errors import UserError
+from common.problems import one_line
 from common.registry import Extension, adding, names_of
-
-# By content: the same file somewhere else is the same file.
-_loaded: dict[str, Extension] = {}
 
 
 def load_extension(path: Path | str) -> tuple[str, ...]:
@@ -34,7 +32,7 @@ def load_extension(path: Path | str) -> tuple[str, ...]:
         load_extension("median.py")
         bundle = Bundle.load("bundle.safetensors")
     """
-    return names_of(_loaded[_load(path).digest])
+    return names_of(_load(path))
 
 
 def load_extensions(paths: Iterable[Path | str]) -> tuple[Extension, ...]:
@@ -49,7 +47,7 @@ def _load(path: Path | str) -> Extension:
     except OSError as error:
         raise UserError(f"extensions: {path}: {error.strerror}") from error
     extension = Extension(path, hashlib.sha256(code).hexdigest())
-    if extension.digest not in _loaded:
+    if not names_of(extension):
         with adding(extension):
             _execute(path, code)
             if not names_of(extension):
@@ -57,7 +55,6 @@ def _load(path: Path | str) -> Extension:
                     f"extensions: {path} registers nothing; decorate a family's module with "
                     "@families.register, or see docs/extending.md"
                 )
-        _loaded[extension.digest] = extension
     return extension
 
 
@@ -71,7 +68,8 @@ def _execute(path: Path, code: bytes) -> None:
         exec(compile(code, str(path), "exec"), vars(module))
     except Exception as error:
         del sys.modules[module.__name__]
-        raise UserError(f"extensions: {_place(path, error)}: {_said(error)}") from error
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        raise UserError(f"extensions: {_place(path, error)}: {kind}{one_line(error)}") from error
 
 
 def _place(path: Path, error: Exception) -> str:
@@ -81,8 +79,3 @@ def _place(path: Path, error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     return f"{path}:{lines[-1]}" if lines else str(path)
-
-
-def _said(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

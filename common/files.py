@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from common.codec import parse_json
 from common.errors import UserError
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -87,11 +88,10 @@ def read_json(path: Path | str) -> Any:
         UserError: The file is missing or not JSON.
     """
     try:
-        return json.loads(Path(path).read_bytes())
+        data = Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON: {error}") from error
+    return parse_json(data, str(path))
 
 
 def sha256_file(path: Path | str) -> str:

@@ -93,9 +93,12 @@ def adding(extension: Extension) -> Iterator[None]:
 
 
 def names_of(extension: Extension) -> tuple[str, ...]:
-    """The names that a file added, in all registries."""
+    """The names that a file of this content added, in all registries, wherever it lies."""
     return tuple(
-        n for r in Registry._all for n, source in r._sources.items() if source == extension
+        name
+        for registry in Registry._all
+        for name, source in registry._sources.items()
+        if source.digest == extension.digest
     )
 
 

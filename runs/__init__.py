@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from runs.errors import RunError
-from runs.executor import Job, Result, describe_exit, run_jobs
+from runs.executor import Job, Result, run_jobs
 from runs.keys import content_key
-from runs.lock import file_lock
 from runs.parent import die_with_parent
 from runs.predictions import Predictions, PredictionsWriter
-from runs.progress import JobProgress, ProgressDisplay, append_progress, last_progress, track
+from runs.progress import JobProgress, ProgressDisplay, append_progress, track
 from runs.store import Run, Task
 
 __all__ = [
@@ -23,10 +22,7 @@ __all__ = [
     "Task",
     "append_progress",
     "content_key",
-    "describe_exit",
     "die_with_parent",
-    "file_lock",
-    "last_progress",
     "run_jobs",
     "track",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import families
-from common import extensions, registry
+from common import registry
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = DOCS / "examples"
@@ -24,7 +24,6 @@ def nothing_stays_registered() -> Iterator[None]:
         for each in registry.Registry._all:
             patch.setattr(each, "_entries", dict(each._entries))
             patch.setattr(each, "_sources", dict(each._sources))
-        patch.setattr(extensions, "_loaded", {})
         yield
 
 
