@@ -128,7 +128,7 @@ def make_batch(schema: Schema, clips: int, frames: int) -> Batch:
         for stream in schema.streams
     }
     return Batch(
-        ids=[str(number) for number in range(clips)],
+        ids=[str(i) for i in range(clips)],
         features=features,
         mask=torch.arange(frames) < lengths[:, None],
         labels=torch.zeros(0, 2, dtype=torch.int64),

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from ensemble import WeightedScorer
 from families.size import THRESHOLD
 from metrics import Labels, StreamingScores
-from quantize import PRECISIONS, MemberLayout, bundle_bytes, quantize_state
+from quantize import MemberLayout, bundle_bytes, list_precisions, quantize_state
 from quantize.precision import FLOAT32
 from runs import Predictions
 from stages.jobs import JOB_NAME, WEIGHTS_NAME, Training, read_job
@@ -39,14 +39,14 @@ class Stored:
     """A student at one precision.
 
     Attributes:
-        student: Its name.
+        name: Of the student.
         precision: The precision's name.
         plain: Its tensors in a file.
         compressed: The same with entropy coding.
         predictions: With the weights as they come back, on each of `SPLITS`.
     """
 
-    student: str
+    name: str
     precision: str
     plain: MemberLayout
     compressed: MemberLayout
@@ -67,27 +67,27 @@ def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
     }
     first = next(iter(jobs.values())).setting
     labels = [labels_of(first.data.open(split)) for split in SPLITS]
-    stored = [one for folder, job in jobs.items() for one in _store(folder, job, threshold)]
+    stored = [student for folder, job in jobs.items() for student in _store(folder, job, threshold)]
     rows = [
         {
-            "precision": one.precision,
-            "student": one.student,
-            "bytes": one.plain.tensor_bytes(),
-            "compressed": one.compressed.tensor_bytes(),
-            "gap": _gap(labels, one.predictions),
+            "precision": student.precision,
+            "student": student.name,
+            "bytes": student.plain.tensor_bytes(),
+            "compressed": student.compressed.tensor_bytes(),
+            "gap": _gap(labels, student.predictions),
         }
-        for one in stored
+        for student in stored
     ]
-    for precision in PRECISIONS:
-        members = [one for one in stored if one.precision == precision]
+    for precision in list_precisions():
+        members = [student for student in stored if student.precision == precision]
         rows.append(
             {
                 "precision": precision,
                 "student": BUNDLE,
-                "bytes": bundle_bytes(first.data.schema, [one.plain for one in members], {}),
-                "compressed": bundle_bytes(
-                    first.data.schema, [one.compressed for one in members], {}
+                "bytes": bundle_bytes(
+                    first.data.schema, [student.plain for student in members], {}
                 ),
+                "compressed": bundle_bytes(first.data.schema, [m.compressed for m in members], {}),
                 "gap": _gap(labels, _flat_means(labels, members)),
             }
         )
@@ -99,7 +99,7 @@ def _store(folder: Path, job: Training, threshold: int) -> Iterator[Stored]:
     setting = job.setting
     model = build_model(setting)
     splits = [setting.data.open(name) for name in SPLITS]
-    for precision in PRECISIONS:
+    for precision in list_precisions():
         quantized = quantize_state(state, threshold, precision)
         model.load_state_dict(quantized.dequantize())
         plain, compressed = (
@@ -114,7 +114,7 @@ def _store(folder: Path, job: Training, threshold: int) -> Iterator[Stored]:
 
 def _flat_means(labels: list[Labels], members: list[Stored]) -> Iterator[Predictions]:
     flat = np.full(len(members), 1 / len(members))
-    by_split = zip(*(one.predictions for one in members), strict=True)
+    by_split = zip(*(student.predictions for student in members), strict=True)
     for truth, predictions in zip(labels, by_split, strict=True):
         yield WeightedScorer(predictions, truth).mixed(flat)
 
@@ -122,8 +122,8 @@ def _flat_means(labels: list[Labels], members: list[Stored]) -> Iterator[Predict
 def _gap(labels: list[Labels], predictions: Iterable[Predictions]) -> float:
     """GAP on the clips of all splits together."""
     scores = StreamingScores(labels[0].num_labels)
-    for truth, one in zip(labels, predictions, strict=True):
-        scores.update((one.labels, one.log_odds), truth)
+    for truth, found in zip(labels, predictions, strict=True):
+        scores.update((found.labels, found.log_odds), truth)
     return scores.compute()["gap"]
 
 

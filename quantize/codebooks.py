@@ -84,7 +84,7 @@ class _Histogram:
     """The values in `BINS` bins of one width, of which the filled ones count.
 
     Attributes:
-        width: Of a bin; 0 where all values are one.
+        width: Of a bin; 0 where all values are equal.
         means: (P,) float64, ascending: the means of the filled bins.
         counts: (P,) float64: how many values are in each.
     """

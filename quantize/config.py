@@ -7,17 +7,25 @@ from typing import Annotated
 
 from annotated_types import Ge
 
+from families.size import THRESHOLD
+
 
 @dataclass(frozen=True)
 class QuantizeConfig:
-    """How students may be stored; stage `pack` chooses among it.
+    """What stage `pack` may choose among.
 
-    Tensors of more elements than `threshold` are quantized. A student is measured at every one of
-    `precisions`, and at `uniform8` with one group of its tensors (head, recurrent, aggregation) at
-    one of `group_precisions`. `entropy` compresses the codes of the bundle.
+    A student is measured with all its large tensors at one precision, for each of `precisions`;
+    and at `uniform8` with one group of its tensors (head, recurrent, aggregation) at one of
+    `group_precisions`.
+
+    Attributes:
+        threshold: Tensors of more elements are large; the others stay float32.
+        precisions: Names of precisions; `uniform8` is always one.
+        group_precisions: Names of precisions.
+        entropy: Whether the bundle's codes are compressed.
     """
 
-    threshold: Annotated[int, Ge(0)] = 17_000
+    threshold: Annotated[int, Ge(0)] = THRESHOLD
     precisions: tuple[str, ...] = ("channel4", "channel5", "channel6", "float16", "float32")
     group_precisions: tuple[str, ...] = ("channel4",)
     entropy: bool = False

@@ -40,7 +40,7 @@ def compress_codes(packed: np.ndarray, bits: int, count: int) -> bytes | None:
 
 
 def decompress_codes(frame: bytes | memoryview, bits: int, count: int) -> np.ndarray:
-    """The packed codes of a frame, which is not believed.
+    """The packed codes of a frame, every claim of which is checked.
 
     Args:
         frame: What `compress_codes` returned.

@@ -6,7 +6,16 @@ first: eight codes fill as many bytes as a code has bits.
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from onnx_ir import Value
+
+    from quantize.onnx.weights import WeightGraph
 
 # Codes at a time; a multiple of eight.
 _CHUNK = 1 << 16
@@ -49,7 +58,7 @@ def pack_codes(codes: np.ndarray, bits: int) -> np.ndarray:
 
 
 def unpack_codes(packed: np.ndarray, bits: int, start: int, stop: int) -> np.ndarray:
-    """The codes from number `start` up to `stop`: (stop - start,) uint8.
+    """The codes from the code `start` up to `stop`: (stop - start,) uint8.
 
     Takes several times their size in memory, so a large tensor is to be unpacked piece by piece.
     """
@@ -68,3 +77,47 @@ def unpack_codes(packed: np.ndarray, bits: int, start: int, stop: int) -> np.nda
     for place in range(8):
         codes[:, place] = (words >> np.uint64(place * bits)) & mask
     return codes.reshape(-1)[start - 8 * first : stop - 8 * first]
+
+
+def unpacked_in_onnx(
+    graph: WeightGraph, name: str, packed: np.ndarray, bits: int, shape: tuple[int, ...]
+) -> Value:
+    """Codes of four to six bits as ONNX unpacks them: uint8 of this shape.
+
+    A code lies in one byte or in two neighbours: the first shifted down and the second shifted up,
+    it stands in the lowest bits of their union.
+
+    Args:
+        graph: Takes the nodes.
+        name: For the packed codes.
+        packed: What `pack_codes` returned.
+        bits: Of a code.
+        shape: Of the tensor.
+    """
+    count = math.prod(shape)
+    octets = -(-count // 8)
+    held = np.zeros(octets * bits, dtype=np.uint8)
+    held[: len(packed)] = packed
+    table = graph.stored(name, torch.from_numpy(held).reshape(octets, bits))
+    starts = np.arange(8) * bits
+    first, offset = starts // 8, starts % 8
+    # Shifted up by 7, a byte leaves nothing among the lowest six bits: a code that lies in one
+    # byte stays alone.
+    parts = (
+        (first, "RIGHT", offset),
+        (np.minimum(first + 1, bits - 1), "LEFT", np.minimum(8 - offset, 7)),
+    )
+    low, high = (
+        graph.node(
+            "BitShift",
+            graph.node("Gather", table, places, axis=1),
+            shifts.astype(np.uint8),
+            direction=direction,
+        )
+        for places, direction, shifts in parts
+    )
+    union = graph.node("BitwiseOr", low, high)
+    codes = graph.node("BitwiseAnd", union, np.array(2**bits - 1, dtype=np.uint8))
+    flat = graph.node("Reshape", codes, np.array([-1]))
+    flat = graph.node("Slice", flat, np.array([0]), np.array([count]))
+    return graph.node("Reshape", flat, np.array(shape, dtype=np.int64))

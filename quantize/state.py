@@ -38,11 +38,6 @@ class QuantizedState:
         large = {name: dequantize(entry) for name, entry in self.codes.items()}
         return {**large, **self.plain}
 
-    def tensor_bytes(self) -> int:
-        """Bytes of the codes, the codebooks and the plain tensors, without entropy coding."""
-        large = sum(entry.nbytes() for entry in self.codes.values())
-        return large + sum(tensor.nbytes for tensor in self.plain.values())
-
 
 def quantize_state(
     state: Mapping[str, Tensor],

@@ -5,23 +5,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import mmap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from safetensors.numpy import save_file
 
 from common.files import atomic_path
+from common.tensors import map_tensors
 from runs.errors import RunError
 
 FORMAT = "onegig predictions 1"
 METADATA_KEY = "onegig"
-HEADER_LIMIT = 1 << 20
-DTYPES = {"U8": "<u1", "U16": "<u2", "U32": "<u4", "I64": "<i8", "F32": "<f4"}
+DTYPES = ("U8", "U16", "U32", "I64", "F32")
 TENSORS = ("id_bytes", "id_ends", "labels", "log_odds", "left_out", "tail")
 
 
@@ -137,7 +135,8 @@ class Predictions:
             RunError: The file is missing, is no file of predictions, or is cut short.
         """
         path = Path(path)
-        tensors, metadata = _map_tensors(path)
+        metadata, mapped = map_tensors(path, DTYPES, RunError)
+        tensors = {name: tensor.numpy() for name, tensor in mapped.items()}
         try:
             about = json.loads(metadata[METADATA_KEY])
             if about["format"] != FORMAT or set(tensors) != set(TENSORS):
@@ -255,34 +254,3 @@ def _unpack_ids(ends: np.ndarray, text: np.ndarray) -> np.ndarray:
         raise RunError("the ids are damaged")
     pairs = itertools.pairwise(bounds)
     return np.array([data[start:end].decode() for start, end in pairs])
-
-
-def _map_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Maps the tensors of a safetensors file, which the safetensors package would copy."""
-    try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            start = 8 + int.from_bytes(file.read(8), "little")
-            if start > min(size, HEADER_LIMIT):
-                raise RunError(f"{path}: not a safetensors file, or cut short")
-            header = json.loads(file.read(start - 8))
-            metadata = header.pop("__metadata__", {})
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        tensors = {name: _view(mapped, start, size, entry) for name, entry in header.items()}
-    except RunError:
-        raise
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{path}: not a safetensors file, or cut short") from error
-    return tensors, metadata
-
-
-def _view(mapped: mmap.mmap, start: int, size: int, entry: dict[str, Any]) -> np.ndarray:
-    dtype = np.dtype(DTYPES[entry["dtype"]])
-    begin, end = entry["data_offsets"]
-    shape = tuple(int(length) for length in entry["shape"])
-    count = int(np.prod(shape, dtype=object))
-    if not 0 <= begin <= end <= size - start or count * dtype.itemsize != end - begin:
-        raise ValueError("extent")
-    return np.frombuffer(mapped, dtype, count, start + begin).reshape(shape)

@@ -126,8 +126,5 @@ def _measurement(workspace: Workspace, name: str, student: Task) -> Measurement:
         Upstream.of(student),
         workspace.student_train_config(name).inference_batch_size,
         name,
-        config.threshold,
-        config.precisions,
-        config.group_precisions,
-        config.entropy,
+        config,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from distill.config import StudentConfig
 from ensemble.choice import Choice
@@ -10,8 +10,13 @@ from runs import RunError, Task
 from runs.store import DONE_NAME
 from stages.ensemble import choose_teachers
 from stages.execute import Loaded, Made, Tasks
-from stages.jobs import SoftLabels, Upstream
-from stages.soft_targets import SoftTargetSource, TrainedModel, soft_targets
+from stages.jobs import Job, SoftLabels, Upstream
+from stages.soft_targets import (
+    SoftTargetSource,
+    out_of_fold_jobs,
+    soft_targets,
+    training_split_job,
+)
 from stages.stage import Done, stage
 from stages.teachers import load_teachers
 from stages.workspace import Workspace
@@ -93,22 +98,22 @@ def _students(
         {name: own for name, own in distilled.items() if own.level == level} for level in (1, 2)
     )
     sources = {n: _chosen_source(families[own.member], own, choice) for n, own in first.items()}
-    models = {
-        name: TrainedModel(name, task, workspace.train_config(name).inference_batch_size)
+    jobs: dict[str, Sequence[Job]] = {
+        name: out_of_fold_jobs(workspace, name)
+        if config.distill.folds > 1
+        else [training_split_job(workspace, name, task, workspace.train_config(name))]
         for name, task in teachers.items()
     }
-    done |= _level(workspace, tasks, sources, models, folds=config.distill.folds)
-    by_family = {n: families[own.member] for n, own in first.items()}
+    done |= _level(workspace, tasks, sources, jobs)
+    its_family = {n: families[own.member] for n, own in first.items()}
     sources = {
-        n: _student_source(n, families[own.member], own, by_family) for n, own in second.items()
+        n: _student_source(n, families[own.member], own, its_family) for n, own in second.items()
     }
-    models = {
-        name: TrainedModel(
-            own.member, done[name], workspace.student_train_config(name).inference_batch_size
-        )
-        for name, own in first.items()
+    jobs = {
+        n: [training_split_job(workspace, s.member, done[n], workspace.student_train_config(n))]
+        for n, s in first.items()
     }
-    done |= _level(workspace, tasks, sources, models)
+    done |= _level(workspace, tasks, sources, jobs)
     return {name: done[name] for name in config.students}
 
 
@@ -116,14 +121,12 @@ def _level(
     workspace: Workspace,
     tasks: Tasks,
     sources: Mapping[str, SoftTargetSource],
-    models: Mapping[str, TrainedModel],
-    *,
-    folds: int = 1,
+    jobs: Mapping[str, Sequence[Job]],
 ) -> dict[str, Task]:
     """The students of one level, by name as their sources are."""
-    soft = soft_targets(workspace, tasks, sources.values(), models, folds=folds)
+    soft = soft_targets(workspace, tasks, sources.values(), jobs)
     config = workspace.config
-    jobs = [
+    trainings = [
         workspace.training(
             f"{_FOLDER}/{name}",
             config.students[name].member,
@@ -132,7 +135,7 @@ def _level(
         )
         for name, source in sources.items()
     ]
-    return dict(zip(sources, tasks.of_jobs(jobs), strict=True))
+    return dict(zip(sources, tasks.of_jobs(trainings), strict=True))
 
 
 def _chosen_source(own_family: str, student: StudentConfig, choice: Choice) -> SoftTargetSource:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -30,41 +31,34 @@ class JobsFailed(Exception):
         super().__init__("\n".join(str(result.message) for result in results))
 
 
-class Tasks(Protocol):
-    """A way to come by finished tasks; the stages say which tasks, and no more."""
-
-    def of_jobs(self, jobs: Sequence[Job]) -> list[Task]:
-        """The tasks of jobs, all done, in their order."""
-        ...
-
-    def of_work(self, name: str, inputs: Mapping[str, Any], work: Work) -> Task:
-        """A task that this process does by itself, done.
-
-        Args:
-            name: the task's name.
-            inputs: what its content key covers.
-            work: what is to be done for it.
-        """
-        ...
-
-
-class Made(Tasks):
-    """Tasks that are made where they are missing.
+class Tasks(ABC):
+    """A way to come by finished tasks; the stages say which tasks, and no more.
 
     Args:
         workspace: the run.
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+        self.workspace = workspace
+
+    @abstractmethod
+    def of_jobs(self, jobs: Sequence[Job]) -> list[Task]:
+        """The tasks of jobs, all done, in their order."""
+
+    @abstractmethod
+    def of_work(self, name: str, inputs: Mapping[str, Any], work: Work) -> Task:
+        """The task `name` that this process does by itself, done; its key covers `inputs`."""
+
+
+class Made(Tasks):
+    """Tasks that are made where they are missing, those of jobs in processes of their own.
+
+    Raises:
+        JobsFailed: some processes failed; the others have finished.
+    """
 
     def of_jobs(self, jobs: Sequence[Job]) -> list[Task]:
-        """As in `Tasks`; each job that is not done runs in a process of its own.
-
-        Raises:
-            JobsFailed: some failed; the others have finished.
-        """
-        tasks = [self._workspace.task(job) for job in jobs]
+        tasks = [self.workspace.task(job) for job in jobs]
         processes = []
         for job, task in zip(jobs, tasks, strict=True):
             if not task.is_done():
@@ -77,7 +71,7 @@ class Made(Tasks):
         return tasks
 
     def _run(self, processes: Sequence[Process]) -> None:
-        parallel, threads = parallelism(self._workspace.config.jobs)
+        parallel, threads = parallelism(self.workspace.config.jobs)
         with ProgressDisplay() as display:
             results = run_jobs(processes, parallel, threads=threads, on_progress=display.update)
         failed = [result for result in results if result.message is not None]
@@ -85,8 +79,7 @@ class Made(Tasks):
             raise JobsFailed(failed)
 
     def of_work(self, name: str, inputs: Mapping[str, Any], work: Work) -> Task:
-        """As in `Tasks`."""
-        task = self._workspace.run.task(name, inputs)
+        task = self.workspace.run.task(name, inputs)
         if not task.is_done():
             with task.lock():
                 task.prepare()
@@ -95,32 +88,25 @@ class Made(Tasks):
 
 
 class Loaded(Tasks):
-    """Tasks that are there; one that is missing is an error, and nothing is made.
+    """Tasks that are there; nothing is made.
 
     Args:
         workspace: the run.
         stage: what makes them.
+
+    Raises:
+        RunError: one is not done; the message names the first, and the stage to run.
     """
 
     def __init__(self, workspace: Workspace, stage: str) -> None:
-        self._workspace = workspace
-        self._stage = stage
+        super().__init__(workspace)
+        self.stage = stage
 
     def of_jobs(self, jobs: Sequence[Job]) -> list[Task]:
-        """As in `Tasks`.
-
-        Raises:
-            RunError: one is not done; the message names the first, and the stage to run.
-        """
-        return [self._checked(self._workspace.task(job)) for job in jobs]
+        return [self._checked(self.workspace.task(job)) for job in jobs]
 
     def of_work(self, name: str, inputs: Mapping[str, Any], work: Work) -> Task:
-        """As in `Tasks`.
-
-        Raises:
-            RunError: it is not done.
-        """
-        return self._checked(self._workspace.run.task(name, inputs))
+        return self._checked(self.workspace.run.task(name, inputs))
 
     def _checked(self, task: Task) -> Task:
         if not task.is_done():
@@ -130,8 +116,8 @@ class Loaded(Tasks):
     def missing(self, name: str) -> RunError:
         """What is said of a task that is not done."""
         return RunError(
-            f"{self._workspace.run.root}: {name} is not done with this configuration; run "
-            f"stage={self._stage} first"
+            f"{self.workspace.run.root}: {name} is not done with this configuration; run "
+            f"stage={self.stage} first"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from common.codec import from_plain, to_plain
 from common.extensions import load_extensions
 from common.files import read_json, write_json
 from common.registry import Extension
-from records import Schema
+from quantize.config import QuantizeConfig
 from records.folds import Fold
 from records.source import DataSource
 from runs import RunError, Task
@@ -32,10 +31,8 @@ class Setting:
     """What every job needs: a model, the data, and the machine.
 
     Attributes:
-        family: the family's name.
-        config: its hyperparameters as plain JSON.
-        data: the shards.
-        fingerprints: of the splits' contents, by name.
+        family: the family's name; `config` are its hyperparameters as plain JSON.
+        data: the shards; `fingerprints` are of the splits' contents, by name.
         device: "auto", "cpu" or "cuda".
         stored_labels: labels kept a clip in predictions.
         extensions: the files of the user's own that the run was given.
@@ -53,10 +50,13 @@ class Setting:
 
     def inputs(self, *splits: str) -> dict[str, Any]:
         """What the content key of a job on these splits covers: no path, and no names of labels."""
+        schema = to_plain(self.data.schema)
+        for key in ("label_names", "vertical_names"):
+            del schema[key]
         return {
             "family": self.family,
             "config": self.config,
-            "schema": _computed_part(self.data.schema),
+            "schema": schema,
             "fingerprints": {name: self.fingerprints[name] for name in splits},
             "device": self.device,
             "stored_labels": self.stored_labels,
@@ -66,11 +66,9 @@ class Setting:
 
 @dataclass(frozen=True)
 class Upstream:
-    """A finished task whose files a job reads.
+    """A finished task that a job reads: its folder, and the digest of what is in it.
 
-    Attributes:
-        folder: the task's.
-        digest: of its files; the content key has this, and not where they lie.
+    Keys cover the digest, and not where the folder lies.
     """
 
     folder: Path
@@ -83,12 +81,7 @@ class Upstream:
 
 @dataclass(frozen=True)
 class SoftLabels:
-    """What a student learns from beside the labels.
-
-    Attributes:
-        targets: the task that wrote the soft targets.
-        hard_weight: lambda of Skalic & Austin 2018, equation 2.
-    """
+    """What a student learns from: soft targets, and the labels with a weight of `hard_weight`."""
 
     targets: Upstream
     hard_weight: float
@@ -117,7 +110,7 @@ class Training:
 
     def inputs(self) -> dict[str, Any]:
         """What the content key covers: all that changes the result."""
-        train = dataclasses.asdict(self.train)
+        train = to_plain(self.train)
         # How often it is saved does not.
         del train["checkpoint_seconds"]
         soft = self.soft
@@ -132,14 +125,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The run of a trained model over the training split.
-
-    Attributes:
-        task: the task's name.
-        setting: model, data, machine.
-        trained: the training whose weights are taken.
-        batch_size: clips a forward pass.
-    """
+    """The run of a trained model over the training split, `batch_size` clips a forward pass."""
 
     kind: ClassVar[str] = "prediction"
     task: str
@@ -149,27 +135,15 @@ class Prediction:
 
     def inputs(self) -> dict[str, Any]:
         """What the content key covers."""
-        return {
-            **self.setting.inputs("train"),
-            "trained": self.trained.digest,
-            "batch_size": self.batch_size,
-        }
+        own = {"trained": self.trained.digest, "batch_size": self.batch_size}
+        return self.setting.inputs("train") | own
 
 
 @dataclass(frozen=True)
 class Measurement:
     """What a trained student costs and scores by every recipe of storing it.
 
-    Attributes:
-        task: the task's name.
-        setting: model, data, machine.
-        trained: the student's training.
-        batch_size: clips a forward pass.
-        student: its name in a bundle.
-        threshold: elements up to which a tensor stays float32.
-        precisions: tried on all large tensors.
-        group_precisions: tried on one group of them at a time.
-        entropy: whether codes are compressed.
+    `student` is its name in a bundle; what to try is said by `quantize`.
     """
 
     kind: ClassVar[str] = "measurement"
@@ -178,10 +152,7 @@ class Measurement:
     trained: Upstream
     batch_size: int
     student: str
-    threshold: int
-    precisions: tuple[str, ...]
-    group_precisions: tuple[str, ...]
-    entropy: bool
+    quantize: QuantizeConfig
 
     def inputs(self) -> dict[str, Any]:
         """What the content key covers."""
@@ -190,10 +161,7 @@ class Measurement:
             "trained": self.trained.digest,
             "batch_size": self.batch_size,
             "student": self.student,
-            "threshold": self.threshold,
-            "precisions": self.precisions,
-            "group_precisions": self.group_precisions,
-            "entropy": self.entropy,
+            **vars(self.quantize),
         }
 
 
@@ -222,11 +190,3 @@ def read_job(folder: Path) -> Job:
         if found != extension:
             raise RunError(f"extensions: {extension.path} was edited; give the command again")
     return job
-
-
-def _computed_part(schema: Schema) -> dict[str, Any]:
-    """The schema without its names: renaming a label retrains nothing."""
-    value = to_plain(schema)
-    for key in ("label_names", "vertical_names"):
-        value.pop(key, None)
-    return value

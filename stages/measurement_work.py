@@ -30,7 +30,8 @@ def search_predictions_name(recipe: str) -> str:
 
 def job_recipes(job: Measurement, model: FamilyModule) -> tuple[Recipe, ...]:
     """The recipes that a job measures."""
-    return recipes_of(model, job.precisions, job.group_precisions, job.threshold)
+    tried = job.quantize
+    return recipes_of(model, tried.precisions, tried.group_precisions, tried.threshold)
 
 
 def stored_by(
@@ -38,7 +39,7 @@ def stored_by(
 ) -> QuantizedState:
     """A student's weights as a bundle holds them by a recipe; the same weights, the same codes."""
     overrides = recipe.overrides(tensor_groups(model))
-    return quantize_state(state, job.threshold, recipe.precision, overrides)
+    return quantize_state(state, job.quantize.threshold, recipe.precision, overrides)
 
 
 def measure(job: Measurement, task: Task) -> None:
@@ -57,7 +58,7 @@ def measure(job: Measurement, task: Task) -> None:
         quantized = stored_by(job, recipe, model, state)
         model.load_state_dict(quantized.dequantize())
         layout = MemberLayout.of(
-            job.student, setting.family, setting.config, quantized, job.entropy
+            job.student, setting.family, setting.config, quantized, job.quantize.entropy
         )
         if recipe.name == FLOAT32:
             found = Predictions.load(job.trained.folder / predictions_name("search"))

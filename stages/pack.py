@@ -138,19 +138,14 @@ def pack_students(
 
 
 class _Packer:
-    """The steps of the stage.
-
-    Args:
-        workspace: the run.
-        catalogue: its students by every recipe.
-    """
+    """The steps of the stage: each is the work of one task."""
 
     def __init__(self, workspace: Workspace, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self.budget = parse_bytes(workspace.config.budget)
         self._workspace = workspace
         self._search = workspace.config.ensemble
-        self._seed = workspace.config.seed
+        self._effort = {"trials": self._search.trials, "seed": workspace.config.seed}
 
     @cached_property
     def _problem(self) -> Problem:
@@ -167,26 +162,20 @@ class _Packer:
         """What the curve depends on; the budget is not among it."""
         return {
             "method": self._search.method,
-            "trials": self._search.trials,
             "mix": self._search.mix,
             "evenness": PER_CLIP,
-            "seed": self._seed,
+            **self._effort,
             "schema": self._workspace.schema,
             "upstream": {task.name: task.digest() for task in self.catalogue.measured.values()},
         }
 
     def trace(self, task: Task) -> tuple[list[str], Any]:
         """Solves the whole curve."""
-        points = curve(
-            self._problem, self._search.method, trials=self._search.trials, seed=self._seed
-        )
-        return _write_solutions(task, points)
+        return _write_solutions(task, curve(self._problem, self._search.method, **self._effort))
 
     def select(self, task: Task, known: Sequence[Solution]) -> tuple[list[str], Any]:
         """Solves the budget, knowing the curve; beside it uniform 8 bits for all that fit."""
-        solver = Solver(
-            self._problem, self._search.method, trials=self._search.trials, seed=self._seed
-        )
+        solver = Solver(self._problem, self._search.method, **self._effort)
         solution = solver.solve(self.budget, known)
         baseline = solver.baseline(self.budget)
         return _write_solutions(task, [solution] if baseline is None else [solution, baseline])

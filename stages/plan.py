@@ -10,26 +10,16 @@ from common.units import format_bytes, parse_bytes
 from quantize.errors import BudgetError
 from quantize.recipes import check_precisions
 from stages.stage import stage
-from stages.workspace import Workspace
+from stages.workspace import MemberSize, Workspace
 
 PLAN_NAME = "plan.json"
-
-
-@dataclass(frozen=True)
-class PlannedMember:
-    """A member; its bytes are those of its tensors at 8 bits."""
-
-    name: str
-    family: str
-    parameters: int
-    bytes: int
 
 
 @dataclass(frozen=True)
 class Plan:
     """What `plan.json` holds: the members, the sum of their bytes, and the budget."""
 
-    members: tuple[PlannedMember, ...]
+    members: tuple[MemberSize, ...]
     bytes: int
     budget_bytes: int
 
@@ -47,13 +37,9 @@ def plan(workspace: Workspace) -> Plan:
         BundleError: there is no precision of a name.
     """
     workspace.check_members()
-    sizes = workspace.model_sizes
     settings = workspace.config.quantize
     check_precisions([*settings.precisions, *settings.group_precisions])
-    members = tuple(
-        PlannedMember(name, member.family, sizes[name].parameters, sizes[name].bytes)
-        for name, member in workspace.config.members.items()
-    )
+    members = workspace.member_sizes
     budget = parse_bytes(workspace.config.budget)
     result = Plan(members, sum(member.bytes for member in members), budget)
     write_json(workspace.run.root / PLAN_NAME, to_plain(result))

@@ -12,16 +12,11 @@ from runs import RunError
 
 @dataclass(frozen=True)
 class Figures:
-    """Scores of a bundle; all of `report` but the last.
+    """Scores of a bundle on `report`, GAP@20 where nothing else is said.
 
-    Attributes:
-        gap: GAP@20 of the file as read back.
-        gap_float: that of its members and weights at float32, from stored predictions.
-        uniform8_gap: that of all members that fit at 8 bits, with their own searched weights.
-        flat_gap: that of their flat mean.
-        map: MAP of the file.
-        map_at_10: MAP@10 of the file.
-        search_gap: GAP@20 on `search`, where the bundle was chosen.
+    `gap`, `map` and `map_at_10` are of the file as read back; `gap_float` is of its members at
+    float32; `uniform8_gap` and `flat_gap` are of all members that fit at 8 bits, with weights of
+    their own and as a flat mean. `search_gap` is of `search`, where the bundle was chosen.
     """
 
     gap: float = 0.0
@@ -65,12 +60,7 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class BundleReceipt(Figures):
-    """What stands in the file itself: nothing that depends on the budget, or on the file.
-
-    Attributes:
-        members: what is in it.
-        hashes: what it was made of.
-    """
+    """What stands in the file itself: nothing that depends on the budget, or on the file."""
 
     members: tuple[MemberReceipt, ...]
     hashes: Hashes
@@ -78,15 +68,7 @@ class BundleReceipt(Figures):
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt(BundleReceipt):
-    """What lies beside the file.
-
-    Attributes:
-        bytes: of the file.
-        budget_bytes: what it had to keep to.
-        sha256: of the file.
-        uniform8: the baseline, where any member fits at 8 bits.
-        left_out: the students that are not in it.
-    """
+    """What lies beside the file; `uniform8` is empty where no member fits at 8 bits."""
 
     bytes: int
     budget_bytes: int

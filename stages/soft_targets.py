@@ -18,23 +18,9 @@ from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets, mix_teachers
 from records.folds import Fold
 from runs import Predictions, Task
 from stages.execute import Tasks
-from stages.jobs import Prediction, Training, Upstream, predictions_name
+from stages.jobs import Job, Prediction, Training, Upstream, predictions_name
 from stages.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A finished training that may teach.
-
-    Attributes:
-        member: whose model it is.
-        task: its training.
-        batch_size: clips a forward pass.
-    """
-
-    member: str
-    task: Task
-    batch_size: int
+from training.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -55,29 +41,21 @@ def soft_targets(
     workspace: Workspace,
     tasks: Tasks,
     sources: Iterable[SoftTargetSource],
-    models: Mapping[str, TrainedModel],
-    *,
-    folds: int = 1,
+    jobs: Mapping[str, Sequence[Job]],
 ) -> dict[str, Task]:
     """The finished tasks `soft/<name>`, by the sources' names.
 
     Args:
         workspace: the run.
         tasks: how they are come by.
-        sources: one of a name counts once.
-        models: the finished trainings, by the names that the sources use.
-        folds: above 1, a clip's soft targets are of models that were trained without it.
+        sources: of several with a name one counts.
+        jobs: by model, what predicts the training split with it; of models that do not teach none
+            is done.
     """
     distinct = {source.name: source for source in sources}
     used = sorted({model for source in distinct.values() for model in source.models})
-    jobs: dict[str, list[Training] | list[Prediction]] = {
-        name: _fold_jobs(workspace, name, folds)
-        if folds > 1
-        else [_training_split_job(workspace, models[name])]
-        for name in used
-    }
-    tasks.of_jobs([job for own in jobs.values() for job in own])
-    predicted = {name: [workspace.task(job) for job in own] for name, own in jobs.items()}
+    tasks.of_jobs([job for model in used for job in jobs[model]])
+    predicted = {model: [workspace.task(job) for job in jobs[model]] for model in used}
     soft = {
         name: _mix_task(workspace, tasks, source, predicted) for name, source in distinct.items()
     }
@@ -87,21 +65,24 @@ def soft_targets(
     return soft
 
 
-def _fold_jobs(workspace: Workspace, member: str, folds: int) -> list[Training]:
-    """Trainings of a member that each leave out one fold and score it."""
+def out_of_fold_jobs(workspace: Workspace, member: str) -> list[Training]:
+    """Trainings of a member that each leave out one fold and predict it."""
+    count = workspace.config.distill.folds
     return [
-        workspace.training(f"folds/{member}-{index}", member, fold=Fold(index, folds))
-        for index in range(folds)
+        workspace.training(f"folds/{member}-{index}", member, fold=Fold(index, count))
+        for index in range(count)
     ]
 
 
-def _training_split_job(workspace: Workspace, model: TrainedModel) -> Prediction:
+def training_split_job(
+    workspace: Workspace, member: str, trained: Task, train: TrainConfig
+) -> Prediction:
     """The run of a trained model over the clips that it was trained on."""
     return Prediction(
-        f"training-predictions/{model.task.name.replace('/', '-')}",
-        workspace.setting(model.member),
-        Upstream.of(model.task),
-        model.batch_size,
+        f"training-predictions/{trained.name.replace('/', '-')}",
+        workspace.setting(member),
+        Upstream.of(trained),
+        train.inference_batch_size,
     )
 
 

@@ -71,10 +71,7 @@ def stage(
     the project's own stages are shown as tables.
 
     Args:
-        name: What `stage=` is to be.
-        help: What it does, in a line.
-        needs: Stages that come before it.
-        done: How much of it is done.
+        name, help, needs, done: As in `Stage`.
 
     Example:
         @stage("count", help="how many teachers there are", needs=("teachers",))

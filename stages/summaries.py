@@ -14,22 +14,11 @@ Summary = TypeVar("Summary")
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """A training.
+    """A training: what it took, and what it scores.
 
-    Attributes:
-        family: of the member.
-        parameters: that it moved.
-        bytes: of the model at 8 bits.
-        clips_per_second: that it took.
-        training_seconds: how long it took.
-        peak_memory: bytes.
-        kept: the better phase by GAP on `search`: "main" or "average".
-        gap_search_main: GAP@20 on `search` at the end of the first phase.
-        gap_search_average: the same of the averaged weights, where there was a second phase.
-        gap_report_main: GAP@20 on `report`; None where a fold was left out.
-        gap_report_average: the same of the averaged weights.
-        map_at_10_report: MAP@10 on `report` of what was kept.
-        map_report: MAP on `report` of what was kept, over the labels that are stored.
+    GAP@20 is of both phases, "main" and "average", of which the better on `search` is `kept`; of
+    what was kept are MAP@10 and MAP (over the labels that are stored). None is what there was not:
+    a second phase, or predictions on `report` where a fold was left out. `bytes` are at 8 bits.
     """
 
     family: str

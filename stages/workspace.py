@@ -27,9 +27,11 @@ from training.inference import labels_of
 
 
 @dataclass(frozen=True)
-class ModelSize:
-    """What a model weighs before it is trained: its parameters, and its bytes at 8 bits."""
+class MemberSize:
+    """What a member's model weighs before it is trained; its bytes are those at 8 bits."""
 
+    name: str
+    family: str
     parameters: int
     bytes: int
 
@@ -176,19 +178,21 @@ class Workspace:
         return merged_train_config(self.train_config(settings.member), own)
 
     @cached_property
-    def model_sizes(self) -> dict[str, ModelSize]:
-        """What every member's model weighs, by the member's name; each is built once.
+    def member_sizes(self) -> tuple[MemberSize, ...]:
+        """What every member's model weighs; each is built once.
 
         Raises:
             families.FamilyError: a family or one of its fields is wrong.
         """
         threshold = self.config.quantize.threshold
-        sizes = {}
+        sizes = []
         for name, member in self.config.members.items():
+            config = self.member_config(name)
             with without_memory():
-                model = registry.build(member.family, self.member_config(name), self.planned_schema)
-            sizes[name] = ModelSize(parameter_count(model), model_bytes(model, threshold))
-        return sizes
+                model = registry.build(member.family, config, self.planned_schema)
+            count, weight = parameter_count(model), model_bytes(model, threshold)
+            sizes.append(MemberSize(name, member.family, count, weight))
+        return tuple(sizes)
 
     def check_members(self) -> None:
         """Checks every member and every student before the first of them is trained.
@@ -203,7 +207,7 @@ class Workspace:
             self.train_config(name)
         for name in self.config.students:
             self.student_train_config(name)
-        _ = self.model_sizes
+        _ = self.member_sizes
 
     def setting(self, member: str, *sources: tuple[str, str]) -> Setting:
         """What every job of a member's model is told.

@@ -1,7 +1,7 @@
 """The bundle: one safetensors file with every member's weights and all that is said of them.
 
-Under `<member>/` lie a member's tensors as `quantize.stored` names them. The metadata holds one
-text, `onegig`: the manifest.
+Under `<member>/` lie a member's tensors, named as in `quantize.bundle.stored`. The metadata holds
+one text, `onegig`: the manifest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from quantize.bundle.container import read_container, write_container
-from quantize.bundle.layout import METADATA_KEY, MemberLayout
+from quantize.bundle.layout import METADATA_KEY
 from quantize.bundle.manifest import Manifest, MemberEntry, from_text, make_manifest, to_text
 from quantize.bundle.skeleton import tensor_shapes
 from quantize.bundle.stored import from_tensors, tensor_count, to_tensors
@@ -42,10 +42,6 @@ class BundleMember:
     config: Mapping[str, Any]
     weight: float
     state: QuantizedState
-
-    def layout(self, entropy: bool = False) -> MemberLayout:
-        """What `bundle_bytes` needs of it; with `entropy` it is compressed to find out."""
-        return MemberLayout.of(self.name, self.family, self.config, self.state, entropy)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from common.codec import to_plain
-from quantize.bundle.container import ALIGNMENT, DTYPE_NAMES, METADATA
+from common.codec import from_plain, to_plain
+from common.tensors import METADATA
+from quantize.bundle.container import ALIGNMENT, DTYPE_NAMES
 from quantize.bundle.manifest import (
     MemberEntry,
     Piece,
@@ -23,6 +24,7 @@ from quantize.bundle.manifest import (
     manifest_pieces,
 )
 from quantize.bundle.stored import to_tensors
+from quantize.errors import BundleError
 from quantize.state import QuantizedState
 from records import Schema
 
@@ -94,19 +96,17 @@ class MemberLayout:
 
     def to_dict(self) -> dict[str, Any]:
         """The layout as JSON-able lists, strings and numbers."""
-        tensors = [[t.name, t.dtype, list(t.shape)] for t in self.tensors]
-        return {
-            "name": self.name,
-            "family": self.family,
-            "config": dict(self.config),
-            "tensors": tensors,
-        }
+        plain: dict[str, Any] = to_plain(self, "layout", BundleError)
+        return plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Inverse of `to_dict`."""
-        tensors = [TensorLayout(n, dtype, tuple(shape)) for n, dtype, shape in values["tensors"]]
-        return cls(values["name"], values["family"], values["config"], tuple(tensors))
+        """Inverse of `to_dict`.
+
+        Raises:
+            BundleError: A key is unknown or missing, or a value is of the wrong type.
+        """
+        return from_plain(cls, values, "layout", BundleError)
 
     @cached_property
     def entry_bytes(self) -> int:

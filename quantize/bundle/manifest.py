@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from common.codec import from_plain, to_plain
+from common.codec import from_plain, parse_json, to_plain
 from families import FamilyError, config_from_dict, config_to_dict, with_older_fields
-from quantize.bundle.container import parse_json
 from quantize.errors import BundleError
 from records import DataError, Schema
 
@@ -20,8 +19,6 @@ VERSION = 2
 READABLE = (1, 2)
 MIXES = ("probability", "log_odds")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
-_KEYS = {"version", "schema", "mix", "members", "receipt"}
-_MEMBER_KEYS = {"name", "family", "config", "weight"}
 # The longest text of a float64, such as -1.2345678901234567e-300.
 _WIDEST_FLOAT = 24
 
@@ -62,6 +59,17 @@ class Manifest:
     version: int = VERSION
 
 
+@dataclass(frozen=True)
+class _Document:
+    """The keys of the JSON text."""
+
+    version: int
+    schema: dict[str, Any]
+    mix: str
+    members: tuple[MemberEntry, ...]
+    receipt: dict[str, Any]
+
+
 def make_manifest(
     schema: Schema, mix: str, members: Sequence[MemberEntry], receipt: Mapping[str, Any]
 ) -> Manifest:
@@ -87,9 +95,9 @@ def check_members(mix: str, names: Sequence[str]) -> None:
         raise BundleError(f"mix {mix!r}: probability and log_odds are known")
     if not names:
         raise BundleError("a bundle needs at least one member")
-    for one, other in itertools.pairwise(names):
-        if one == other:
-            raise BundleError(f"member {one}: there are two of that name")
+    for name, following in itertools.pairwise(names):
+        if name == following:
+            raise BundleError(f"member {name}: there are two of that name")
 
 
 def complete_entry(member: MemberEntry) -> MemberEntry:
@@ -152,8 +160,8 @@ def manifest_pieces(
     yield Piece(f'{{"version":{VERSION},"schema":')
     yield schema
     yield Piece(f',"mix":"{mix}","members":[')
-    for number, member in enumerate(members):
-        if number:
+    for i, member in enumerate(members):
+        if i:
             yield Piece(",")
         yield member
     yield Piece('],"receipt":')
@@ -193,50 +201,21 @@ def _floats(value: Any) -> Iterator[float]:
 
 
 def from_text(text: str) -> Manifest:
-    """Inverse of `to_text`, believing nothing.
+    """Inverse of `to_text`, checking everything.
 
     Raises:
         BundleError: A field is missing, unknown or wrong; it is named.
     """
-    document = parse_json(text, "metadata")
-    if not isinstance(document, dict):
-        raise BundleError(f"metadata: a {type(document).__name__}, not an object")
-    version = document.get("version", VERSION)
+    values = parse_json(text, "metadata", BundleError)
+    # First, since another version may have other keys.
+    version = values.get("version", VERSION) if isinstance(values, dict) else VERSION
     if type(version) is not int or version not in READABLE:
         raise BundleError(f"metadata: format version {str(version)[:20]}; 1 and 2 are known")
-    _check_keys(document, _KEYS, "metadata")
+    document = from_plain(_Document, values, "metadata", BundleError)
     try:
-        schema = from_plain(Schema, document["schema"], "schema", DataError)
+        schema = from_plain(Schema, document.schema, "schema", DataError)
     except DataError as error:
         raise BundleError(f"metadata: {error}") from error
-    if not isinstance(document["receipt"], dict):
-        raise BundleError("metadata: receipt is no object")
-    if not isinstance(document["members"], list):
-        raise BundleError("metadata: members is no list")
-    members = [_member(number, value) for number, value in enumerate(document["members"])]
-    manifest = make_manifest(schema, document["mix"], members, document["receipt"])
+    members = [replace(m, config=with_older_fields(m.family, m.config)) for m in document.members]
+    manifest = make_manifest(schema, document.mix, members, document.receipt)
     return replace(manifest, version=version)
-
-
-def _member(number: int, value: Any) -> MemberEntry:
-    place = f"metadata: member {number}"
-    if not isinstance(value, dict):
-        raise BundleError(f"{place}: no object")
-    _check_keys(value, _MEMBER_KEYS, place)
-    for key, kind in (("name", str), ("family", str), ("config", dict)):
-        if not isinstance(value[key], kind):
-            raise BundleError(f"{place}: {key} is of the wrong type")
-    weight = value["weight"]
-    # An integer may be too large for a float.
-    if type(weight) is not float and not (type(weight) is int and 0 <= weight < 2**53):
-        raise BundleError(f"{place}: weight is no number")
-    config = with_older_fields(value["family"], value["config"])
-    return MemberEntry(value["name"], value["family"], config, float(weight))
-
-
-def _check_keys(value: Mapping[str, Any], keys: set[str], place: str) -> None:
-    missing, unknown = sorted(keys - set(value)), sorted(set(value) - keys)
-    if missing:
-        raise BundleError(f"{place}: {missing[0]} is missing")
-    if unknown:
-        raise BundleError(f"{place}: unknown key {unknown[0][:50]!r}")

@@ -15,11 +15,19 @@ from torch import Tensor
 
 from quantize.entropy import compress_codes, decompress_codes
 from quantize.errors import BundleError
-from quantize.precision import FLOAT32, PRECISIONS, Codes, Shape, check_finite
+from quantize.precision import (
+    CODEBOOK,
+    FLOAT32,
+    Codes,
+    Precision,
+    Shape,
+    check_finite,
+    get_precision,
+)
 from quantize.state import QuantizedState
 
 # What stands behind a tensor's name: this, or a slash and a precision; nothing in float32.
-_CODEBOOK = "/codebook"
+_CODEBOOK = f"/{CODEBOOK}"
 _COMPRESSED = ".zst"
 
 
@@ -44,7 +52,7 @@ def to_tensors(state: QuantizedState, entropy: bool) -> dict[str, Tensor]:
 
 
 def from_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, Shape]) -> QuantizedState:
-    """Inverse of `to_tensors`, believing nothing.
+    """Inverse of `to_tensors`, checking everything.
 
     Args:
         tensors: By name; those of codes are not copied.
@@ -80,9 +88,15 @@ def tensor_count(tensors: Mapping[str, Tensor]) -> int:
 def _compressed(quantized: Codes) -> bytes | None:
     if quantized.codes.dtype != torch.uint8:
         return None
-    bits = PRECISIONS[quantized.precision].bits
     packed = quantized.codes.reshape(-1).numpy()
-    return compress_codes(packed, bits, math.prod(quantized.shape))
+    return compress_codes(packed, *_symbols(get_precision(quantized.precision), quantized.shape))
+
+
+def _symbols(precision: Precision, shape: Shape) -> tuple[int, int]:
+    """What entropy coding counts: bits of one, and how many a tensor of this shape has."""
+    if precision.bits < 8:
+        return precision.bits, math.prod(shape)
+    return 8, math.prod(precision.stored(shape)[1])
 
 
 def _kind(name: str, group: Mapping[str, Tensor]) -> str:
@@ -101,13 +115,16 @@ def _say(kind: str) -> str:
 
 def _codes(name: str, shape: Shape, kind: str, group: Mapping[str, Tensor]) -> Codes:
     found = kind[1:].removesuffix(_COMPRESSED)
-    if found not in PRECISIONS or found == FLOAT32:
-        raise BundleError(f"tensor {name}: unknown precision {kind[1:50]!r}")
-    precision = PRECISIONS[found]
+    if found == FLOAT32:
+        raise BundleError(f"tensor {name}: unknown precision {found!r} of codes")
+    try:
+        precision = get_precision(found)
+    except BundleError as error:
+        raise BundleError(f"tensor {name}: {error}") from None
     dtype, stored = precision.stored(shape)
     codes = group[kind]
     if kind.endswith(_COMPRESSED):
-        codes = _decompressed(name, codes, dtype, precision.bits, shape).reshape(stored)
+        codes = _decompressed(name, codes, dtype, *_symbols(precision, shape)).reshape(stored)
     return Codes(
         found,
         shape,
@@ -124,11 +141,11 @@ def _codebook(name: str, codebook: Tensor | None, shape: Shape | None) -> Tensor
     return _checked(name + _CODEBOOK, codebook, torch.float32, shape)
 
 
-def _decompressed(name: str, frame: Tensor, dtype: torch.dtype, bits: int, shape: Shape) -> Tensor:
+def _decompressed(name: str, frame: Tensor, dtype: torch.dtype, bits: int, count: int) -> Tensor:
     if dtype != torch.uint8 or frame.dtype != torch.uint8 or frame.dim() != 1:
         raise BundleError(f"tensor {name}: no compressed codes")
     try:
-        packed: np.ndarray = decompress_codes(frame.numpy().data, bits, math.prod(shape))
+        packed: np.ndarray = decompress_codes(frame.numpy().data, bits, count)
     except BundleError as error:
         raise BundleError(f"tensor {name}: {error}") from None
     return torch.from_numpy(packed)

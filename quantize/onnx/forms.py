@@ -159,9 +159,9 @@ def _logsigmoid(x: Tensor) -> Tensor:
     return x.clamp(max=0) - _log_of_one_and(-x.abs())
 
 
-def _logaddexp(one: Tensor, other: Tensor) -> Tensor:
+def _logaddexp(a: Tensor, b: Tensor) -> Tensor:
     # The exporter writes log(e^a + e^b), which overflows from 88 up.
-    return torch.maximum(one, other) + _log_of_one_and(-(one - other).abs())
+    return torch.maximum(a, b) + _log_of_one_and(-(a - b).abs())
 
 
 def _log_of_one_and(logs: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """A bundle's ONNX graph: what torch traced, with the bundle's weights put in.
 
-This module and `onnx_weights`, and no other, import the packages of the extra `onnx`.
+This module and `quantize.onnx.weights`, and no other, import the packages of the extra `onnx`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from common.codec import to_plain
 from quantize.bundle.content import BundleContent, BundleMember
 from quantize.errors import BundleError
 from quantize.onnx.model import OUTPUTS, OnnxMix, axis_names, input_names, trace
-from quantize.onnx.weights import WeightNodes
+from quantize.onnx.weights import WeightGraph
 from records import Schema
 
 # Runs on onnxruntime from 1.17 on.
@@ -35,15 +35,17 @@ def onnx_bytes(content: BundleContent) -> bytes:
     Inputs, outputs and metadata are those that docs/formats.md lists.
 
     Raises:
-        BundleError: A family cannot be exported, all such families are named; a stream has a
-            name that is taken; or the file would be larger than ONNX files can be.
+        BundleError: A family cannot be exported, all such families are named; a precision has no
+            ONNX form; a stream has a name that is taken; or the file would be larger than ONNX
+            files can be.
     """
     members = [member for member in content.members if member.weight > 0]
     input_names(content.schema)
     try:
-        model = _convert(content.schema, members, content.mix)
+        model, constants = _convert(content.schema, members, content.mix)
     except Exception as error:
         raise _named(content.schema, members, error) from error
+    _set_weights(model.graph, members, constants)
     _simplify_casts(model.graph)
     _leave_no_trace(model)
     model.metadata_props.update(_metadata(content))
@@ -76,8 +78,10 @@ def _reason(schema: Schema, member: BundleMember) -> str:
     return ""
 
 
-def _convert(schema: Schema, members: Sequence[BundleMember], mode: str) -> ir.Model:
-    """The graph as the exporter makes it, with the members' weights put in."""
+def _convert(
+    schema: Schema, members: Sequence[BundleMember], mode: str
+) -> tuple[ir.Model, Mapping[str, Tensor]]:
+    """The graph as the exporter makes it, its weights but shapes; and its constants by name."""
     module = OnnxMix(schema, members, mode)
     with _quiet():
         program = torch.onnx.export(
@@ -90,8 +94,7 @@ def _convert(schema: Schema, members: Sequence[BundleMember], mode: str) -> ir.M
             verbose=False,
         )
     assert program is not None
-    _set_weights(program.model.graph, members, module.constants)
-    return program.model
+    return program.model, module.constants
 
 
 @contextmanager
@@ -134,21 +137,21 @@ def _leave_no_trace(model: ir.Model) -> None:
 def _set_weights(
     graph: ir.Graph, members: Sequence[BundleMember], constants: Mapping[str, Tensor]
 ) -> None:
-    """Gives the traced weights, which are but shapes, their values; names them as the bundle."""
-    weights = WeightNodes(graph)
+    """Gives the traced weights their values; names them as the bundle does."""
+    weights = WeightGraph(graph)
     for name in [name for name in graph.initializers if name.startswith("members.")]:
         value = graph.initializers.pop(name)
         if not value.uses():
             continue
-        _, number, tensor = name.split(".", maxsplit=2)
-        member = members[int(number)]
+        _, index, tensor = name.split(".", maxsplit=2)
+        member = members[int(index)]
         stored, state = f"{member.name}/{tensor}", member.state
         if tensor in state.codes:
-            weight = weights.coded(stored, state.codes[tensor])
+            weight = weights.decoded(stored, state.codes[tensor])
         elif tensor in state.plain:
-            weight = weights.plain(stored, state.plain[tensor])
+            weight = weights.stored(stored, state.plain[tensor])
         else:
-            weight = weights.plain(stored, constants[name])
+            weight = weights.stored(stored, constants[name])
         value.replace_all_uses_with(weight)
 
 

@@ -7,11 +7,11 @@ from itertools import combinations
 
 import numpy as np
 
+from quantize.precision import UNIFORM8
 from quantize.selection.problem import Choice, Problem, Solution, flat_row
-from quantize.selection.weighing import weigh
+from quantize.selection.weights import weights_of_choice
 
-PRECISION = "uniform8"
-# 2**10 subsets are scored in seconds; of more members some are dropped one by one.
+# 2**10 subsets are scored in seconds; of more members some are dropped in turn.
 _EXHAUSTIVE = 10
 
 
@@ -38,17 +38,17 @@ class Baseline:
     def under(self, budget: int) -> Solution | None:
         """The solution, or None where no member fits at this precision."""
         everyone = tuple(
-            number
-            for number, option in enumerate(self._problem.options)
-            if option.precision == PRECISION and self._problem.alone[number] <= budget
+            index
+            for index, option in enumerate(self._problem.options)
+            if option.precision == UNIFORM8 and self._problem.alone[index] <= budget
         )
         if not everyone:
             return None
         choice = self._chosen(everyone, budget)
         if choice not in self._solutions:
             row = flat_row(choice, len(self._problem.options))
-            found = weigh(self._problem, row, self._trials, self._seed)
-            self._solutions[choice] = self._problem.solution(found.row, found.trials, "baseline")
+            found = weights_of_choice(self._problem, row, self._trials, self._seed)
+            self._solutions[choice] = self._problem.solution(*found, "baseline")
         return self._solutions[choice]
 
     def _chosen(self, everyone: Choice, budget: int) -> Choice:
@@ -63,12 +63,12 @@ class Baseline:
             if self._problem.size(subset) <= budget
         ]
         self._score(subsets)
-        return self._filled(max(subsets, key=lambda one: self._scores[one]), everyone, budget)
+        return self._filled(max(subsets, key=self._scores.__getitem__), everyone, budget)
 
     def _dropped(self, everyone: Choice, budget: int) -> Choice:
         choice, problem = everyone, self._problem
         while problem.size(choice) > budget:
-            rests = [_without(choice, number) for number in choice]
+            rests = [_without(choice, index) for index in choice]
             self._score([choice, *rests])
             here, size = self._scores[choice], problem.size(choice)
             choice = min(
@@ -79,14 +79,12 @@ class Baseline:
     def _filled(self, choice: Choice, everyone: Choice, budget: int) -> Choice:
         """Adds the member that leads to the best score as long as one fits."""
         while True:
-            larger = [
-                tuple(sorted((*choice, number))) for number in everyone if number not in choice
-            ]
-            larger = [one for one in larger if self._problem.size(one) <= budget]
+            larger = [tuple(sorted((*choice, index))) for index in everyone if index not in choice]
+            larger = [new for new in larger if self._problem.size(new) <= budget]
             if not larger:
                 return choice
             self._score(larger)
-            choice = max(larger, key=lambda one: self._scores[one])
+            choice = max(larger, key=self._scores.__getitem__)
 
     def _score(self, choices: Iterable[Choice]) -> None:
         """Flat means, each scored once."""
@@ -102,5 +100,5 @@ def _price(loss: float, freed: int) -> float:
     return loss / max(freed, 1) if loss > 0 else loss
 
 
-def _without(choice: Choice, number: int) -> Choice:
-    return tuple(other for other in choice if other != number)
+def _without(choice: Choice, index: int) -> Choice:
+    return tuple(other for other in choice if other != index)

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from common.units import format_bytes
-from quantize.errors import BudgetError
 from quantize.selection.problem import Choice, Problem, Solution, flat_row
 from quantize.selection.solver import Solver
 from runs import track
@@ -52,26 +50,10 @@ def curve(
 def front(solutions: Iterable[Solution]) -> tuple[Solution, ...]:
     """From small to large, each that has more GAP and a better score than all before it."""
     kept: list[Solution] = []
-    for one in sorted(solutions, key=lambda one: (one.size, -one.score)):
-        if not kept or (one.gap > kept[-1].gap and one.score > kept[-1].score):
-            kept.append(one)
+    for solution in sorted(solutions, key=lambda solution: (solution.size, -solution.score)):
+        if not kept or (solution.gap > kept[-1].gap and solution.score > kept[-1].score):
+            kept.append(solution)
     return tuple(kept)
-
-
-def best_under(solutions: Sequence[Solution], budget: int) -> Solution:
-    """The best of a curve's bundles that fits.
-
-    Raises:
-        BudgetError: None does.
-    """
-    fitting = [one for one in front(solutions) if one.size <= budget]
-    if not fitting:
-        smallest = min(one.size for one in solutions)
-        raise BudgetError(
-            f"budget={budget} ({format_bytes(budget)}): the smallest bundle of the curve has "
-            f"{smallest:,} bytes; set budget= to at least {smallest}"
-        )
-    return fitting[-1]
 
 
 def curve_rows(solutions: Sequence[Solution]) -> list[dict[str, Any]]:
@@ -81,15 +63,15 @@ def curve_rows(solutions: Sequence[Solution]) -> list[dict[str, Any]]:
     """
     return [
         {
-            "bytes": one.size,
-            "gap": one.gap,
-            "score": one.score,
-            "flat_gap": one.flat_gap,
-            "members": list(one.choice),
-            "precisions": list(one.choice.values()),
-            "weights": [one.weights[member] for member in one.choice],
+            "bytes": solution.size,
+            "gap": solution.gap,
+            "score": solution.score,
+            "flat_gap": solution.flat_gap,
+            "members": list(solution.choice),
+            "precisions": list(solution.choice.values()),
+            "weights": [solution.weights[member] for member in solution.choice],
         }
-        for one in solutions
+        for solution in solutions
     ]
 
 
@@ -102,8 +84,8 @@ def natural_solutions(problem: Problem) -> list[Solution]:
     choices: list[Choice] = [(int(problem.alone.argmin()),)]
     for precision in dict.fromkeys(option.precision for option in problem.options):
         at = {
-            int(problem.member_of[number]): number
-            for number, option in enumerate(problem.options)
+            int(problem.member_of[index]): index
+            for index, option in enumerate(problem.options)
             if option.precision == precision
         }
         choices.append(tuple((largest | at).values()))
@@ -117,14 +99,14 @@ def _largest(problem: Problem) -> dict[int, int]:
     return {
         member: max(
             np.flatnonzero(problem.member_of == member).tolist(),
-            key=lambda number: int(problem.alone[number]),
+            key=lambda index: int(problem.alone[index]),
         )
         for member in range(len(problem.members))
     }
 
 
 def _budgets(problem: Problem, natural: Sequence[Solution], points: int) -> list[int]:
-    sizes = [one.size for one in natural if len(one.choice) == len(problem.members)]
+    sizes = [solution.size for solution in natural if len(solution.choice) == len(problem.members)]
     ends = int(problem.alone.min()), max(sizes)
     spaced = np.geomspace(*ends, num=points).astype(np.int64).clip(*ends)
     return sorted({*spaced.tolist(), *sizes, *ends})

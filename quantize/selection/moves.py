@@ -56,8 +56,8 @@ class Moves:
         A step takes a member to another of its states: out, or one of its precisions. So it
         drops, adds, upgrades or downgrades; two steps are a swap.
         """
-        chosen = {int(self._problem.member_of[number]): number for number in choice_of(row)}
-        weights = {member: row[number] for member, number in chosen.items()}
+        chosen = {int(self._problem.member_of[index]): index for index in choice_of(row)}
+        weights = {member: row[index] for member, index in chosen.items()}
         if self._generator.random() >= STILL:
             self._step(chosen)
             if self._generator.random() < SWAPPED:
@@ -68,8 +68,8 @@ class Moves:
         scale = np.exp(spread * self._generator.standard_normal(len(self._own)))
         new = np.zeros(len(self._cost))
         usual = float(row.sum()) / len(weights)
-        for member, number in chosen.items():
-            new[number] = weights.get(member, usual) * scale[member]
+        for member, index in chosen.items():
+            new[index] = weights.get(member, usual) * scale[member]
         return new / new.sum()
 
     def fitted(self, row: np.ndarray) -> np.ndarray:
@@ -79,19 +79,19 @@ class Moves:
         precision, and out after the last, until all fits.
         """
         row = row.copy()
-        for number in np.setdiff1d(choice_of(row), self._fitting).tolist():
-            own = self._own[self._problem.member_of[number]]
+        for index in np.setdiff1d(choice_of(row), self._fitting).tolist():
+            own = self._own[self._problem.member_of[index]]
             if own.size:
-                row[own[self._cost[own].argmax()]] = row[number]
-            row[number] = 0
+                row[own[self._cost[own].argmax()]] = row[index]
+            row[index] = 0
         while row.any() and self._cost[row > 0].sum() > self._room:
             inside = np.flatnonzero(row)
-            number = inside[row[inside].argmin()]
-            own = self._own[self._problem.member_of[number]]
-            cheaper = own[self._cost[own] < self._cost[number]]
+            index = inside[row[inside].argmin()]
+            own = self._own[self._problem.member_of[index]]
+            cheaper = own[self._cost[own] < self._cost[index]]
             if cheaper.size:
-                row[cheaper[self._cost[cheaper].argmax()]] = row[number]
-            row[number] = 0
+                row[cheaper[self._cost[cheaper].argmax()]] = row[index]
+            row[index] = 0
         if not row.any():
             row[self._fitting[self._cost[self._fitting].argmin()]] = 1
         return row / row.sum()
@@ -99,7 +99,7 @@ class Moves:
     def _step(self, chosen: dict[int, int]) -> None:
         member = int(self._generator.integers(len(self._own)))
         now = chosen.pop(member, None)
-        states = [int(number) for number in self._own[member] if number != now]
+        states = [int(index) for index in self._own[member] if index != now]
         if now is not None:
             states.append(-1)
         state = states[self._generator.integers(len(states))] if states else -1
@@ -108,7 +108,7 @@ class Moves:
 
     def _shrink(self, chosen: dict[int, int]) -> None:
         """Takes random members to cheaper states until all fit."""
-        spent = sum(self._cost[number] for number in chosen.values())
+        spent = sum(self._cost[index] for index in chosen.values())
         while spent > self._room:
             member = list(chosen)[self._generator.integers(len(chosen))]
             spent -= self._cost[chosen[member]]
@@ -119,12 +119,12 @@ class Moves:
                 chosen[member] = int(cheaper[place])
                 spent += self._cost[chosen[member]]
         if not chosen:
-            number = int(self._generator.choice(self._fitting))
-            chosen[int(self._problem.member_of[number])] = number
+            index = int(self._generator.choice(self._fitting))
+            chosen[int(self._problem.member_of[index])] = index
 
     def _fill(self, chosen: dict[int, int]) -> None:
         """Takes members, in random order, to dearer states as long as there is room."""
-        room = self._room - sum(self._cost[number] for number in chosen.values())
+        room = self._room - sum(self._cost[index] for index in chosen.values())
         for member in self._generator.permutation(len(self._own)).tolist():
             now = self._cost[chosen[member]] if member in chosen else 0
             own = self._own[member]

@@ -24,7 +24,7 @@ from runs import Predictions
 
 SCORERS_KEPT = 8  # a scorer holds several MB, and neighboring budgets ask for the same ones
 
-# Numbers of options, rising, at most one a member.
+# Indices of options, rising, at most one a member.
 Choice = tuple[int, ...]
 
 
@@ -76,7 +76,7 @@ class Problem:
     Args:
         options: Several of a member; the options of members need not be the same.
         labels: The truth of `search`, in the order of the predictions.
-        size: Exact bytes of the finished file by the precisions of its members. What else is
+        file_bytes: Exact bytes of the finished file by the precisions of its members. What else is
             computed of sizes is an estimate, and nothing is returned that this has not measured.
         mix: What the weights mix: `probability` or `log_odds`.
 
@@ -88,7 +88,7 @@ class Problem:
         self,
         options: Sequence[Option],
         labels: Labels,
-        size: Callable[[Mapping[str, str]], int],
+        file_bytes: Callable[[Mapping[str, str]], int],
         mix: str = "probability",
     ) -> None:
         if not options:
@@ -99,12 +99,12 @@ class Problem:
                 raise BudgetError(f"{member} at {precision} is offered twice")
         self.members = tuple(dict.fromkeys(member for member, _ in names))
         # Grouped by member: a rising choice is in the order of the members.
-        self.options = tuple(sorted(options, key=lambda one: self.members.index(one.member)))
-        self.member_of = np.array([self.members.index(one.member) for one in self.options])
+        self.options = tuple(sorted(options, key=lambda option: self.members.index(option.member)))
+        self.member_of = np.array([self.members.index(option.member) for option in self.options])
         self.labels = labels
         self.mix = mix
         self.bonus = entropy_bonus(len(labels))
-        self._size = size
+        self.file_bytes = file_bytes
         self._sizes: dict[Choice, int] = {}
         self._scorers: dict[Choice, WeightedScorer] = {}
 
@@ -122,7 +122,7 @@ class Problem:
     @cached_property
     def alone(self) -> np.ndarray:
         """(options,) exact bytes of a file with nothing but this option."""
-        return np.array([self.size((number,)) for number in range(len(self.options))])
+        return np.array([self.size((index,)) for index in range(len(self.options))])
 
     @cached_property
     def shared(self) -> int:
@@ -140,12 +140,12 @@ class Problem:
     def size(self, choice: Choice) -> int:
         """Exact bytes of a file; each is measured once."""
         if choice not in self._sizes:
-            self._sizes[choice] = int(self._size(self.named(choice)))
+            self._sizes[choice] = int(self.file_bytes(self.named(choice)))
         return self._sizes[choice]
 
     def named(self, choice: Choice) -> dict[str, str]:
         """Precision by member."""
-        chosen = [self.options[number] for number in choice]
+        chosen = [self.options[index] for index in choice]
         return {option.member: option.precision for option in chosen}
 
     def scorer_of(self, choice: Choice) -> WeightedScorer:
@@ -153,7 +153,7 @@ class Problem:
         if choice not in self._scorers:
             while len(self._scorers) >= SCORERS_KEPT:
                 del self._scorers[next(iter(self._scorers))]
-            chosen = [self.options[number].predictions for number in choice]
+            chosen = [self.options[index].predictions for index in choice]
             self._scorers[choice] = WeightedScorer(chosen, self.labels, mix=self.mix)
         return self._scorers[choice]
 
@@ -196,10 +196,10 @@ class Problem:
         if (self.alone <= budget).any():
             return
         least = []
-        for number in range(len(self.members)):
-            own = np.flatnonzero(self.member_of == number)
+        for member in range(len(self.members)):
+            own = np.flatnonzero(self.member_of == member)
             least.append(int(own[self.alone[own].argmin()]))
-        least.sort(key=lambda number: (self.alone[number], self.options[number].member))
+        least.sort(key=lambda index: (self.alone[index], self.options[index].member))
         listed = ", ".join(
             f"{self.options[n].member} {self.alone[n]:,} ({self.options[n].precision})"
             for n in least

@@ -12,7 +12,7 @@ from ensemble.search import quiet_optuna
 from quantize.selection.baseline import Baseline
 from quantize.selection.moves import Moves
 from quantize.selection.problem import Choice, Problem, Solution, better, choice_of, flat_row
-from quantize.selection.weighing import weigh
+from quantize.selection.weights import weights_of_choice
 
 BATCH = 64  # rows that are scored at a time
 DRAWN = 0.3  # share of the random trials that look anywhere
@@ -138,49 +138,32 @@ class Solver:
         baseline = self.baseline(budget)
         if self._flat and baseline is not None:
             return baseline
-        held = [one for one in known if one.size <= budget]
-        promised = max((one.gap for one in held), default=0.0)
+        held = [solution for solution in known if solution.size <= budget]
+        promised = max((solution.gap for solution in held), default=0.0)
         held += [] if baseline is None else [baseline]
         generator = np.random.default_rng(self._seed)
         moves = Moves(problem, budget, generator)
         race = Race(problem, budget, max(1, self._trials // 2), self._flat)
-        self._start(race, moves, [*held, *known])
+        too_large = (solution for solution in known if solution.size > budget)
+        self._start(race, moves, [*held, *too_large])
         METHODS[self.method](race, moves, generator)
         leaders = race.best(FINALISTS)
         trials = 1 if self._flat else max(1, (self._trials - race.limit) // len(leaders))
-        found = [weigh(problem, row, trials, self._seed) for row in leaders]
-        spent = race.trials + sum(one.trials for one in found)
-        solutions = [problem.solution(one.row, spent, self.method) for one in found]
-        return max((one for one in [*solutions, *held] if one.gap >= promised), key=better)
+        found = [weights_of_choice(problem, row, trials, self._seed) for row in leaders]
+        spent = race.trials + sum(tried for _, tried in found)
+        solutions = [problem.solution(row, spent, self.method) for row, _ in found] + held
+        return max((solution for solution in solutions if solution.gap >= promised), key=better)
 
     def _start(self, race: Race, moves: Moves, known: Sequence[Solution]) -> None:
         """Single members, and what is known, cut to the budget."""
         problem = self.problem
         single = [
-            flat_row((int(number),), len(problem.options))
-            for number in np.argsort(problem.alone, kind="stable")
-            if problem.alone[number] <= race.budget
+            flat_row((int(index),), len(problem.options))
+            for index in np.argsort(problem.alone, kind="stable")
+            if problem.alone[index] <= race.budget
         ]
         # The smallest is sure to be scored: something that fits has to be found.
-        race.score([single[0], *(moves.fitted(problem.row(one)) for one in known), *single[1:]])
-
-
-def solve(
-    problem: Problem,
-    budget: int,
-    method: str = "random",
-    *,
-    trials: int = 3000,
-    seed: int = 0,
-    known: Iterable[Solution] = (),
-) -> Solution:
-    """Finds the best bundle under one budget; see `Solver`.
-
-    Raises:
-        BudgetError: No member fits alone.
-        EnsembleError: The method is unknown, or trials is less than 1.
-    """
-    return Solver(problem, method, trials=trials, seed=seed).solve(budget, known)
+        race.score([single[0], *(moves.fitted(problem.row(s)) for s in known), *single[1:]])
 
 
 def _random(race: Race, moves: Moves, generator: np.random.Generator) -> None:
@@ -263,18 +246,18 @@ def _reweighed(
 def _steps(problem: Problem, row: np.ndarray) -> list[np.ndarray]:
     """Every single change: a member in at an even share, out, or at another precision."""
     steps = []
-    inside = {int(problem.member_of[number]): number for number in choice_of(row)}
-    for number, member in enumerate(problem.member_of.tolist()):
+    inside = {int(problem.member_of[index]): index for index in choice_of(row)}
+    for index, member in enumerate(problem.member_of.tolist()):
         now = inside.get(member)
         if now is None:
             share = 1 / (len(inside) + 1)
             new = row * (1 - share)
-            new[number] = share
+            new[index] = share
         else:
             new = row.copy()
             new[now] = 0
-            if now != number:
-                new[number] = row[now]
+            if now != index:
+                new[index] = row[now]
         if new.any():
             steps.append(new / new.sum())
     return steps
@@ -283,12 +266,12 @@ def _steps(problem: Problem, row: np.ndarray) -> list[np.ndarray]:
 def _replacements(problem: Problem, row: np.ndarray) -> list[np.ndarray]:
     """Every member that is out, at each precision, in the place of every one that is in."""
     choice = choice_of(row)
-    inside = {int(problem.member_of[number]) for number in choice}
+    inside = {int(problem.member_of[index]) for index in choice}
     steps = []
-    for number, member in enumerate(problem.member_of.tolist()):
+    for index, member in enumerate(problem.member_of.tolist()):
         for now in choice if member not in inside else ():
             new = row.copy()
-            new[number], new[now] = row[now], 0
+            new[index], new[now] = row[now], 0
             steps.append(new)
     return steps
 
@@ -299,13 +282,13 @@ def _optuna(race: Race, moves: Moves, generator: np.random.Generator) -> None:
 
     def objective(trial: optuna.Trial) -> float:
         row = np.zeros(len(problem.options))
-        for member, numbers in enumerate(own):
+        for member, indices in enumerate(own):
             # Places of a list, not names: a member may be called anything.
-            place = trial.suggest_categorical(f"option_{member}", [-1, *range(len(numbers))])
+            place = trial.suggest_categorical(f"option_{member}", [-1, *range(len(indices))])
             # Exponential variables made to sum to 1 are uniform over the simplex.
             weight = -np.log(trial.suggest_float(f"weight_{member}", 1e-6, 1 - 1e-6))
             if place >= 0:
-                row[numbers[place]] = weight
+                row[indices[place]] = weight
         if not row.any():
             raise optuna.TrialPruned
         row = moves.fitted(row)
@@ -315,8 +298,8 @@ def _optuna(race: Race, moves: Moves, generator: np.random.Generator) -> None:
 
     def told(row: np.ndarray) -> dict[str, float]:
         parameters: dict[str, float] = {}
-        for member, numbers in enumerate(own):
-            weights = row[numbers]
+        for member, indices in enumerate(own):
+            weights = row[indices]
             place = int(weights.argmax()) if weights.any() else -1
             parameters[f"option_{member}"] = place
             weight = float(weights.max()) if place >= 0 else 1.0

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.precisions import BUNDLE, measure, summarize
 from metrics import gap
-from quantize import PRECISIONS
+from quantize import list_precisions
 from records import SplitSpec, open_split, read_truth
 from runs import Predictions
 from tests.conftest import SMALL_MEANS
@@ -20,13 +20,13 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
 
 def test_every_precision_is_measured_on_both_splits(line: Line) -> None:
     table = measure(line.run, threshold=30)
-    assert len(table) == 2 * len(PRECISIONS)
+    assert len(table) == 2 * len(list_precisions())
     single = table[table["precision"] == "float32"].set_index("student")["gap"]
     wanted = pytest.approx(gap_on_both(line), abs=1e-6)
     assert single.to_dict() == {"plain": wanted, BUNDLE: wanted}
 
     summary = summarize(table)
-    assert list(summary.index) == list(PRECISIONS)
+    assert list(summary.index) == list_precisions()
     shares = summary["of float32"].to_dict()
     assert shares["float32"] == 1 and 0.5 < shares["float16"] < 1
     for column in ("loss", "mean loss", "most"):

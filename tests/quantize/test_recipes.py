@@ -75,5 +75,5 @@ def test_overrides_reach_the_group_and_nothing_else() -> None:
 
 
 def test_an_unknown_precision_is_named() -> None:
-    with pytest.raises(BundleError, match="precision 'uniform7': there are uniform8"):
+    with pytest.raises(BundleError, match="unknown precision 'uniform7'; there are uniform8"):
         check_precisions(["uniform8", "uniform7"])

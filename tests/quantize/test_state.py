@@ -6,10 +6,21 @@ import pytest
 import torch
 
 import families
-from quantize import BundleError, dequantize, quantize, quantize_state
+from quantize import (
+    BundleError,
+    MemberLayout,
+    QuantizedState,
+    dequantize,
+    quantize,
+    quantize_state,
+)
 from records import Schema
 
 STATE = {"large": torch.randn(6, 10), "edge": torch.randn(50), "small": torch.tensor(3.0)}
+
+
+def tensor_bytes(state: QuantizedState) -> int:
+    return MemberLayout.of("m", "perceptron", {}, state).tensor_bytes()
 
 
 def test_only_what_is_above_the_threshold_is_coded() -> None:
@@ -46,7 +57,7 @@ def test_every_tensor_has_its_precision() -> None:
     assert set(state.plain) == {"head.bias", "input"}
     assert torch.equal(state.dequantize()["input"], weights["input"])
     # A byte a value and 256 centroids; half a byte and six pairs of ends; the rest at four bytes.
-    assert state.tensor_bytes() == (60 + 1024) + (30 + 48) + 4 * (60 + 6)
+    assert tensor_bytes(state) == (60 + 1024) + (30 + 48) + 4 * (60 + 6)
 
 
 def test_unknown_precisions_and_tensors_are_refused() -> None:
@@ -69,7 +80,7 @@ def test_small_tensors_are_copies() -> None:
 def test_bytes_are_those_that_the_family_expects(schema: Schema, threshold: int) -> None:
     module = families.build("perceptron", {"hidden": [64, 32]}, schema)
     state = quantize_state(module.state_dict(), threshold)
-    assert state.tensor_bytes() == families.model_bytes(module, threshold)
+    assert tensor_bytes(state) == families.model_bytes(module, threshold)
 
 
 @pytest.mark.parametrize("size", [10, 100])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,12 +21,12 @@ from quantize import (
     bundle_bytes,
     quantize_state,
     read_bundle,
-    solve,
     write_bundle,
 )
 from quantize.precision import UNIFORM8
 from stages.workspace import Workspace
 from tests.ensemble.small import make_members, store
+from tests.quantize.selection.problems import solve
 from tests.test_experiments import WINNERS, experiment
 
 BUDGET = 2**30
@@ -92,19 +93,22 @@ def test_one_more_netvlad_drops_a_member(workspace: Workspace) -> None:
 
 @pytest.mark.slow
 def test_nine_members_are_one_file(workspace: Workspace, tmp_path: Path) -> None:
-    generator = torch.Generator().manual_seed(0)
+    numbers = torch.randn(2**20, generator=torch.Generator().manual_seed(0))
+
+    def repeated(shape: tuple[int, ...]) -> torch.Tensor:
+        count = math.prod(shape)
+        return numbers.repeat(-(-count // len(numbers)))[:count].reshape(shape)
+
     members = []
     for name in WINNERS:
-        state = {
-            key: torch.randn(shape, generator=generator)
-            for key, shape in shapes_of(workspace, name).items()
-        }
+        state = {key: repeated(shape) for key, shape in shapes_of(workspace, name).items()}
         config = workspace.config.members[name]
         members.append(
             BundleMember(name, config.family, config.config, 1 / 9, quantize_state(state))
         )
     path = tmp_path / "nine.safetensors"
-    predicted = bundle_bytes(workspace.schema, [member.layout() for member in members], {})
+    layouts = [MemberLayout.of(m.name, m.family, m.config, m.state) for m in members]
+    predicted = bundle_bytes(workspace.schema, layouts, {})
     assert write_bundle(path, workspace.schema, members, {}) == predicted == path.stat().st_size
     assert 1.04e9 < predicted < BUDGET
     read = {member.name: member.state for member in read_bundle(path).members}

@@ -34,7 +34,7 @@ from records.formats import format_of
 
 MakeClip = Callable[..., Clip]
 MakeShards = Callable[..., list[Path]]
-FORMAT = Path(__file__).with_name("json_lines.py")
+FORMAT = Path(__file__).parents[1] / "extensions" / "json_lines.py"
 
 
 @pytest.fixture(autouse=True)

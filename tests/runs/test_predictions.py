@@ -7,8 +7,10 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from common.files import sha256_file
 from runs import Predictions, PredictionsWriter, RunError
 
+SHA256 = "3200835a763d648ccc615d88d6debe9882d8b0e0fe6ab93088618646ec06d2d2"
 IDS = ["a", "bcd", "é", "", "-x"]
 
 
@@ -81,6 +83,20 @@ def test_a_file_gives_back_what_was_saved(tmp_path: Path) -> None:
     assert one == two
 
 
+def test_the_same_content_is_the_same_bytes_as_ever(tmp_path: Path) -> None:
+    """Whoever has stored predictions need not make them again."""
+    predictions = Predictions(
+        np.array(["a", "é"]),
+        np.array([[2, 0], [1, 2]], dtype=np.uint16),
+        np.array([[1.5, -0.25], [3.0, 0.5]], dtype=np.float32),
+        np.array([-1.0, -2.5], dtype=np.float32),
+        np.array([0.25, 0.125], dtype=np.float32),
+        num_labels=3,
+    )
+    predictions.save(tmp_path / "p")
+    assert sha256_file(tmp_path / "p") == SHA256
+
+
 def test_the_digest_is_that_of_the_content() -> None:
     predictions, _ = make()
     moved = Predictions(
@@ -132,7 +148,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, keep: float) -> None:
 def test_a_header_that_claims_too_much_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "p.safetensors"
     path.write_bytes((1 << 62).to_bytes(8, "little") + b"{}" * 8)
-    with pytest.raises(RunError, match="not a safetensors file"):
+    with pytest.raises(RunError, match="claims a header of"):
         Predictions.load(path)
     with pytest.raises(RunError, match="cannot be read"):
         Predictions.load(tmp_path / "missing")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quantize.config import QuantizeConfig
 from records import SplitSpec
 from records.folds import Fold
 from records.source import DataSource
@@ -38,9 +39,7 @@ SETTING = Setting(
 UPSTREAM = Upstream(Path("/run/soft/all"), "abc")
 TRAINING = Training("teachers/a", SETTING, TrainConfig(), seed=1)
 PREDICTION = Prediction("training-predictions/a", SETTING, UPSTREAM, 256)
-MEASUREMENT = Measurement(
-    "quantized/a", SETTING, UPSTREAM, 256, "a", 17_000, ("channel4", "float32"), (), True
-)
+MEASUREMENT = Measurement("quantized/a", SETTING, UPSTREAM, 256, "a", QuantizeConfig(entropy=True))
 JOBS: list[Job] = [
     TRAINING,
     replace(TRAINING, fold=Fold(1, 3), soft=SoftLabels(UPSTREAM, 0.5)),

@@ -11,15 +11,15 @@ import pytest
 
 import stages.builtin  # noqa: F401
 from common.errors import ConfigError
+from common.registry import restored
 from stages.stage import Done, get_stage, list_stages, stage
-from tests.families.own import nothing_stays_registered
 
 BUILT_IN = ["synthesize", "plan", "teachers", "ensemble", "distill", "pack", "predict"]
 
 
 @pytest.fixture(autouse=True)
 def registry_of_its_own() -> Iterator[None]:
-    with nothing_stays_registered():
+    with restored():
         yield
 
 

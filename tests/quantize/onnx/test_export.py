@@ -52,6 +52,9 @@ np.savez("outputs.npz", *outputs)
 assert not {"torch", "families", "quantize", "onnx"} & sys.modules.keys()
 """
 
+# The classifier of several families: exported with some of them, and small with the others.
+LOGISTIC = {"kind": "logistic"}
+
 Members = Sequence[tuple[str, Mapping[str, Any]]]
 
 
@@ -121,7 +124,9 @@ def assert_same_scores(file: Path, bundle: Bundle, tolerance: float = 1e-5) -> N
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that mixes probabilities, and its ONNX file beside it; not to be changed."""
     path = tmp_path_factory.mktemp("mixed") / "bundle.safetensors"
-    write(path, FRAMES, [("netvlad", {"clusters": 16, "hidden": 64}), ("rnn", {})], "probability")
+    netvlad = {"clusters": 16, "hidden": 64, "head": LOGISTIC}
+    rnn = {"variant": "stacked", "layers": 1, "hidden": 128}
+    write(path, FRAMES, [("netvlad", netvlad), ("rnn", rnn)], "probability")
     export(path).rename(path.with_name("bundle.onnx"))
     return path
 
@@ -133,13 +138,15 @@ def test_every_variant_at_every_length(tmp_path: Path, family: str) -> None:
 
 
 def test_every_other_family(tmp_path: Path) -> None:
-    others = set(FLAVORS) - set(VARIANTS)
-    bundle = write(tmp_path / "b", FRAMES, [(name, FLAVORS[name][0]) for name in sorted(others)])
+    members = {name: FLAVORS[name][0] for name in sorted(set(FLAVORS) - set(VARIANTS))}
+    for name in ("attention", "dmrnet"):
+        members[name] = members[name] | {"head": LOGISTIC}
+    bundle = write(tmp_path / "b", FRAMES, list(members.items()))
     assert_same_scores(export(tmp_path / "b"), bundle)
 
 
 def test_video_level(tmp_path: Path) -> None:
-    members = [(name, FLAVORS[name][0]) for name in VARIANTS]
+    members = [(name, FLAVORS[name][0] | {"head": LOGISTIC}) for name in VARIANTS]
     bundle = write(tmp_path / "b", MEANS, members, "probability")
     file = export(tmp_path / "b")
     assert_same_scores(file, bundle)
@@ -194,10 +201,11 @@ def test_onnxruntime_decodes_once(mixed: Path, tmp_path: Path) -> None:
     assert not any(x.data_type == onnx.TensorProto.UINT8 for x in graph.initializer)
 
 
-def test_weights_that_protobuf_cannot_hold(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_graph, "_LARGEST_WEIGHTS", 1000)
+def test_weights_that_protobuf_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "b", MEANS, [("logistic", {"input_norm": "none"})])
+    monkeypatch.setattr(onnx_graph, "_LARGEST_WEIGHTS", 100)
     with pytest.raises(BundleError, match=r"2 GiB"):
-        onnx_graph.onnx_bytes(read_bundle(mixed))
+        onnx_graph.onnx_bytes(read_bundle(tmp_path / "b"))
 
 
 def test_it_is_checked_by_onnx_and_made_alike_twice(mixed: Path, tmp_path: Path) -> None:
@@ -244,15 +252,29 @@ def test_saturated_probabilities_stay_apart(tmp_path: Path, mix: str) -> None:
 
 
 def test_members_at_several_precisions(tmp_path: Path) -> None:
-    precisions = ("uniform8", "channel8", "kmeans6", "channel5", "quantile4", "float16", "float32")
+    config = {"hidden": [13, 12, 11], "head": LOGISTIC}
+    large = [f"hidden.{layer}.layers.0.weight" for layer in range(3)]
     members = [
-        random_member(name, "perceptron", {"hidden": [13]}, MEANS, 1 / 7, precision=name)
-        for name in precisions
+        random_member(
+            first,
+            "perceptron",
+            config,
+            MEANS,
+            1 / 2,
+            precision=first,
+            overrides=dict(zip(large, others, strict=True)),
+        )
+        for first, *others in (
+            ("uniform8", "channel8", "kmeans6", "channel5"),
+            ("quantile4", "float16", "float32", "uniform5"),
+        )
     ]
+    for member in members:
+        assert set(large) <= member.state.codes.keys() | member.state.plain.keys()
     size = write_bundle(tmp_path / "b", MEANS, members, {}, "log_odds")
     file = export(tmp_path / "b")
     assert_same_scores(file, Bundle.load(tmp_path / "b"))
-    assert file.stat().st_size < size + len(precisions) * 30_000
+    assert file.stat().st_size < size + len(members) * 40_000
 
 
 def test_a_member_without_weight_is_left_out(tmp_path: Path) -> None:

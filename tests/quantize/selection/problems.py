@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from quantize.selection.problem import Option, Problem, Solution
+from quantize.selection.solver import Solver
 from tests.ensemble.small import make_members, store
 
 # By name, bits of a weight and how far the log-odds are off.
@@ -43,6 +44,19 @@ def make_problem(
     problem = Problem(options, labels, size)
     problem.bonus = BONUS
     return problem
+
+
+def solve(
+    problem: Problem,
+    budget: int,
+    method: str = "random",
+    *,
+    trials: int = 3000,
+    seed: int = 0,
+    known: Iterable[Solution] = (),
+) -> Solution:
+    """The best bundle under one budget."""
+    return Solver(problem, method, trials=trials, seed=seed).solve(budget, known)
 
 
 def largest(problem: Problem) -> int:

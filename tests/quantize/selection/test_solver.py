@@ -11,10 +11,10 @@ from scipy import stats
 
 from ensemble import EnsembleError, WeightedScorer, search_weights
 from quantize import BudgetError
-from quantize.selection.exhaustive import brute_force, choices
 from quantize.selection.problem import Option, Problem, Solution
-from quantize.selection.solver import Solver, solve
-from tests.quantize.selection.problems import PRECISIONS, key, largest, make_problem
+from quantize.selection.solver import Solver
+from tests.quantize.selection.exhaustive import brute_force, choices
+from tests.quantize.selection.problems import PRECISIONS, key, largest, make_problem, solve
 
 SEARCHES = ["random", "greedy", "optuna"]
 METHODS = [*SEARCHES, "flat"]
@@ -29,7 +29,7 @@ def check(problem: Problem, solution: Solution, budget: int) -> None:
     chosen = [o for o in problem.options if solution.choice.get(o.member) == o.precision]
     assert [option.member for option in chosen] == list(solution.choice) == list(solution.weights)
     names = dict(solution.choice)
-    assert solution.size == problem._size(names)
+    assert solution.size == problem.file_bytes(names)
     assert all(weight > 0 for weight in solution.weights.values())
     assert sum(solution.weights.values()) == pytest.approx(1.0, abs=1e-12)
     scorer = WeightedScorer([option.predictions for option in chosen], problem.labels)
@@ -49,7 +49,7 @@ def test_as_good_as_the_best_flat_mean_of_all(method: str, share: float, seed: i
     problem = make_problem(4, seed)
     budget = int(share * largest(problem))
     every = brute_force(problem, budget)
-    found = solve(problem, budget, method, trials=400)
+    found = solve(problem, budget, method, trials=250)
     check(problem, found, budget)
     assert found.score >= every.score - SHORT[method]
 
@@ -74,7 +74,7 @@ def test_brute_force_against_plain_loops() -> None:
         if not inside:
             continue
         seen += 1
-        if problem._size({o.member: o.precision for o in inside}) <= budget:
+        if problem.file_bytes({o.member: o.precision for o in inside}) <= budget:
             scorer = WeightedScorer([option.predictions for option in inside], problem.labels)
             flat = float(scorer.gap(search_weights(scorer, "flat").weights[None]).gap[0])
             best = max(best, flat + problem.bonus * np.log(len(inside)))
@@ -124,7 +124,7 @@ def test_flat_takes_all_members_that_fit_whatever_they_score() -> None:
 
 def at_8_bits(problem: Problem) -> Problem:
     options = [option for option in problem.options if option.precision == "uniform8"]
-    return Problem(options, problem.labels, problem._size)
+    return Problem(options, problem.labels, problem.file_bytes)
 
 
 def test_many_members_of_the_baseline_are_dropped() -> None:
@@ -136,7 +136,7 @@ def test_many_members_of_the_baseline_are_dropped() -> None:
     check(problem, found, budget)
     left_out = set(problem.members) - set(found.choice)
     for name in left_out:
-        assert problem._size({**found.choice, name: "uniform8"}) > budget
+        assert problem.file_bytes({**found.choice, name: "uniform8"}) > budget
 
 
 @pytest.mark.parametrize("method", SEARCHES)
@@ -223,6 +223,6 @@ def test_wrong_input_is_refused() -> None:
     with pytest.raises(EnsembleError, match="trials = 0"):
         solve(problem, 100, trials=0)
     with pytest.raises(BudgetError, match="no members"):
-        Problem([], problem.labels, problem._size)
+        Problem([], problem.labels, problem.file_bytes)
     with pytest.raises(BudgetError, match="a at channel4 is offered twice"):
-        Problem([problem.options[0]] * 2, problem.labels, problem._size)
+        Problem([problem.options[0]] * 2, problem.labels, problem.file_bytes)

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ensemble import search_weights
 from quantize.selection.problem import Problem, choice_of
 
 
-@dataclass(frozen=True)
-class Weighed:
-    """Weights that were found.
-
-    Attributes:
-        row: (options,) weights over all options of the problem.
-        trials: Weightings that were scored.
-    """
-
-    row: np.ndarray
-    trials: int
-
-
-def weigh(problem: Problem, row: np.ndarray, trials: int, seed: int) -> Weighed:
+def weights_of_choice(
+    problem: Problem, row: np.ndarray, trials: int, seed: int
+) -> tuple[np.ndarray, int]:
     """Searches for the weights of a choice, at random, from the flat mean and from those given.
 
     Args:
@@ -31,6 +18,9 @@ def weigh(problem: Problem, row: np.ndarray, trials: int, seed: int) -> Weighed:
         row: (options,) weights over all options; those above 0 are the choice.
         trials: Weightings to try; 1 for the flat mean alone.
         seed: Of the search.
+
+    Returns:
+        (options,) weights over all options, and how many weightings were scored.
     """
     choice = list(choice_of(row))
     scorer = problem.scorer_of(tuple(choice))
@@ -38,4 +28,4 @@ def weigh(problem: Problem, row: np.ndarray, trials: int, seed: int) -> Weighed:
     found = search_weights(scorer, trials=trials, seed=seed, start=start, bonus=problem.bonus)
     new = np.zeros_like(row)
     new[choice] = found.weights
-    return Weighed(new, found.trials)
+    return new, found.trials

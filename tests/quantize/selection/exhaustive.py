@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from quantize.selection.problem import Choice, Problem, Solution, better, flat_row
-from quantize.selection.weighing import weigh
+from quantize.selection.weights import weights_of_choice
 
 AT_ONCE = 4096  # rows that are scored at a time
 
@@ -32,10 +32,8 @@ def brute_force(problem: Problem, budget: int, *, trials: int = 1, seed: int = 0
     if trials > 1:
         fitting = (choice for choice in choices(problem) if problem.size(choice) <= budget)
         rows = (flat_row(choice, len(problem.options)) for choice in fitting)
-        weighed = (weigh(problem, row, trials, seed) for row in rows)
-        return max(
-            (problem.solution(one.row, one.trials, "brute force") for one in weighed), key=better
-        )
+        found = (weights_of_choice(problem, row, trials, seed) for row in rows)
+        return max((problem.solution(*weights, "brute force") for weights in found), key=better)
     everything = list(choices(problem))
     scores = np.concatenate(
         [
