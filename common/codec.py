@@ -3,6 +3,9 @@
 A field says what it takes: `size: Annotated[int, Ge(1)]`, with the bounds of `annotated_types`.
 What needs several fields is said by `__post_init__`, which raises a ValueError. pydantic does the
 checking; it is imported where it is used, since it takes 50 ms.
+
+Everywhere `place` is the dotted name of a value, for messages, and `error` what is raised; its
+message is one line that names the place.
 """
 
 from __future__ import annotations
@@ -52,14 +55,9 @@ def to_plain(value: Any, place: str = "value", error: type[Exception] = UserErro
     Dataclasses become the mapping of their fields, tuples lists, paths their text, enums their
     value and numpy's numbers Python's.
 
-    Args:
-        value: What to convert.
-        place: Its dotted name, for messages.
-        error: What to raise.
-
     Raises:
         error: A key is no string, or a value is NaN, infinite, beyond every float, no Unicode, or
-            of another type; it is named by its place.
+            of another type.
     """
     return _plain(value, place, error, _MAX_DEPTH)
 
@@ -67,26 +65,20 @@ def to_plain(value: Any, place: str = "value", error: type[Exception] = UserErro
 def from_plain(cls: type[T], value: Any, place: str, error: type[Exception] = UserError) -> T:
     """Builds the dataclass `cls` from a mapping; fields that are absent keep their default.
 
-    Types are taken strictly: `true` is no number, `1.0` no integer, `"1"` neither; an integer is
-    a float.
-
-    Args:
-        cls: A dataclass. Its fields are numbers, texts, paths, Literal, tuples, mappings,
-            dataclasses again, or unions of these.
-        value: Mappings, lists and scalars, as JSON or YAML has them.
-        place: The dotted name of the thing, for messages.
-        error: What to raise.
+    Its fields are numbers, texts, paths, Literal, tuples, mappings, dataclasses again, or unions of
+    these. Types are taken strictly: `true` is no number, `1.0` no integer, `"1"` neither; an
+    integer is a float.
 
     Raises:
         error: A key is unknown or missing, a value has the wrong type or is out of bounds, or the
-            class refuses it; the first one is named, in one line.
+            class refuses it; the first one is named.
     """
     from pydantic import ValidationError
     from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
     plain = to_plain(value, place, error)
     try:
-        built: tuple[T] = _validator(cls).validate_json(json.dumps([plain]))
+        built: tuple[T] = _validator(cls).validate_json(json.dumps([plain]))  # type: ignore[arg-type]
     except ValidationError as invalid:
         problems = invalid.errors(include_url=False, include_input=False)
         raise error(first_problem(cls, plain, problems, place, error)) from None
@@ -109,12 +101,6 @@ def replaced(
     base: T, changes: Mapping[str, Any], place: str, error: type[Exception] = UserError
 ) -> T:
     """`base` with some fields from plain data; those of a nested dataclass are laid over its own.
-
-    Args:
-        base: The dataclass that holds where nothing else is said.
-        changes: As `from_plain` takes them.
-        place: The name under which the changes were written, for messages.
-        error: What to raise.
 
     Raises:
         error: As in `from_plain`.

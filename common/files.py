@@ -21,12 +21,10 @@ TEMPORARY_SUFFIX = ".tmp"
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yields a path beside `path` to write to; on leaving, it becomes `path` or nothing does.
 
-    Missing parent folders are made. The content is flushed to the disk before the rename and the
-    folder after it, so that a kill or a power cut leaves the old file or the new one, whole.
-    A kill in between leaves a file named `.<name>.<random>.tmp`, which nothing reads.
-
-    Args:
-        path: Where the finished file is to stand; an existing file is replaced.
+    Missing parent folders are made, an existing file is replaced. The content is flushed to the
+    disk before the rename and the folder after it, so that a kill or a power cut leaves the old
+    file or the new one, whole. A kill in between leaves a file named `.<name>.<random>.tmp`, which
+    nothing reads.
 
     Raises:
         UserError: The body finished without writing the file.

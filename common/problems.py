@@ -40,14 +40,11 @@ def first_problem(
     """What to tell the user: of several problems the first, an unknown key before a missing one.
 
     Args:
-        cls: The dataclass that was to be built.
+        cls: The dataclass that was to be built, as the only value of a tuple.
         plain: From what.
-        problems: As `ValidationError.errors` lists them; the class stands in a tuple of one.
+        problems: As `ValidationError.errors` lists them.
         place: The name of the whole, for the message.
         error: A `__post_init__` that raises this may have named the place itself.
-
-    Returns:
-        One line of printable characters.
     """
     unknown = (p for p in problems if p["type"] == "unexpected_keyword_argument")
     problem = first = next(unknown, problems[0])

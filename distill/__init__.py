@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from distill.errors import SoftTargetError
 from distill.objective import SoftAndHardLabels
-from distill.soft_targets import SoftTargets, mix_teachers
+from distill.soft_targets import SoftTargetError, SoftTargets, mix_teachers
 
-__all__ = [
-    "SoftAndHardLabels",
-    "SoftTargetError",
-    "SoftTargets",
-    "mix_teachers",
-]
+__all__ = ["SoftAndHardLabels", "SoftTargetError", "SoftTargets", "mix_teachers"]

@@ -53,10 +53,9 @@ class _Done:
 
 
 class Run:
-    """One run: a folder with a subfolder for each task.
+    """One run: a folder such as `outputs/demo`, with a subfolder for each task.
 
-    Args:
-        root: The run's folder, such as `outputs/demo`; made when the first task prepares.
+    It is made when the first task prepares.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -126,10 +125,8 @@ class Task:
     def lock(self, timeout: float = _ORPHAN_SECONDS) -> AbstractContextManager[None]:
         """Holds the task's folder, so that an orphan and its successor never write together.
 
-        Take it around `prepare`, the work and `finish`.
-
-        Args:
-            timeout: Seconds to wait for a dying predecessor.
+        Take it around `prepare`, the work and `finish`. For a dying predecessor it waits `timeout`
+        seconds.
 
         Raises:
             RunError: On entering, when another process still holds it.
