@@ -3,6 +3,9 @@
 A field says what it takes: `size: Annotated[int, Ge(1)]`, with the bounds of `annotated_types`.
 What needs several fields is said by `__post_init__`, which raises a ValueError. pydantic does the
 checking; it is imported where it is used, since it takes 50 ms.
+
+Everywhere `place` is the dotted name of a value, for messages, and `error` what is raised; its
+message is one line that names the place.
 """
 
 import dataclasses
@@ -50,46 +53,36 @@ def to_plain(value: Any, place: str = "value", error: type[Exception] = UserErro
     Dataclasses become the mapping of their fields, tuples lists, paths their text, enums their
     value and numpy's numbers Python's.
 
-    Args:
-        value: What to convert.
-        place: Its dotted name, for messages.
-        error: What to raise.
-
     Raises:
         error: A key is no string, or a value is NaN, infinite, beyond every float, no Unicode, or
-            of another type; it is named by its place.
+            of another type.
     """
-    try:
-        return _plain(value, place, _MAX_DEPTH)
-    except _NotPlain as problem:
-        raise error(str(problem)) from None
+    return _plain(value, place, error, _MAX_DEPTH)
 
 
 def from_plain(cls: type[T], value: Any, place: str, error: type[Exception] = UserError) -> T:
     """Builds the dataclass `cls` from a mapping; fields that are absent keep their default.
 
-    Types are taken strictly: `true` is no number, `1.0` no integer, `"1"` neither; an integer is
-    a float.
-
-    Args:
-        cls: A dataclass. Its fields are numbers, texts, paths, Literal, tuples, mappings,
-            dataclasses again, or unions of these.
-        value: Mappings, lists and scalars, as JSON or YAML has them.
-        place: The dotted name of the thing, for messages.
-        error: What to raise.
+    Its fields are numbers, texts, paths, Literal, tuples, mappings, dataclasses again, or unions of
+    these. Types are taken strictly: `true` is no number, `1.0` no integer, `"1"` neither; an
+    integer is a float.
 
     Raises:
         error: A key is unknown or missing, a value has the wrong type or is out of bounds, or the
-            class refuses it; the first one is named, in one line.
+            class refuses it; the first one is named.
     """
     from pydantic import ValidationError
+    from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
     plain = to_plain(value, place, error)
     try:
-        built: tuple[T] = _validator(cls, place, error).validate_json(json.dumps([plain]))
+        built: tuple[T] = _validator(cls).validate_json(json.dumps([plain]))  # type: ignore[arg-type]
     except ValidationError as invalid:
         problems = invalid.errors(include_url=False, include_input=False)
         raise error(first_problem(cls, plain, problems, place, error)) from None
+    except (PydanticUndefinedAnnotation, PydanticUserError) as problem:
+        # The class may be of a user's own file.
+        raise error(at(place, f"{cls.__name__} is not readable: {one_line(problem)}")) from None
     return built[0]
 
 
@@ -106,12 +99,6 @@ def replaced(
     base: T, changes: Mapping[str, Any], place: str, error: type[Exception] = UserError
 ) -> T:
     """`base` with some fields from plain data; those of a nested dataclass are laid over its own.
-
-    Args:
-        base: The dataclass that holds where nothing else is said.
-        changes: As `from_plain` takes them.
-        place: The name under which the changes were written, for messages.
-        error: What to raise.
 
     Raises:
         error: As in `from_plain`.
@@ -157,61 +144,60 @@ def read_yaml(path: str | Path, error: type[Exception] = UserError) -> Any:
         raise error(f"{path}: not YAML: {one_line(problem)}") from None
 
 
-class _NotPlain(Exception):
-    """What `to_plain` refuses, before it is the caller's error."""
-
-
-def _plain(value: Any, place: str, depth: int) -> Any:
+def _plain(value: Any, place: str, error: type[Exception], depth: int) -> Any:
     if depth == 0:
-        raise _NotPlain(at(place, f"nested more than {_MAX_DEPTH} deep"))
+        raise error(at(place, f"nested more than {_MAX_DEPTH} deep"))
     numpy = sys.modules.get("numpy")
     if isinstance(value, enum.Enum):
-        return _plain(value.value, place, depth - 1)
-    if numpy is not None and isinstance(value, numpy.generic):
-        return _plain(value.item(), place, depth - 1)
-    if isinstance(value, (str, PurePath)):
-        return _unicode(str(value), place)
-    if value is None or isinstance(value, (bool, int, float)):
-        return _finite_number(value, place)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        value = value.value
+    elif numpy is not None and isinstance(value, numpy.generic):
+        value = value.item()
+    elif isinstance(value, (str, PurePath)):
+        value = str(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = _fields(value)
     if isinstance(value, Mapping):
         return {
-            _text_key(key, place): _plain(item, joined(place, step(key)), depth - 1)
+            _key(key, place, error): _plain(item, joined(place, step(key)), error, depth - 1)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return [_plain(item, f"{place}[{i}]", depth - 1) for i, item in enumerate(value)]
-    raise _NotPlain(at(place, f"a {type(value).__name__} cannot be written as JSON"))
-
-
-def _finite_number(value: float | None, place: str) -> float | None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _NotPlain(at(place, f"{value} is not finite; use a finite number or null"))
-    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
-        raise _NotPlain(at(place, f"an integer of {value.bit_length()} bits is beyond every float"))
+        return [_plain(item, f"{place}[{i}]", error, depth - 1) for i, item in enumerate(value)]
+    reason = _refusal(value)
+    if reason:
+        raise error(at(place, reason))
     return value
 
 
-def _unicode(text: str, place: str) -> str:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise _NotPlain(at(place, f"{quoted(text)} is no valid Unicode")) from None
-    return text
+def _key(key: Any, place: str, error: type[Exception]) -> str:
+    reason = _refusal(key) if isinstance(key, str) else f"the key {quoted(key)} is no string"
+    if reason:
+        raise error(at(place, reason))
+    return key
 
 
-def _text_key(key: Any, place: str) -> str:
-    if not isinstance(key, str):
-        raise _NotPlain(at(place, f"the key {quoted(key)} is no string"))
-    return _unicode(key, place)
+def _refusal(value: Any) -> str | None:
+    """Why JSON does not take a text, a number or whatever else it is; None where it does."""
+    if isinstance(value, str):
+        # Lone surrogates cannot be encoded.
+        valid = value.isascii() or value.encode(errors="replace").decode() == value
+        return None if valid else f"{quoted(value)} is no valid Unicode"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is not finite; use a finite number or null"
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        return f"an integer of {value.bit_length()} bits is beyond every float"
+    known = value is None or isinstance(value, (int, float))
+    return None if known else f"a {type(value).__name__} cannot be written as JSON"
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def _laid_over(base: Any, changes: Any) -> Any:
     if not dataclasses.is_dataclass(base) or not isinstance(changes, Mapping):
         return changes
-    own = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
+    own = _fields(base)
     return own | {key: _laid_over(own.get(key), value) for key, value in changes.items()}
 
 
@@ -231,18 +217,8 @@ def _finite(text: str) -> float:
     return number if math.isfinite(number) else _no_constant(text)
 
 
-def _validator(cls: type, place: str, error: type[Exception]) -> Any:
-    from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-
-    try:
-        return _cached_validator(cls)
-    except (PydanticUndefinedAnnotation, PydanticUserError) as problem:
-        # The class may be of a user's own file.
-        raise error(at(place, f"{cls.__name__} is not readable: {one_line(problem)}")) from None
-
-
 @functools.cache
-def _cached_validator(cls: type) -> Any:
+def _validator(cls: type) -> Any:
     from pydantic import ConfigDict, TypeAdapter
     from pydantic_core import SchemaValidator
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from common.errors import UserError
+from common.problems import one_line
 from common.registry import Extension, adding, names_of
 
 
@@ -65,7 +66,8 @@ def _execute(path: Path, code: bytes) -> None:
         exec(compile(code, str(path), "exec"), vars(module))
     except Exception as error:
         del sys.modules[module.__name__]
-        raise UserError(f"extensions: {_place(path, error)}: {_said(error)}") from error
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        raise UserError(f"extensions: {_place(path, error)}: {kind}{one_line(error)}") from error
 
 
 def _place(path: Path, error: Exception) -> str:
@@ -75,8 +77,3 @@ def _place(path: Path, error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     return f"{path}:{lines[-1]}" if lines else str(path)
-
-
-def _said(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

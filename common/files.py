@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from common.codec import parse_json
 from common.errors import UserError
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -18,12 +19,10 @@ TEMPORARY_SUFFIX = ".tmp"
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yields a path beside `path` to write to; on leaving, it becomes `path` or nothing does.
 
-    Missing parent folders are made. The content is flushed to the disk before the rename and the
-    folder after it, so that a kill or a power cut leaves the old file or the new one, whole.
-    A kill in between leaves a file named `.<name>.<random>.tmp`, which nothing reads.
-
-    Args:
-        path: Where the finished file is to stand; an existing file is replaced.
+    Missing parent folders are made, an existing file is replaced. The content is flushed to the
+    disk before the rename and the folder after it, so that a kill or a power cut leaves the old
+    file or the new one, whole. A kill in between leaves a file named `.<name>.<random>.tmp`, which
+    nothing reads.
 
     Raises:
         UserError: The body finished without writing the file.
@@ -85,11 +84,10 @@ def read_json(path: Path | str) -> Any:
         UserError: The file is missing or not JSON.
     """
     try:
-        return json.loads(Path(path).read_bytes())
+        data = Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON: {error}") from error
+    return parse_json(data, str(path))
 
 
 def sha256_file(path: Path | str) -> str:

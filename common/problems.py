@@ -10,14 +10,12 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 _MAX_QUOTED = 200
 _MAX_REASON = 500
 _BOUNDS = {
-    "greater_than_equal": ("ge", "must be at least"),
-    "greater_than": ("gt", "must be above"),
-    "less_than_equal": ("le", "must be at most"),
-    "less_than": ("lt", "must be below"),
-    "too_short": ("min_length", "must have a length of at least"),
-    "too_long": ("max_length", "must have a length of at most"),
-    "string_too_short": ("min_length", "must have a length of at least"),
-    "string_too_long": ("max_length", "must have a length of at most"),
+    "ge": "must be at least",
+    "gt": "must be above",
+    "le": "must be at most",
+    "lt": "must be below",
+    "min_length": "must have a length of at least",
+    "max_length": "must have a length of at most",
 }
 _NONE = type(None)
 
@@ -40,14 +38,11 @@ def first_problem(
     """What to tell the user: of several problems the first, an unknown key before a missing one.
 
     Args:
-        cls: The dataclass that was to be built.
+        cls: The dataclass that was to be built, as the only value of a tuple.
         plain: From what.
-        problems: As `ValidationError.errors` lists them; the class stands in a tuple of one.
+        problems: As `ValidationError.errors` lists them.
         place: The name of the whole, for the message.
         error: A `__post_init__` that raises this may have named the place itself.
-
-    Returns:
-        One line of printable characters.
     """
     unknown = (p for p in problems if p["type"] == "unexpected_keyword_argument")
     problem = first = next(unknown, problems[0])
@@ -87,10 +82,9 @@ def _about_key(kind: str, key: str, owner: Any) -> str:
 
 
 def _about_value(problem: Any, spot: _Spot) -> str:
-    if problem["type"] in _BOUNDS:
-        name, text = _BOUNDS[problem["type"]]
-        bound = problem["ctx"][name]
-        return f"{text} {int(bound) if bound == int(bound) else bound}"
+    for name, bound in problem.get("ctx", {}).items():
+        if name in _BOUNDS:
+            return f"{_BOUNDS[name]} {bound:.15g}"
     # A list of a fixed length lacks a value.
     if spot.hint is not Any and (_is_of_type(problem) or problem["type"] == "missing"):
         text = " or ".join(dict.fromkeys(map(_named, _options(spot.hint, none=True))))

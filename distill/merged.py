@@ -21,9 +21,6 @@ def write_merged(folder: Path, split: Split, targets: SoftTargets) -> list[Path]
     Each record is the clip as its schema has it, with three features more in its context:
     `soft_labels` (int64, K), `soft_probabilities` (float, K) and `soft_tail` (float, 1).
 
-    Returns:
-        The shards, each written beside its place and renamed.
-
     Raises:
         SoftTargetError: a clip has no soft targets.
         records.DataError: a record is damaged.

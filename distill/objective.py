@@ -16,10 +16,6 @@ class SoftAndHardLabels:
     loss = hard_weight * BCE(labels) + (1 - hard_weight) * BCE(soft targets), each summed over the
     labels and averaged over the batch. The probability of the tail is spread evenly over the
     labels that are not stored, so that the soft term knows all V labels without holding them.
-
-    Args:
-        targets: the teacher's probabilities.
-        hard_weight: lambda.
     """
 
     def __init__(self, targets: SoftTargets, hard_weight: float) -> None:

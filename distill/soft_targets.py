@@ -17,13 +17,17 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.special import expit, logit
 
+from common.errors import UserError
 from common.files import atomic_path
-from distill.errors import SoftTargetError
 from runs import Predictions
 
 SOFT_TARGETS_NAME = "soft-targets.safetensors"
 _CHUNK_CLIPS = 2048
 _LEAST = float(np.finfo(np.float32).tiny)
+
+
+class SoftTargetError(UserError):
+    """Soft targets are missing, damaged, or of other clips; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,8 @@ class SoftTargets:
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file, atomically."""
-        width = self.ids.dtype.itemsize
         tensors = {
-            "ids": self.ids.view(np.uint8).reshape(len(self.ids), width),
+            "ids": self.ids.view(np.uint8).reshape(len(self.ids), self.ids.dtype.itemsize),
             "labels": self.labels,
             "probabilities": self.probabilities,
             "tail": self.tail,
@@ -82,15 +85,10 @@ class SoftTargets:
         """
         try:
             tensors = load_file(path)
-            ids = np.ascontiguousarray(tensors["ids"])
-            targets = cls(
-                ids=ids.view(f"S{ids.shape[1]}")[:, 0],
-                labels=tensors["labels"],
-                probabilities=tensors["probabilities"],
-                tail=tensors["tail"],
-                num_labels=num_labels,
-            )
-        except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
+            ids = np.ascontiguousarray(tensors.pop("ids"))
+            ids = ids.view(f"S{ids.shape[1]}")[:, 0]
+            targets = cls(ids, num_labels=num_labels, **tensors)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
             raise SoftTargetError(f"{path}: no readable soft targets: {error}") from error
         if targets.labels.size and int(targets.labels.max()) >= num_labels:
             raise SoftTargetError(f"{path}: a label is out of range of {num_labels}")
@@ -125,9 +123,8 @@ def mix_teachers(
     if mix not in ("probability", "log_odds"):
         raise SoftTargetError(f"mix = {mix!r}, but must be one of probability, log_odds")
     first = teachers[0]
-    for other in teachers[1:]:
-        if not np.array_equal(other.ids, first.ids):
-            raise SoftTargetError("the teachers' predictions are of different clips")
+    if not all(np.array_equal(other.ids, first.ids) for other in teachers):
+        raise SoftTargetError("the teachers' predictions are of different clips")
     kept = min(kept, first.num_labels)
     labels = np.empty((len(first.ids), kept), dtype=first.labels.dtype)
     probabilities = np.empty((len(first.ids), kept), dtype=np.float32)

@@ -40,11 +40,6 @@ class Candidates:
 def union_candidates(predictions: Sequence[Predictions], labels: Labels, k: int) -> Candidates:
     """Every label that a member stored, without those that no weighting puts among the k best.
 
-    Args:
-        predictions: One of each member, of the same clips in the same order.
-        labels: The true labels of the clips.
-        k: Labels of a clip that count.
-
     Raises:
         EnsembleError: The predictions are not of the same clips and labels, or store too few.
     """

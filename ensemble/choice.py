@@ -62,12 +62,7 @@ def choose(
 ) -> Choice:
     """Chooses on `search`, then scores what was chosen on `report`.
 
-    Args:
-        search: Of every member.
-        report: Of the same members, in the same order.
-        families: The family of each member.
-        settings: How to search, and what the weights mix.
-        seed: Of the search.
+    Both are of the same members, in the same order; `families` has the family of each.
 
     Raises:
         EnsembleError: Predictions are not of the same clips.

@@ -20,16 +20,14 @@ class Chunk:
 
     Attributes:
         first: Where the clips' places in the pool begin.
-        shape: (R clips, C candidates).
         terms: (T, M, R * C) float32: what is summed over members by the weights; probabilities
             and their complements, or log-odds.
-        flags: (R, C) uint32, 1 for a true label.
+        flags: (R clips, C candidates) uint32, 1 for a true label.
         unsure: Cells that some member did not store.
         missing: (M, cells) bool: which members did not.
     """
 
     first: int
-    shape: tuple[int, int]
     terms: np.ndarray
     flags: np.ndarray
     unsure: np.ndarray
@@ -56,7 +54,7 @@ def _chunk(candidates: Candidates, rows: np.ndarray, width: int, mode: str, firs
     log_odds = columns(candidates.log_odds[:, rows], width, -np.inf).reshape(members, -1)
     missing = columns(candidates.unknown[:, rows], width, False).reshape(members, -1)
     unsure = np.flatnonzero(missing.any(axis=0))
-    return Chunk(first, flags.shape, _terms(log_odds, mode), flags, unsure, missing[:, unsure])
+    return Chunk(first, _terms(log_odds, mode), flags, unsure, missing[:, unsure])
 
 
 def _terms(log_odds: np.ndarray, mode: str) -> np.ndarray:
@@ -90,7 +88,7 @@ def enters(chunk: Chunk, unsure: np.ndarray, lowest: np.ndarray, weights: np.nda
         lowest: (B, R) keys of the k-th best labels, without flags.
         weights: (B, M); a member of weight 0 need not have stored anything.
     """
-    rows = chunk.unsure // chunk.shape[1]
+    rows = chunk.unsure // chunk.flags.shape[1]
     inside = unsure >= lowest[:, rows]
     if inside.any():
         inside &= (weights > 0) @ chunk.missing
@@ -100,9 +98,7 @@ def enters(chunk: Chunk, unsure: np.ndarray, lowest: np.ndarray, weights: np.nda
 def straddles(keys: np.ndarray, k: int) -> np.ndarray:
     """Under which weightings (B,) a true and a wrong label tie across the k-th place of a clip.
 
-    Args:
-        keys: (B, R, C), rising within a clip.
-        k: Places that count.
+    The keys (B, R, C) rise within a clip.
     """
     result = np.zeros(len(keys), dtype=bool)
     if keys.shape[2] <= k:

@@ -56,11 +56,6 @@ class WeightedScorer:
     Raises:
         EnsembleError: The predictions are not of the same clips and labels, store fewer than k
             labels, or nothing is true.
-
-    Example:
-        >>> scorer = WeightedScorer(predictions, labels)  # doctest: +SKIP
-        >>> scorer.gap(np.full((1, 3), 1 / 3)).gap  # doctest: +SKIP
-        array([0.71...])
     """
 
     def __init__(
@@ -118,13 +113,13 @@ class WeightedScorer:
         straddled = np.zeros(len(weights), dtype=bool)
         light = weights.astype(np.float32)
         for chunk in self._chunks:
-            keys = encode(mixed_scores(chunk, light)).reshape(len(weights), *chunk.shape)
+            keys = encode(mixed_scores(chunk, light)).reshape(len(weights), *chunk.flags.shape)
             unsure = keys.reshape(len(weights), -1)[:, chunk.unsure]
             np.bitwise_or(keys, chunk.flags, out=keys)
             keys.sort(axis=2)
             best = keys[:, :, -self._k :]
             start = chunk.first * self._k
-            pool[:, start : start + chunk.shape[0] * self._k] = best.reshape(len(weights), -1)
+            pool[:, start : start + len(chunk.flags) * self._k] = best.reshape(len(weights), -1)
             exact &= ~enters(chunk, unsure, best[:, :, 0] >> 1 << 1, weights)
             straddled |= straddles(keys, self._k)
         positives = self._labels.columns.size
@@ -136,7 +131,7 @@ class WeightedScorer:
         """GAP of one weighting (M,) under which true and wrong labels tie across the k-th place."""
         pools = []
         for chunk in self._chunks:
-            scores = mixed_scores(chunk, weights[None]).reshape(chunk.shape)
+            scores = mixed_scores(chunk, weights[None]).reshape(chunk.flags.shape)
             order = np.argsort(-scores, axis=1)
             hits = chunk.flags.astype(np.float64)
             ranked = (np.take_along_axis(values, order, axis=1) for values in (scores, hits))

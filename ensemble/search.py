@@ -93,17 +93,14 @@ def search_weights(
 
 def _random(state: _Trials, generator: np.random.Generator) -> None:
     members = state.scorer.num_members
-    first = state.left - int(state.left * REFINED)
-    while first > 0:
-        count = min(first, BATCH)
+    refined = int(state.left * REFINED)
+    while state.left > refined:
+        count = min(state.left - refined, BATCH)
         # One concentration a draw: from corners, where few members count, to even mixtures.
         concentration = np.exp(generator.uniform(np.log(SPARSEST), np.log(members + 1), count))
         state.score(_dirichlet(generator, np.outer(concentration, np.ones(members))))
-        first -= count
-    total = state.left
     while state.left > 0:
-        progress = 1 - state.left / total
-        spread = 0.5 * 0.02**progress
+        spread = 0.5 * 0.02 ** (1 - state.left / refined)
         state.score(_around(generator, state.best, spread, min(BATCH, state.left)))
 
 
@@ -156,10 +153,6 @@ def _optuna(state: _Trials, generator: np.random.Generator) -> None:
         study.optimize(objective, n_trials=state.left)
 
 
-def _flat(_: _Trials, __: np.random.Generator) -> None:
-    """The flat mean is every search's first trial; there is no second."""
-
-
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
     """Optuna logs every trial; here the result says it all."""
@@ -175,5 +168,6 @@ METHODS: dict[str, Callable[[_Trials, np.random.Generator], None]] = {
     "random": _random,
     "greedy": _greedy,
     "optuna": _optuna,
-    "flat": _flat,
+    # Every search's first trial is the flat mean; here there is no second.
+    "flat": lambda state, generator: None,
 }

@@ -8,14 +8,8 @@ from metrics.ranking import Ranking
 def average_precisions(ranking: Ranking, counts: np.ndarray) -> np.ndarray:
     """The average precision within each clip that has labels; MAP@k is its mean.
 
-    It is the sum over i <= k of P(i) * delta r(i), and the recall is against all true labels.
-
-    Args:
-        ranking: The k best labels of N clips.
-        counts: (N,) how many true labels each has.
-
-    Returns:
-        (clips with labels,) float64.
+    It is the sum over i <= k of P(i) * delta r(i), and the recall is against all true labels, of
+    which `counts` (N,) has the numbers.
     """
     width = ranking.scores.shape[1]
     found = np.cumsum(ranking.hits, axis=1)
@@ -41,14 +35,8 @@ def hits_of_clips(ranking: Ranking) -> np.ndarray:
 def precisions_at_recall(ranking: Ranking, counts: np.ndarray) -> np.ndarray:
     """The precision in the top |G| labels of each clip that has labels; PERR is its mean.
 
-    |G| is the number of the clip's true labels; a ranking that is shorter misses the rest.
-
-    Args:
-        ranking: At least max(counts) labels of N clips, or all that are known.
-        counts: (N,) how many true labels each has.
-
-    Returns:
-        (clips with labels,) float64.
+    |G| is the number of the clip's true labels, in `counts` (N,); a ranking that is shorter than
+    that misses the rest.
     """
     result = np.zeros(len(counts))
     for count in np.unique(counts[counts > 0]):

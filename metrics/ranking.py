@@ -60,9 +60,6 @@ def rank(labels: Labels, top_labels: np.ndarray | None, top_scores: np.ndarray, 
         top_scores: (N, K) scores in any order, or (N, V) dense, column = label. Finite.
         k: How many to rank; K where K is less.
 
-    Returns:
-        A ranking of width min(k, K).
-
     Raises:
         MetricError: A score is NaN or infinite, a label is out of range, or shapes disagree.
     """
@@ -90,11 +87,7 @@ def rank(labels: Labels, top_labels: np.ndarray | None, top_scores: np.ndarray, 
 def checked_scores(
     labels: Labels, top_labels: np.ndarray | None, top_scores: np.ndarray
 ) -> np.ndarray:
-    """Scores as float32 or float64, their shape and their labels checked.
-
-    Raises:
-        MetricError: Shapes disagree, or a label is out of range.
-    """
+    """Scores as float32 or float64; a MetricError if shapes disagree or a label is out of range."""
     top_scores = np.asarray(top_scores)
     if top_scores.ndim != 2 or len(top_scores) != len(labels):
         raise MetricError(f"scores {top_scores.shape} for the labels of {len(labels)} clips")

@@ -45,8 +45,7 @@ class StreamingScores:
         Args:
             log_odds: (B, V), or a pair of labels (B, K) and their log-odds (B, K). Finite; any
                 monotonous function of them does as well.
-            labels: Labels, or pairs (n, 2) of row and column in whole numbers, or dense (B, V)
-                in floats or bools.
+            labels: Labels, or pairs (n, 2) of row and column in whole numbers.
 
         Raises:
             MetricError: A log-odds is NaN or infinite, or shapes disagree.
@@ -103,15 +102,12 @@ class StreamingScores:
     def _as_labels(self, labels: Array | Labels, clips: int) -> Labels:
         if isinstance(labels, Labels):
             return labels
-        array = _to_numpy(labels)
-        if array.ndim == 2 and array.shape == (clips, self.num_labels) and not _is_pairs(array):
-            return Labels.from_dense(array)
-        if _is_pairs(array):
-            return Labels.from_pairs(array[:, 0], array[:, 1], clips, self.num_labels)
-        raise MetricError(
-            f"labels {array.shape} {array.dtype}: whole-number pairs (n, 2) or a dense matrix "
-            f"({clips}, {self.num_labels}) of floats or bools is wanted"
-        )
+        pairs = _to_numpy(labels)
+        if pairs.shape[1:] != (2,) or not np.issubdtype(pairs.dtype, np.integer):
+            raise MetricError(
+                f"labels {pairs.shape} {pairs.dtype}: whole-number pairs (n, 2) are wanted"
+            )
+        return Labels.from_pairs(pairs[:, 0], pairs[:, 1], clips, self.num_labels)
 
 
 def _to_numpy(array: Array) -> np.ndarray:
@@ -119,10 +115,6 @@ def _to_numpy(array: Array) -> np.ndarray:
         return np.asarray(array)
     array = array.detach()
     return (array.float() if array.is_floating_point() else array).cpu().numpy()
-
-
-def _is_pairs(array: np.ndarray) -> bool:
-    return array.ndim == 2 and array.shape[1] == 2 and np.issubdtype(array.dtype, np.integer)
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:

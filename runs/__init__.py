@@ -1,12 +1,11 @@
 """What a run is on disk, and how its tasks are executed."""
 
 from runs.errors import RunError
-from runs.executor import Job, Result, describe_exit, run_jobs
+from runs.executor import Job, Result, run_jobs
 from runs.keys import content_key
-from runs.lock import file_lock
 from runs.parent import die_with_parent
 from runs.predictions import Predictions, PredictionsWriter
-from runs.progress import JobProgress, ProgressDisplay, append_progress, last_progress, track
+from runs.progress import JobProgress, ProgressDisplay, append_progress, track
 from runs.store import Run, Task
 
 __all__ = [
@@ -21,10 +20,7 @@ __all__ = [
     "Task",
     "append_progress",
     "content_key",
-    "describe_exit",
     "die_with_parent",
-    "file_lock",
-    "last_progress",
     "run_jobs",
     "track",
 ]

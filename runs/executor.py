@@ -175,19 +175,15 @@ class _Batch:
         """Shows what moved and books what ended."""
         for entry in list(self.running):
             code = entry.process.poll()
-            self._show(entry)
-            if code is None:
-                continue
-            self.running.remove(entry)
-            _kill_group(entry.process)
-            message = _failure(entry, code) if code else None
-            self._end(entry.job, Result(entry.job.name, code, message))
-
-    def _show(self, entry: _Running) -> None:
-        now = _progress(entry.job, "running")
-        if now != entry.shown:
-            entry.shown = now
-            self.on_progress(now)
+            now = _progress(entry.job, "running")
+            if now != entry.shown:
+                entry.shown = now
+                self.on_progress(now)
+            if code is not None:
+                self.running.remove(entry)
+                _kill_group(entry.process)
+                message = _failure(entry, code) if code else None
+                self._end(entry.job, Result(entry.job.name, code, message))
 
     def _end(self, job: Job, result: Result) -> None:
         self.results[job.name] = result

@@ -62,12 +62,7 @@ class ForkServer:
         return self._server.poll() is None
 
     def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Forked:
-        """Starts a job, the leader of a process group of its own.
-
-        Args:
-            arguments: the module's.
-            log: what takes its standard output and error, at its end.
-            environment: the job's.
+        """Starts a job, the leader of a process group of its own; it appends what it says to `log`.
 
         Raises:
             OSError: the server is gone.

@@ -151,13 +151,8 @@ def track(
 ) -> Iterator[Item]:
     """Yields `items`, showing how many of `steps` have passed and how many pass a second.
 
-    It shows itself as in `ProgressDisplay`, and not at all where it takes less than a second.
-
-    Args:
-        items: What to iterate over, in this process.
-        name: What is being done, such as `predict`.
-        steps: How many items there will be.
-        stream: Where to draw; standard error by default.
+    It shows itself as in `ProgressDisplay`, under `name`, and not at all where it takes less than a
+    second.
 
     Example:
         >>> list(track("abc", "predict", 3))

@@ -6,21 +6,23 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from common.codec import from_plain, to_plain
 from common.errors import UserError
 from common.files import TEMPORARY_SUFFIX, read_json, sha256_file, sync, write_json
 from runs.errors import RunError
 from runs.keys import content_key
-from runs.lock import LOCK_NAME, file_lock
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+LOCK_NAME = "LOCK"
 DONE_NAME = "DONE"
 TASK_NAME = "task.json"
 LOG_NAME = "log.txt"
@@ -51,10 +53,9 @@ class _Done:
 
 
 class Run:
-    """One run: a folder with a subfolder for each task.
+    """One run: a folder such as `outputs/demo`, with a subfolder for each task.
 
-    Args:
-        root: The run's folder, such as `outputs/demo`; made when the first task prepares.
+    It is made when the first task prepares.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -76,7 +77,7 @@ class Run:
         Raises:
             RunError: On entering, when another process holds it; the message names that process.
         """
-        return file_lock(self.root / LOCK_NAME, f"run {self.root}")
+        return _locked(self.root, f"run {self.root}")
 
 
 class Task:
@@ -124,15 +125,13 @@ class Task:
     def lock(self, timeout: float = _ORPHAN_SECONDS) -> AbstractContextManager[None]:
         """Holds the task's folder, so that an orphan and its successor never write together.
 
-        Take it around `prepare`, the work and `finish`.
-
-        Args:
-            timeout: Seconds to wait for a dying predecessor.
+        Take it around `prepare`, the work and `finish`. For a dying predecessor it waits `timeout`
+        seconds.
 
         Raises:
             RunError: On entering, when another process still holds it.
         """
-        return file_lock(self.folder / LOCK_NAME, f"task {self.name}", timeout)
+        return _locked(self.folder, f"task {self.name}", timeout)
 
     def prepare(self) -> None:
         """Makes the folder fit to work in: removes `DONE` and whatever other inputs left.
@@ -143,7 +142,7 @@ class Task:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / DONE_NAME).unlink(missing_ok=True)
         sync(self.folder)
-        same = self._key_on_disk() == self.key
+        same = self._is_prepared()
         for path in _leftovers(self.folder, temporary_only=same):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -163,7 +162,7 @@ class Task:
             RunError: A file is missing or outside the folder, or the folder was prepared for
                 other inputs, or the summary is not JSON.
         """
-        if self._key_on_disk() != self.key:
+        if not self._is_prepared():
             raise RunError(f"task {self.name}: {self.folder} was not prepared for these inputs")
         covered = {name: self._covered(name) for name in sorted(set(files))}
         sync(self.folder)
@@ -178,12 +177,11 @@ class Task:
         sync(path)
         return _Covered(path.stat().st_size, sha256_file(path))
 
-    def _key_on_disk(self) -> str | None:
+    def _is_prepared(self) -> bool:
         try:
-            key = read_json(self.folder / TASK_NAME)["key"]
+            return read_json(self.folder / TASK_NAME)["key"] == self.key
         except (UserError, KeyError, TypeError):
-            return None
-        return key if isinstance(key, str) else None
+            return False
 
     def _read_done(self) -> _Done | None:
         """What `DONE` says, if it stands for these inputs."""
@@ -197,10 +195,33 @@ class Task:
     def _finished(self) -> _Done:
         done = self._read_done()
         if done is None:
-            raise RunError(
-                f"task {self.name} is not done: {self.folder / DONE_NAME} does not stand"
-            )
+            place = self.folder / DONE_NAME
+            raise RunError(f"task {self.name} is not done: {place} does not stand")
         return done
+
+
+@contextmanager
+def _locked(folder: Path, holder: str, timeout: float = 0.0) -> Iterator[None]:
+    """Holds an exclusive lock in `folder`; the kernel ends it when this process dies.
+
+    The file keeps the process number of its last holder and is never removed, since a removed
+    lock file would let two processes lock two files of one name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK_NAME
+    lock = FileLock(path, timeout)
+    try:
+        lock.acquire()
+    except Timeout:
+        number = path.read_text(errors="replace").strip() or "unknown"
+        raise RunError(
+            f"{holder} is in use by process {number}: wait for it to end or stop it"
+        ) from None
+    try:
+        path.write_text(f"{os.getpid()}\n")
+        yield
+    finally:
+        lock.release()
 
 
 def _size(path: Path) -> int | None:

@@ -31,7 +31,7 @@ def wanted_scores(labels: Labels, top: np.ndarray | None, scores: np.ndarray) ->
     }
 
 
-@pytest.mark.parametrize("kind", ["pairs", "dense", "labels"])
+@pytest.mark.parametrize("kind", ["pairs", "labels"])
 def test_batches_score_like_the_whole(kind: str) -> None:
     truth, scores = some_clips(50)
     stream = StreamingScores(50)
@@ -39,7 +39,6 @@ def test_batches_score_like_the_whole(kind: str) -> None:
         part = truth[start : start + 32]
         kinds: dict[str, torch.Tensor | Labels] = {
             "pairs": torch.from_numpy(np.argwhere(part)),
-            "dense": torch.from_numpy(part).float(),
             "labels": Labels.from_dense(part),
         }
         stream.update(torch.from_numpy(scores[start : start + 32]), kinds[kind])

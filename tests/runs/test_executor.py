@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import runs.parent
-from runs import Job, JobProgress, RunError, describe_exit, run_jobs
+from runs import Job, JobProgress, RunError, run_jobs
+from runs.executor import describe_exit
 
 
 def job(tmp_path: Path, name: str, script: str) -> Job:

@@ -83,7 +83,8 @@ def test_the_module_is_imported_once_for_all(tmp_path: Path, module: str) -> Non
 
 
 def test_a_server_that_died_fails_its_jobs_by_name(tmp_path: Path, module: str) -> None:
-    code = "import time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"
+    # It lets the server tell of its start first.
+    code = "import time; time.sleep(0.5); os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"
     (result,) = run_jobs([job(tmp_path, module, "a", code)], 1, threads=1)
     assert result.returncode == -signal.SIGKILL
     (again,) = run_jobs([job(tmp_path, module, "b", "pass")], 1, threads=1)

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from runs import JobProgress, ProgressDisplay, append_progress, last_progress, progress, track
+from runs import JobProgress, ProgressDisplay, append_progress, progress, track
+from runs.progress import last_progress
 
 
 class Terminal(io.StringIO):
