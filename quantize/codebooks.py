@@ -9,16 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-# Values at a time: they stay in the cache, and a tensor of any size needs little beside itself.
+# Values at a time, a multiple of eight: they stay in the cache, and a tensor of any size needs
+# little beside itself.
 CHUNK = 1 << 16
 BINS = 1 << 16
 _ITERATIONS = 200
-
-
-def uniform_codebook(low: float, high: float, count: int) -> np.ndarray:
-    """(count,) float32 centroids at equal steps from `low` to `high`, both included."""
-    # torch's steps are exact at both ends and do not overflow.
-    return torch.linspace(low, high, count, dtype=torch.float64).float().numpy()
 
 
 def encode_uniform(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +33,8 @@ def encode_uniform(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarr
     if step > 0:
         for part in pieces(len(values), CHUNK):
             codes[part] = np.rint((values[part].astype(np.float64) - low) / step)
-    return codes, uniform_codebook(low, high, count)
+    # torch's steps are exact at both ends and do not overflow.
+    return codes, torch.linspace(low, high, count, dtype=torch.float64).float().numpy()
 
 
 def encode_quantile(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

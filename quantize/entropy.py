@@ -5,14 +5,14 @@ of the range. Level 1 comes within one percent of their entropy; higher levels l
 take long, and win nothing.
 """
 
-import math
 
 import numpy as np
 import zstandard
 
+from common.problems import one_line
 from quantize.codebooks import CHUNK, pieces
 from quantize.errors import BundleError
-from quantize.packing import pack_codes, unpack_codes
+from quantize.packing import pack_codes, packed_bytes, unpack_codes
 
 # A reader takes no frame that grows more, so that a small file cannot ask for much memory.
 MAX_GROWTH = 32
@@ -49,7 +49,7 @@ def decompress_codes(frame: bytes | memoryview, bits: int, count: int) -> np.nda
     Raises:
         BundleError: The frame is damaged, cut short or too long, or holds another number.
     """
-    size = math.ceil(count * bits / 8) if _whole(bits) else count
+    size = packed_bytes(count, bits) if _whole(bits) else count
     try:
         claimed = zstandard.get_frame_parameters(frame).content_size
         if claimed != size:
@@ -58,8 +58,7 @@ def decompress_codes(frame: bytes | memoryview, bits: int, count: int) -> np.nda
             raise BundleError(f"compressed codes grow to more than {MAX_GROWTH} times their size")
         data = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BundleError(f"compressed codes are damaged: {reason}") from None
+        raise BundleError(f"compressed codes are damaged: {one_line(error)[:200]}") from None
     symbols = np.frombuffer(bytearray(data), dtype=np.uint8)
     if _whole(bits):
         return symbols

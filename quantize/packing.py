@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from quantize.codebooks import CHUNK, pieces
+
 if TYPE_CHECKING:
     from onnx_ir import Value
 
     from quantize.onnx.weights import WeightGraph
-
-# Codes at a time; a multiple of eight.
-_CHUNK = 1 << 16
 
 
 def packed_bytes(count: int, bits: int) -> int:
@@ -44,15 +43,13 @@ def pack_codes(codes: np.ndarray, bits: int) -> np.ndarray:
     if bits == 8:
         return codes
     packed = np.empty(packed_bytes(len(codes), bits), dtype=np.uint8)
-    for start in range(0, len(codes), _CHUNK):
-        part = codes[start : start + _CHUNK]
-        octets = np.zeros((-(-len(part) // 8), 8), dtype=np.uint8)
-        octets.reshape(-1)[: len(part)] = part
+    for part in pieces(len(codes), CHUNK):
+        octets = _filled_up(codes[part], -(-len(codes[part]) // 8), 8)
         words = np.zeros(len(octets), dtype="<u8")
         for place in range(8):
             words |= octets[:, place].astype("<u8") << np.uint64(place * bits)
         filled = words.view(np.uint8).reshape(-1, 8)[:, :bits].reshape(-1)
-        begin = start * bits // 8
+        begin = part.start * bits // 8
         packed[begin : begin + len(filled)] = filled[: len(packed) - begin]
     return packed
 
@@ -66,17 +63,21 @@ def unpack_codes(packed: np.ndarray, bits: int, start: int, stop: int) -> np.nda
         return packed[start:stop]
     first = start // 8
     count = -(-stop // 8) - first
-    held = packed[first * bits : (first + count) * bits]
-    whole = np.zeros(count * bits, dtype=np.uint8)
-    whole[: len(held)] = held
     octets = np.zeros((count, 8), dtype=np.uint8)
-    octets[:, :bits] = whole.reshape(count, bits)
+    octets[:, :bits] = _filled_up(packed[first * bits : (first + count) * bits], count, bits)
     words = octets.view("<u8").reshape(-1)
     codes = np.empty((count, 8), dtype=np.uint8)
     mask = np.uint64(2**bits - 1)
     for place in range(8):
         codes[:, place] = (words >> np.uint64(place * bits)) & mask
     return codes.reshape(-1)[start - 8 * first : stop - 8 * first]
+
+
+def _filled_up(values: np.ndarray, rows: int, width: int) -> np.ndarray:
+    """The values as a table (rows, width), with zeros behind them."""
+    table = np.zeros((rows, width), dtype=np.uint8)
+    table.reshape(-1)[: len(values)] = values
+    return table
 
 
 def unpacked_in_onnx(
@@ -96,9 +97,7 @@ def unpacked_in_onnx(
     """
     count = math.prod(shape)
     octets = -(-count // 8)
-    held = np.zeros(octets * bits, dtype=np.uint8)
-    held[: len(packed)] = packed
-    table = graph.stored(name, torch.from_numpy(held).reshape(octets, bits))
+    table = graph.stored(name, torch.from_numpy(_filled_up(packed, octets, bits)))
     starts = np.arange(8) * bits
     first, offset = starts // 8, starts % 8
     # Shifted up by 7, a byte leaves nothing among the lowest six bits: a code that lies in one

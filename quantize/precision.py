@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from common.registry import Extension, Registry
+from common.registry import Registry
 from quantize.errors import BundleError
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ class Precision(ABC):
         raise BundleError(f"export: precision {codes.precision} does not say its ONNX form")
 
 
-_PRECISIONS: Registry[Precision] = Registry("precision", BundleError)
+PRECISIONS: Registry[Precision] = Registry("precision", BundleError)
+get_precision = PRECISIONS.get
+list_precisions = PRECISIONS.names
 
 
 def register_precision(name: str, precision: Precision) -> None:
@@ -99,26 +101,7 @@ def register_precision(name: str, precision: Precision) -> None:
             f"precision {name[:50]!r}: use up to 40 letters, digits and underscores, and not "
             f"{CODEBOOK!r}"
         )
-    _PRECISIONS.add(name, precision)
-
-
-def list_precisions() -> list[str]:
-    """The names of all precisions."""
-    return _PRECISIONS.names()
-
-
-def get_precision(name: str) -> Precision:
-    """The precision of that name.
-
-    Raises:
-        BundleError: There is none.
-    """
-    return _PRECISIONS.get(name)
-
-
-def precision_source(name: str) -> Extension | None:
-    """The user's own file that registered the precision `name`; None for those of the project."""
-    return _PRECISIONS.source(name)
+    PRECISIONS.add(name, precision)
 
 
 def quantize(tensor: Tensor, name: str, precision: str = UNIFORM8) -> Codes:

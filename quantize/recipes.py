@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from families import FamilyModule
 from families.layers.groups import tensor_groups
@@ -63,14 +64,8 @@ def recipes_of(
     """
     whole = [Recipe(precision) for precision in dict.fromkeys([UNIFORM8, *precisions])]
     groups = tensor_groups(model)
-    large = {
-        groups[name]: None
-        for name, tensor in model.state_dict().items()
-        if is_large(tensor.shape, threshold)
-    }
+    state = model.state_dict().items()
+    large = dict.fromkeys(groups[name] for name, t in state if is_large(t.shape, threshold))
     if len(large) < 2:
         return tuple(whole)
-    apart = [
-        Recipe(UNIFORM8, group, precision) for group in large for precision in group_precisions
-    ]
-    return (*whole, *apart)
+    return (*whole, *(Recipe(UNIFORM8, *apart) for apart in product(large, group_precisions)))

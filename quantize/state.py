@@ -33,8 +33,7 @@ class QuantizedState:
 
     def dequantize(self) -> dict[str, Tensor]:
         """The float32 state, to be given to `load_state_dict`."""
-        large = {name: dequantize(entry) for name, entry in self.codes.items()}
-        return {**large, **self.plain}
+        return {name: dequantize(codes) for name, codes in self.codes.items()} | dict(self.plain)
 
 
 def quantize_state(

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from runs.errors import RunError
 FORMAT = "onegig predictions 1"
 METADATA_KEY = "onegig"
 DTYPES = ("U8", "U16", "U32", "I64", "F32")
-TENSORS = ("id_bytes", "id_ends", "labels", "log_odds", "left_out", "tail")
+_BY_CLIP = ("ids", "labels", "log_odds", "left_out", "tail")
+_TENSORS = {"id_ends", "id_bytes", *_BY_CLIP[1:]}
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,11 @@ class Predictions:
 
     def __post_init__(self) -> None:
         clips, stored = len(self.ids), self.labels.shape[-1]
-        if self.labels.shape != (clips, stored) or self.log_odds.shape != (clips, stored):
-            raise RunError(
-                f"predictions: labels {self.labels.shape} and log_odds {self.log_odds.shape} "
-                f"must both be ({clips}, K)"
-            )
-        for name, array in (("left_out", self.left_out), ("tail", self.tail)):
-            if array.shape != (clips,):
-                raise RunError(f"predictions: {name} {array.shape} must be ({clips},)")
+        table = (clips, stored)
+        shapes = {"labels": table, "log_odds": table, "left_out": (clips,), "tail": (clips,)}
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise RunError(f"predictions: {name} {getattr(self, name).shape} must be {shape}")
         if not 0 < stored <= self.num_labels:
             raise RunError(f"predictions: {stored} labels stored of {self.num_labels}")
 
@@ -76,28 +74,24 @@ class Predictions:
     @property
     def digest(self) -> str:
         """sha256, in hex, of the content: ids, labels, log-odds and bounds."""
-        ends, text = _pack_ids(self.ids)
         state = hashlib.sha256(f"{FORMAT} {self.num_labels} {self.stored}".encode())
-        for array in (ends, text, self.labels, self.log_odds, self.left_out, self.tail):
-            state.update(np.ascontiguousarray(array).data)
+        for array in self._tensors().values():
+            state.update(array.data)
         return state.hexdigest()
+
+    def _tensors(self) -> dict[str, np.ndarray]:
+        ends, text = _pack_ids(self.ids)
+        rest = {name: np.ascontiguousarray(getattr(self, name)) for name in _BY_CLIP[1:]}
+        return {"id_ends": ends, "id_bytes": text, **rest}
 
     def select(self, rows: np.ndarray | slice) -> Predictions:
         """The predictions of some clips, by numbers, a mask or a slice, in that order."""
-        return Predictions(
-            self.ids[rows],
-            self.labels[rows],
-            self.log_odds[rows],
-            self.left_out[rows],
-            self.tail[rows],
-            self.num_labels,
-        )
+        return replace(self, **{name: getattr(self, name)[rows] for name in _BY_CLIP})
 
     @classmethod
     def concatenate(cls, parts: Sequence[Predictions]) -> Predictions:
         """The predictions of all parts, one after the other; each stores as many labels."""
-        names = ("ids", "labels", "log_odds", "left_out", "tail")
-        joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
+        joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _BY_CLIP}
         return cls(**joined, num_labels=parts[0].num_labels)
 
     def to_dense(self, fill: str | float = "bound") -> np.ndarray:
@@ -113,19 +107,10 @@ class Predictions:
 
     def save(self, path: Path | str) -> None:
         """Writes one safetensors file, atomically; the same content gives the same bytes."""
-        ends, text = _pack_ids(self.ids)
-        tensors = {
-            "id_bytes": text,
-            "id_ends": ends,
-            "labels": np.ascontiguousarray(self.labels),
-            "log_odds": np.ascontiguousarray(self.log_odds),
-            "left_out": np.ascontiguousarray(self.left_out),
-            "tail": np.ascontiguousarray(self.tail),
-        }
         # One key only: safetensors writes several in an order that changes from call to call.
         about = json.dumps({"format": FORMAT, "num_labels": self.num_labels})
         with atomic_path(path) as beside:
-            save_file(tensors, beside, metadata={METADATA_KEY: about})
+            save_file(self._tensors(), beside, metadata={METADATA_KEY: about})
 
     @classmethod
     def load(cls, path: Path | str) -> Predictions:
@@ -139,19 +124,15 @@ class Predictions:
         tensors = {name: tensor.numpy() for name, tensor in mapped.items()}
         try:
             about = json.loads(metadata[METADATA_KEY])
-            if about["format"] != FORMAT or set(tensors) != set(TENSORS):
+            if about["format"] != FORMAT or tensors.keys() != _TENSORS:
                 raise KeyError("format")
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path}: not a file of predictions ({FORMAT})") from error
         try:
-            return cls(
-                _unpack_ids(tensors["id_ends"], tensors["id_bytes"]),
-                tensors["labels"],
-                tensors["log_odds"],
-                np.array(tensors["left_out"]),
-                np.array(tensors["tail"]),
-                int(about["num_labels"]),
-            )
+            tensors["ids"] = _unpack_ids(tensors.pop("id_ends"), tensors.pop("id_bytes"))
+            for name in ("left_out", "tail"):
+                tensors[name] = tensors[name].copy()
+            return cls(**tensors, num_labels=int(about["num_labels"]))
         except RunError as error:
             raise RunError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
@@ -177,11 +158,7 @@ class PredictionsWriter:
             raise RunError(f"predictions: cannot store {k} of {num_labels} labels")
         self.num_labels = num_labels
         self.k = min(k, num_labels)
-        self._ids: list[str] = []
-        self._labels: list[np.ndarray] = []
-        self._log_odds: list[np.ndarray] = []
-        self._left_out: list[np.ndarray] = []
-        self._tail: list[np.ndarray] = []
+        self._parts: list[Predictions] = []
 
     def append(self, ids: Sequence[str], log_odds: torch.Tensor) -> None:
         """Adds a batch.
@@ -199,17 +176,24 @@ class PredictionsWriter:
                 f"and {self.num_labels} labels"
             )
         log_odds = log_odds.detach().float()
-        self._refuse_non_finite(ids, log_odds)
+        finite = torch.isfinite(log_odds).all(dim=1)
+        if not bool(finite.all()):
+            name = ids[int((~finite).nonzero()[0, 0])]
+            raise RunError(f"predictions: the log-odds of clip {name!r} hold NaN or an infinity")
         missing = self.num_labels > self.k
         best = torch.topk(log_odds, self.k + missing, dim=1)
-        values = best.values.cpu().numpy()
-        dtype = np.uint16 if self.num_labels <= 1 << 16 else np.uint32
-        self._ids.extend(ids)
-        self._labels.append(best.indices[:, : self.k].cpu().numpy().astype(dtype))
-        self._log_odds.append(np.ascontiguousarray(values[:, : self.k]))
+        values, labels = best.values.cpu().numpy(), best.indices[:, : self.k]
+        tail = torch.sigmoid(log_odds).scatter_(1, labels, 0.0).sum(dim=1)
         bound = values[:, self.k] if missing else np.full(len(ids), -np.inf, dtype=np.float32)
-        self._left_out.append(np.ascontiguousarray(bound))
-        self._tail.append(_tail(log_odds, best.indices[:, : self.k]).cpu().numpy())
+        part = Predictions(
+            np.array(ids, dtype=np.str_),
+            labels.cpu().numpy().astype(np.uint16 if self.num_labels <= 1 << 16 else np.uint32),
+            np.ascontiguousarray(values[:, : self.k]),
+            np.ascontiguousarray(bound),
+            tail.cpu().numpy(),
+            self.num_labels,
+        )
+        self._parts.append(part)
 
     def finish(self) -> Predictions:
         """All batches as one value.
@@ -217,28 +201,9 @@ class PredictionsWriter:
         Raises:
             RunError: No clip was added.
         """
-        if not self._ids:
+        if not any(map(len, self._parts)):
             raise RunError("predictions: no clip was added")
-        return Predictions(
-            np.array(self._ids),
-            np.concatenate(self._labels),
-            np.concatenate(self._log_odds),
-            np.concatenate(self._left_out),
-            np.concatenate(self._tail),
-            self.num_labels,
-        )
-
-    @staticmethod
-    def _refuse_non_finite(ids: Sequence[str], log_odds: torch.Tensor) -> None:
-        finite = torch.isfinite(log_odds).all(dim=1)
-        if not bool(finite.all()):
-            name = ids[int((~finite).nonzero()[0, 0])]
-            raise RunError(f"predictions: the log-odds of clip {name!r} hold NaN or an infinity")
-
-
-def _tail(log_odds: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
-    """(B,) summed probability of the labels that are not among `stored` (B, K)."""
-    return torch.sigmoid(log_odds).scatter_(1, stored, 0.0).sum(dim=1)
+        return Predictions.concatenate(self._parts)
 
 
 def _pack_ids(ids: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:

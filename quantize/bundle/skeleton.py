@@ -3,11 +3,14 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+from torch import nn
 from torch.nn.modules import module as torch_module
 
 import families
+from common.problems import one_line
 from families import FamilyError, FamilyModule
 from families.meta import without_memory
 from quantize.bundle.manifest import MemberEntry
@@ -36,7 +39,7 @@ def build_skeleton(member: MemberEntry, schema: Schema, tensors: int) -> FamilyM
         with without_memory(), _at_most(tensors + _SPARE_TENSORS):
             return families.build(member.family, dict(member.config), schema)
     except (FamilyError, RuntimeError, TypeError, OverflowError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise BundleError(f"member {member.name}: cannot be built: {reason}") from error
 
 
@@ -51,22 +54,16 @@ def _at_most(tensors: int) -> Iterator[None]:
     # By identity, which holds as long as the things are kept.
     found: dict[str, dict[int, Any]] = {kind: {} for kind in most}
 
-    def count(kind: str, value: Any) -> None:
+    def count(kind: str, _module: nn.Module, _name: str, value: Any) -> None:
         if value is not None and threading.get_ident() == thread:
             found[kind][id(value)] = value
             if len(found[kind]) > most[kind]:
                 raise FamilyError(f"its configuration wants more than {tensors} tensors")
 
     hooks = (
-        torch_module.register_module_parameter_registration_hook(
-            lambda _module, _name, value: count("tensors", value)
-        ),
-        torch_module.register_module_buffer_registration_hook(
-            lambda _module, _name, value: count("tensors", value)
-        ),
-        torch_module.register_module_module_registration_hook(
-            lambda _module, _name, value: count("modules", value)
-        ),
+        torch_module.register_module_parameter_registration_hook(partial(count, "tensors")),
+        torch_module.register_module_buffer_registration_hook(partial(count, "tensors")),
+        torch_module.register_module_module_registration_hook(partial(count, "modules")),
     )
     try:
         yield

@@ -127,13 +127,7 @@ def replace_recurrent(module: nn.Module) -> None:
             replace_recurrent(child)
 
 
-def _pack(x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
-    return x.transpose(0, 1) if batch_first else x, lengths
-
-
-def _unpack(
-    x: Tensor, lengths: Tensor, batch_first: bool, _padding: float, _length: int
-) -> tuple[Tensor, Tensor]:
+def _padded(x: Tensor, lengths: Tensor, batch_first: bool, *_: Any) -> tuple[Tensor, Tensor]:
     return x.transpose(0, 1) if batch_first else x, lengths
 
 
@@ -167,8 +161,8 @@ def _log_of_one_and(logs: Tensor) -> Tensor:
 
 
 _FORMS: Mapping[Any, Callable[..., Any]] = {
-    torch._VF._pack_padded_sequence: _pack,
-    torch._VF._pad_packed_sequence: _unpack,
+    torch._VF._pack_padded_sequence: _padded,
+    torch._VF._pad_packed_sequence: _padded,
     fo_pooling: _fo_pooling,
     torch.logaddexp: _logaddexp,
     functional.logsigmoid: _logsigmoid,

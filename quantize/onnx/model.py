@@ -16,9 +16,8 @@ from records import Schema
 
 MASK = "mask"
 OUTPUTS = ("log_odds", "probabilities")
-DIMENSIONS = ("batch", "frames")
-# Sizes to trace with; torch takes 0 and 1 for constants.
-_CLIPS, _FRAMES = 3, 5
+# The inputs' dynamic axes, with sizes to trace with; torch takes 0 and 1 for constants.
+_AXES = {"batch": 3, "frames": 5}
 
 
 class OnnxMix(nn.Module):
@@ -88,12 +87,12 @@ def trace(module: OnnxMix) -> ExportedProgram:
         Exception: Of many kinds, where a family's forward cannot be followed.
     """
     schema = module.schema
-    shape = [_CLIPS, _FRAMES] if schema.level == "frame" else [_CLIPS]
+    shape = [_AXES[axis] for axis in _axes(schema)]
     with torch.device("meta"):
         inputs = [torch.zeros(*shape, stream.size) for stream in schema.streams]
         if schema.level == "frame":
             inputs.append(torch.ones(*shape, dtype=torch.bool))
-    axes = tuple({axis: Dim.DYNAMIC for axis in range(len(shape))} for _ in inputs)
+    axes = ({axis: Dim.DYNAMIC for axis in range(len(shape))},) * len(inputs)
     return torch.export.export(module, tuple(inputs), dynamic_shapes=(axes,), strict=False)
 
 
@@ -112,5 +111,9 @@ def input_names(schema: Schema) -> list[str]:
 
 def axis_names(schema: Schema) -> tuple[tuple[dict[int, str], ...]]:
     """What the inputs' dynamic axes are called."""
-    axes = dict(enumerate(DIMENSIONS if schema.level == "frame" else DIMENSIONS[:1]))
+    axes = dict(enumerate(_axes(schema)))
     return (tuple(dict(axes) for _ in input_names(schema)),)
+
+
+def _axes(schema: Schema) -> list[str]:
+    return list(_AXES) if schema.level == "frame" else ["batch"]

@@ -51,8 +51,13 @@ class WeightGraph:
             inputs: Values, or numbers of numpy's as constants.
             attributes: The operator's own.
         """
-        values = [x if isinstance(x, ir.Value) else self._constant(x) for x in inputs]
-        return self._inserted(ir.node(operator, values, attributes))
+        values = [
+            x if isinstance(x, ir.Value) else self.node("Constant", value=ir.tensor(np.asarray(x)))
+            for x in inputs
+        ]
+        node = ir.node(operator, values, attributes)
+        self._graph.insert_before(self._first, node)
+        return node.outputs[0]
 
     def cast(self, value: ir.Value, dtype: npt.DTypeLike) -> ir.Value:
         """A value as another type."""
@@ -68,10 +73,3 @@ class WeightGraph:
         weight.name = name
         weight.shape, weight.type = ir.Shape(codes.shape), ir.TensorType(ir.DataType.FLOAT)
         return weight
-
-    def _constant(self, values: np.ndarray | np.generic) -> ir.Value:
-        return self._inserted(ir.node("Constant", [], {"value": ir.tensor(np.asarray(values))}))
-
-    def _inserted(self, node: ir.Node) -> ir.Value:
-        self._graph.insert_before(self._first, node)
-        return node.outputs[0]

@@ -1,13 +1,13 @@
 """Uniform 8 bits for all that fits: what every choice of precisions has to beat."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import combinations
 
 import numpy as np
 
 from quantize.precision import UNIFORM8
-from quantize.selection.problem import Choice, Problem, Solution, flat_row
-from quantize.selection.weights import weights_of_choice
+from quantize.selection.problem import Choice, Problem, Solution
 
 # 2**10 subsets are scored in seconds; of more members some are dropped in turn.
 _EXHAUSTIVE = 10
@@ -31,7 +31,7 @@ class Baseline:
         self._trials = trials
         self._seed = seed
         self._scores: dict[Choice, float] = {}
-        self._solutions: dict[Choice, Solution] = {}
+        self._solution = cache(self._solved)
 
     def under(self, budget: int) -> Solution | None:
         """The solution, or None where no member fits at this precision."""
@@ -42,12 +42,12 @@ class Baseline:
         )
         if not everyone:
             return None
-        choice = self._chosen(everyone, budget)
-        if choice not in self._solutions:
-            row = flat_row(choice, len(self._problem.options))
-            found = weights_of_choice(self._problem, row, self._trials, self._seed)
-            self._solutions[choice] = self._problem.solution(*found, "baseline")
-        return self._solutions[choice]
+        return self._solution(self._chosen(everyone, budget))
+
+    def _solved(self, choice: Choice) -> Solution:
+        row = self._problem.flat_row(choice)
+        found = self._problem.searched(row, self._trials, self._seed)
+        return self._problem.solution(*found, "baseline")
 
     def _chosen(self, everyone: Choice, budget: int) -> Choice:
         if self._problem.size(everyone) <= budget:
@@ -60,18 +60,20 @@ class Baseline:
             for subset in combinations(everyone, count)
             if self._problem.size(subset) <= budget
         ]
-        self._score(subsets)
-        return self._filled(max(subsets, key=self._scores.__getitem__), everyone, budget)
+        return self._filled(self._best(subsets), everyone, budget)
 
     def _dropped(self, everyone: Choice, budget: int) -> Choice:
-        choice, problem = everyone, self._problem
-        while problem.size(choice) > budget:
-            rests = [_without(choice, index) for index in choice]
+        choice, size = everyone, self._problem.size
+
+        def price(rest: Choice) -> float:
+            """What is lost a byte freed; where dropping helps, the gain: the greatest leads."""
+            loss = self._scores[choice] - self._scores[rest]
+            return loss / max(size(choice) - size(rest), 1) if loss > 0 else loss
+
+        while size(choice) > budget:
+            rests = [choice[:place] + choice[place + 1 :] for place in range(len(choice))]
             self._score([choice, *rests])
-            here, size = self._scores[choice], problem.size(choice)
-            choice = min(
-                rests, key=lambda rest: _price(here - self._scores[rest], size - problem.size(rest))
-            )
+            choice = min(rests, key=price)
         return choice
 
     def _filled(self, choice: Choice, everyone: Choice, budget: int) -> Choice:
@@ -81,22 +83,15 @@ class Baseline:
             larger = [new for new in larger if self._problem.size(new) <= budget]
             if not larger:
                 return choice
-            self._score(larger)
-            choice = max(larger, key=self._scores.__getitem__)
+            choice = self._best(larger)
+
+    def _best(self, choices: Sequence[Choice]) -> Choice:
+        self._score(choices)
+        return max(choices, key=self._scores.__getitem__)
 
     def _score(self, choices: Iterable[Choice]) -> None:
         """Flat means, each scored once."""
         new = [choice for choice in dict.fromkeys(choices) if choice not in self._scores]
         if new:
-            rows = np.stack([flat_row(choice, len(self._problem.options)) for choice in new])
-            scores = self._problem.scores(rows)
+            scores = self._problem.scores(np.stack([self._problem.flat_row(c) for c in new]))
             self._scores.update(zip(new, scores.tolist(), strict=True))
-
-
-def _price(loss: float, freed: int) -> float:
-    """What is lost a byte freed; where dropping helps, the gain: the greatest leads."""
-    return loss / max(freed, 1) if loss > 0 else loss
-
-
-def _without(choice: Choice, index: int) -> Choice:
-    return tuple(other for other in choice if other != index)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from quantize.selection.problem import Choice, Problem, Solution, flat_row
+from quantize.selection.problem import Choice, Problem, Solution
 from quantize.selection.solver import Solver
 from runs import track
 
@@ -78,7 +78,11 @@ def natural_solutions(problem: Problem) -> list[Solution]:
 
     A member that has no such precision is at its largest.
     """
-    largest = _largest(problem)
+    # By member, in their order, the option with the most bytes.
+    largest = {
+        member: max(own.tolist(), key=problem.alone.__getitem__)
+        for member, own in enumerate(problem.own)
+    }
     choices: list[Choice] = [(int(problem.alone.argmin()),)]
     for precision in dict.fromkeys(option.precision for option in problem.options):
         at = {
@@ -87,20 +91,8 @@ def natural_solutions(problem: Problem) -> list[Solution]:
             if option.precision == precision
         }
         choices.append(tuple((largest | at).values()))
-    choices.append(tuple(largest.values()))
-    rows = (flat_row(choice, len(problem.options)) for choice in dict.fromkeys(choices))
+    rows = map(problem.flat_row, dict.fromkeys([*choices, tuple(largest.values())]))
     return [problem.solution(row, 1, "natural") for row in rows]
-
-
-def _largest(problem: Problem) -> dict[int, int]:
-    """By member, in their order, the option with the most bytes."""
-    return {
-        member: max(
-            np.flatnonzero(problem.member_of == member).tolist(),
-            key=lambda index: int(problem.alone[index]),
-        )
-        for member in range(len(problem.members))
-    }
 
 
 def _budgets(problem: Problem, natural: Sequence[Solution], points: int) -> list[int]:

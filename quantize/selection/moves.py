@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quantize.selection.problem import Problem, choice_of, flat_row
+from quantize.selection.problem import Problem, choice_of
 
 EVEN = 0.5  # share of draws that are flat means
 FILLED = 0.7  # share of draws whose last room is filled
@@ -24,10 +24,7 @@ class Moves:
         self._fitting = np.flatnonzero(problem.alone <= budget)
         self._cost = problem.alone - problem.shared
         self._room = budget - problem.shared
-        self._own = [
-            self._fitting[problem.member_of[self._fitting] == member]
-            for member in range(len(problem.members))
-        ]
+        self._own = [own[problem.alone[own] <= budget] for own in problem.own]
 
     def drawn(self) -> np.ndarray:
         """Any row: few members or many, even weights or weights on a few."""
@@ -40,7 +37,7 @@ class Moves:
         self._shrink(chosen)
         if self._generator.random() < FILLED:
             self._fill(chosen)
-        row = flat_row(tuple(chosen.values()), len(self._cost))
+        row = self._problem.flat_row(tuple(chosen.values()))
         if self._generator.random() >= EVEN:
             # Concentrations below 1 put the weight on a few; far below, gamma draws underflow.
             row *= self._generator.standard_gamma(

@@ -9,12 +9,12 @@ What is maximised, the score, is GAP on `search` and an entropy bonus: see `ense
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
 from common.units import format_bytes
-from ensemble import WeightedScorer
+from ensemble import WeightedScorer, search_weights
 from ensemble.evenness import entropy_bonus, with_entropy_bonus
 from metrics import Labels
 from quantize.errors import BudgetError
@@ -78,6 +78,10 @@ class Problem:
             computed of sizes is an estimate, and nothing is returned that this has not measured.
         mix: What the weights mix: `probability` or `log_odds`.
 
+    Attributes:
+        own: By member, the rising indices of its options.
+        size: Exact bytes of the file of a choice; each is measured once.
+
     Raises:
         BudgetError: There are no options, or a member has a precision twice.
     """
@@ -99,19 +103,23 @@ class Problem:
         # Grouped by member: a rising choice is in the order of the members.
         self.options = tuple(sorted(options, key=lambda option: self.members.index(option.member)))
         self.member_of = np.array([self.members.index(option.member) for option in self.options])
+        self.own = [np.flatnonzero(self.member_of == n) for n in range(len(self.members))]
         self.labels = labels
         self.mix = mix
         self.bonus = entropy_bonus(len(labels))
         self.file_bytes = file_bytes
-        self._sizes: dict[Choice, int] = {}
-        self._scorers: dict[Choice, WeightedScorer] = {}
+        self.size = cache(self._size)
+        self._scorer_of = lru_cache(SCORERS_KEPT)(self._make_scorer)
 
     @cached_property
     def scorer(self) -> WeightedScorer:
         """Of weights over all options."""
-        return WeightedScorer(
-            [option.predictions for option in self.options], self.labels, mix=self.mix
-        )
+        return self._make_scorer(range(len(self.options)))
+
+    def _make_scorer(self, choice: Sequence[int]) -> WeightedScorer:
+        """Of the chosen options alone, in the order of the members."""
+        chosen = [self.options[index].predictions for index in choice]
+        return WeightedScorer(chosen, self.labels, mix=self.mix)
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """What is maximised (W,), of rows of weights (W, options)."""
@@ -127,44 +135,52 @@ class Problem:
         """Bytes, about, that a file holds however many members it has."""
         if len(self.members) < 2:
             return 0
-        first, second = 0, int(np.flatnonzero(self.member_of == 1)[0])
-        both = self.size((first, second))
-        return int(self.alone[first]) + int(self.alone[second]) - both
+        second = int(self.own[1][0])
+        return int(self.alone[0]) + int(self.alone[second]) - self.size((0, second))
 
     def estimate(self, rows: np.ndarray) -> np.ndarray:
         """Bytes, about, of the files of rows (W, options), from the sizes of single members."""
         return self.shared + (rows > 0) @ (self.alone - self.shared)
 
-    def size(self, choice: Choice) -> int:
-        """Exact bytes of a file; each is measured once."""
-        if choice not in self._sizes:
-            self._sizes[choice] = int(self.file_bytes(self.named(choice)))
-        return self._sizes[choice]
+    def _size(self, choice: Choice) -> int:
+        return int(self.file_bytes(self._named(choice)))
 
-    def named(self, choice: Choice) -> dict[str, str]:
+    def _named(self, choice: Choice) -> dict[str, str]:
         """Precision by member."""
         chosen = [self.options[index] for index in choice]
         return {option.member: option.precision for option in chosen}
 
-    def scorer_of(self, choice: Choice) -> WeightedScorer:
-        """A scorer of the chosen options alone, in the order of the members."""
-        if choice not in self._scorers:
-            while len(self._scorers) >= SCORERS_KEPT:
-                del self._scorers[next(iter(self._scorers))]
-            chosen = [self.options[index].predictions for index in choice]
-            self._scorers[choice] = WeightedScorer(chosen, self.labels, mix=self.mix)
-        return self._scorers[choice]
+    def flat_row(self, choice: Choice) -> np.ndarray:
+        """The flat mean of a choice, as weights over all options."""
+        row = np.zeros(len(self.options))
+        row[list(choice)] = 1 / len(choice)
+        return row
+
+    def searched(self, row: np.ndarray, trials: int, seed: int) -> tuple[np.ndarray, int]:
+        """Searches for the weights of a choice, at random, from its flat mean and those given.
+
+        Args:
+            row: (options,) weights over all options; those above 0 are the choice.
+            trials: Weightings to try; 1 for the flat mean alone.
+            seed: Of the search.
+
+        Returns:
+            (options,) weights over all options, and how many weightings were scored.
+        """
+        choice = choice_of(row)
+        scorer, start = self._scorer_of(choice), row[list(choice)] / row.sum()
+        found = search_weights(scorer, trials=trials, seed=seed, start=start, bonus=self.bonus)
+        new = np.zeros_like(row)
+        new[list(choice)] = found.weights
+        return new, found.trials
 
     def row(self, solution: Solution) -> np.ndarray:
         """The weights of a solution over all options."""
-        return np.array(
-            [
-                solution.weights[option.member]
-                if solution.choice.get(option.member) == option.precision
-                else 0.0
-                for option in self.options
-            ]
-        )
+        row = np.zeros(len(self.options))
+        for index, option in enumerate(self.options):
+            if solution.choice.get(option.member) == option.precision:
+                row[index] = solution.weights[option.member]
+        return row
 
     def solution(self, row: np.ndarray, trials: int, method: str) -> Solution:
         """Measures a row of weights over all options.
@@ -174,9 +190,9 @@ class Problem:
         """
         choice = choice_of(row)
         weights = row[list(choice)] / row.sum()
-        scorer = self.scorer_of(choice)
+        scorer = self._scorer_of(choice)
         found = scorer.gap(weights[None])
-        named = self.named(choice)
+        named = self._named(choice)
         return Solution(
             choice=named,
             weights=dict(zip(named, weights.tolist(), strict=True)),
@@ -193,10 +209,7 @@ class Problem:
         """Raises BudgetError, with the least size of every member, where no member fits."""
         if (self.alone <= budget).any():
             return
-        least = []
-        for member in range(len(self.members)):
-            own = np.flatnonzero(self.member_of == member)
-            least.append(int(own[self.alone[own].argmin()]))
+        least = [int(own[self.alone[own].argmin()]) for own in self.own]
         least.sort(key=lambda index: (self.alone[index], self.options[index].member))
         listed = ", ".join(
             f"{self.options[n].member} {self.alone[n]:,} ({self.options[n].precision})"
@@ -211,13 +224,6 @@ class Problem:
 def choice_of(row: np.ndarray) -> Choice:
     """The options that have a weight."""
     return tuple(np.flatnonzero(row).tolist())
-
-
-def flat_row(choice: Choice, options: int) -> np.ndarray:
-    """The flat mean of a choice, as weights over all options."""
-    row = np.zeros(options)
-    row[list(choice)] = 1 / len(choice)
-    return row
 
 
 def better(solution: Solution) -> tuple[float, int]:

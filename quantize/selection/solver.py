@@ -1,6 +1,7 @@
 """Members, precisions and weights together, under a hard budget."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 import numpy as np
 import optuna
@@ -9,8 +10,7 @@ from ensemble import EnsembleError
 from ensemble.search import quiet_optuna
 from quantize.selection.baseline import Baseline
 from quantize.selection.moves import Moves
-from quantize.selection.problem import Choice, Problem, Solution, better, choice_of, flat_row
-from quantize.selection.weights import weights_of_choice
+from quantize.selection.problem import Choice, Problem, Solution, better, choice_of
 
 BATCH = 64  # rows that are scored at a time
 DRAWN = 0.3  # share of the random trials that look anywhere
@@ -67,13 +67,8 @@ class Race:
         """The best weights of the best choices that fit; of equal choices, the smaller first."""
         scores = np.array([score for score, _ in self._leaders.values()])
         rows = np.stack([row for _, row in self._leaders.values()])
-        found: list[np.ndarray] = []
-        for place in np.lexsort((self.problem.estimate(rows), -scores)).tolist():
-            if self.fits(choice_of(rows[place])):
-                found.append(rows[place])
-            if len(found) == count:
-                break
-        return found
+        order = np.lexsort((self.problem.estimate(rows), -scores))
+        return list(islice((row for row in rows[order] if self.fits(choice_of(row))), count))
 
 
 class Solver:
@@ -97,6 +92,9 @@ class Solver:
         trials: Weightings to try for a budget.
         seed: The same seed finds the same solutions.
 
+    Attributes:
+        baseline: By a budget, every member at `uniform8` that fits; None where none does.
+
     Raises:
         EnsembleError: The method is unknown, or trials is less than 1.
     """
@@ -113,11 +111,7 @@ class Solver:
         self._trials = trials
         self._seed = seed
         self._flat = method == "flat"
-        self._baseline = Baseline(problem, 1 if self._flat else trials, seed)
-
-    def baseline(self, budget: int) -> Solution | None:
-        """Every member at `uniform8`; None where none fits."""
-        return self._baseline.under(budget)
+        self.baseline = Baseline(problem, 1 if self._flat else trials, seed).under
 
     def solve(self, budget: int, known: Iterable[Solution] = ()) -> Solution:
         """Finds the best bundle under a budget.
@@ -147,7 +141,7 @@ class Solver:
         METHODS[self.method](race, moves, generator)
         leaders = race.best(FINALISTS)
         trials = 1 if self._flat else max(1, (self._trials - race.limit) // len(leaders))
-        found = [weights_of_choice(problem, row, trials, self._seed) for row in leaders]
+        found = [problem.searched(row, trials, self._seed) for row in leaders]
         spent = race.trials + sum(tried for _, tried in found)
         solutions = [problem.solution(row, spent, self.method) for row, _ in found] + held
         return max((solution for solution in solutions if solution.gap >= promised), key=better)
@@ -156,7 +150,7 @@ class Solver:
         """Single members, and what is known, cut to the budget."""
         problem = self.problem
         single = [
-            flat_row((int(index),), len(problem.options))
+            problem.flat_row((int(index),))
             for index in np.argsort(problem.alone, kind="stable")
             if problem.alone[index] <= race.budget
         ]
@@ -276,7 +270,7 @@ def _replacements(problem: Problem, row: np.ndarray) -> list[np.ndarray]:
 
 def _optuna(race: Race, moves: Moves, generator: np.random.Generator) -> None:
     problem = race.problem
-    own = [np.flatnonzero(problem.member_of == m).tolist() for m in range(len(problem.members))]
+    own = [indices.tolist() for indices in problem.own]
 
     def objective(trial: optuna.Trial) -> float:
         row = np.zeros(len(problem.options))

@@ -31,7 +31,7 @@ from quantize import (
 )
 from quantize.bundle.container import read_container
 from quantize.onnx.graph import onnx_bytes
-from quantize.precision import precision_source
+from quantize.precision import PRECISIONS
 from quantize.recipes import check_precisions
 from records import Batch, Schema
 from tests.line import call
@@ -64,8 +64,8 @@ def batch_of(schema: Schema) -> Batch:
 def test_it_is_one_of_the_precisions() -> None:
     assert load_extension(FILE) == ("symmetric8",)
     assert list_precisions()[-1] == "symmetric8"
-    found = precision_source("symmetric8")
-    assert found is not None and found.path == FILE and precision_source("uniform8") is None
+    found = PRECISIONS.source("symmetric8")
+    assert found is not None and found.path == FILE and PRECISIONS.source("uniform8") is None
     check_precisions(["symmetric8"])
     values = torch.tensor([[-2.54, 0.0, 0.019], [1.27, 0.021, 1.0]])
     restored = dequantize(quantize(values, "w", "symmetric8"))

@@ -7,8 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from quantize.selection.problem import Choice, Problem, Solution, better, flat_row
-from quantize.selection.weights import weights_of_choice
+from quantize.selection.problem import Choice, Problem, Solution, better
 
 AT_ONCE = 4096  # rows that are scored at a time
 
@@ -31,19 +30,19 @@ def brute_force(problem: Problem, budget: int, *, trials: int = 1, seed: int = 0
     problem.check(budget)
     if trials > 1:
         fitting = (choice for choice in choices(problem) if problem.size(choice) <= budget)
-        rows = (flat_row(choice, len(problem.options)) for choice in fitting)
-        found = (weights_of_choice(problem, row, trials, seed) for row in rows)
+        rows = map(problem.flat_row, fitting)
+        found = (problem.searched(row, trials, seed) for row in rows)
         return max((problem.solution(*weights, "brute force") for weights in found), key=better)
     everything = list(choices(problem))
     scores = np.concatenate(
         [
-            problem.scores(np.stack([flat_row(choice, len(problem.options)) for choice in block]))
+            problem.scores(np.stack([problem.flat_row(choice) for choice in block]))
             for block in _blocks(everything)
         ]
     )
     for place in np.argsort(-scores, kind="stable").tolist():
         if problem.size(everything[place]) <= budget:
-            row = flat_row(everything[place], len(problem.options))
+            row = problem.flat_row(everything[place])
             return problem.solution(row, len(everything), "brute force")
     raise AssertionError("a member fits alone")
 
