@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from records.batches import Batch, FrameSampling, iterate_batches
 from records.clip import Clip
-from records.config import DataConfig, SplitSpec
+from records.config import SplitSpec
 from records.demo.synthesize import generate
 from records.demo.world import DemoSpec
 from records.errors import DataError
 from records.formats import Listing, ShardFile, register_format
 from records.schema import Schema, Stream, load_schema, with_vocabulary
 from records.splits import Split, check_disjoint, open_split, read_truth, with_frames
-from records.tfrecord.encoding import encode_clip
-
-# It registers the format.
-from records.tfrecord.file import TFRecordFile
+from records.tfrecord.example import TFRecordFile, encode_clip
 from records.tfrecord.framing import write_shards
 
 __all__ = [
     "Batch",
     "Clip",
-    "DataConfig",
     "DataError",
     "DemoSpec",
     "FrameSampling",

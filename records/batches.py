@@ -15,11 +15,70 @@ from torch.utils.data import DataLoader, Dataset
 from records.clip import Clip
 from records.errors import DataError
 from records.formats import ClipReader
-from records.order import EpochOrder
 from records.schema import Schema, dequantize
 from records.splits import Split
 
-_FRAMES = 2  # keeps the generators of frames apart from those of the order
+# What random numbers are drawn for, each by a generator of its own.
+_SHARDS, _RECORDS, _FRAMES = 0, 1, 2
+
+
+class EpochOrder:
+    """The order of one epoch, as a function from places in it to rows of the split.
+
+    Shards are shuffled and taken in groups; records are shuffled within a group. So nearby records
+    come from a bounded number of files, and any part of the order is known without what comes
+    before it.
+
+    Args:
+        shard: (N,) the shard of each row, ascending.
+        seed: None for the rows' own order.
+        epoch: Each has another order.
+        group_shards: Shards in a group.
+    """
+
+    def __init__(
+        self, shard: NDArray[np.uint32], seed: int | None, epoch: int, group_shards: int
+    ) -> None:
+        self._seed = seed
+        self._epoch = epoch
+        self._rows = len(shard)
+        starts = np.flatnonzero(np.diff(shard, prepend=np.uint32(0xFFFFFFFF)))
+        starts = np.append(starts, self._rows)
+        order = self.generator(_SHARDS, 0).permutation(len(starts) - 1)
+        self._groups = [
+            (starts[part], starts[part + 1])
+            for part in np.split(order, range(group_shards, len(order), group_shards))
+        ]
+        sizes = [int((ends - begins).sum()) for begins, ends in self._groups]
+        self._group_starts = np.concatenate([[0], np.cumsum(sizes)])
+        self._shuffled: dict[int, NDArray[np.int64]] = {}
+
+    def generator(self, purpose: int, number: int) -> np.random.Generator:
+        """Random numbers that depend on the seed, the epoch and the arguments only."""
+        return np.random.default_rng([self._seed or 0, self._epoch, purpose, number])
+
+    def rows(self, start: int, end: int) -> NDArray[np.int64]:
+        """The rows at places `start` to `end` of the epoch."""
+        if self._seed is None:
+            return np.arange(start, end)
+        first = int(np.searchsorted(self._group_starts, start, side="right")) - 1
+        parts = []
+        for group in range(first, len(self._groups)):
+            begin = int(self._group_starts[group])
+            if begin >= end:
+                break
+            parts.append(self._group_rows(group)[max(start - begin, 0) : end - begin])
+        return np.concatenate(parts)
+
+    def _group_rows(self, group: int) -> NDArray[np.int64]:
+        if group not in self._shuffled:
+            begins, ends = self._groups[group]
+            rows = np.concatenate([np.arange(b, e) for b, e in zip(begins, ends, strict=True)])
+            # Two are kept, since a batch may lie across the border between groups.
+            for old in list(self._shuffled)[:-1]:
+                del self._shuffled[old]
+            self._shuffled[group] = self.generator(_RECORDS, group).permutation(rows)
+        return self._shuffled[group]
 
 
 @dataclass(frozen=True)
@@ -42,14 +101,14 @@ class FrameSampling:
             if count is not None and count < 1:
                 raise DataError(f"frame sampling: {name} is {count}; it must be >= 1 or null")
 
-    def choose(self, frames: int, generator: np.random.Generator) -> NDArray[np.int64] | None:
-        """Row numbers of the frames to take out of `frames`; None for all in order."""
+    def choose(self, frames: int, generator: np.random.Generator) -> NDArray[np.int64] | slice:
+        """Row numbers of the frames to take out of `frames`, or how many from the start."""
         available = frames if self.first is None else min(frames, self.first)
         if self.draw is not None and available:
             return generator.integers(0, available, self.draw)
         if self.shuffle:
             return generator.permutation(available)
-        return None if available == frames else np.arange(available)
+        return slice(available)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +122,7 @@ class Batch:
         mask: (B, T) bool, True where there is a frame; None at video level.
         labels: (n, 2) int64, rows of (clip in the batch, label).
         num_labels: Labels are in ``[0, num_labels)``.
-        quantized_min: Lower end of the range of uint8 features.
-        quantized_max: Upper end of that range.
+        quantized_min, quantized_max: The range of uint8 features.
     """
 
     ids: list[str]
@@ -181,8 +239,8 @@ class _Batches(Dataset[Batch | DataError]):
 def _collate(
     clips: list[Clip], schema: Schema, sampling: FrameSampling, generator: np.random.Generator
 ) -> Batch:
-    labels = np.concatenate([clip.labels for clip in clips])
     rows = np.repeat(np.arange(len(clips)), [len(clip.labels) for clip in clips])
+    labels = np.concatenate([clip.labels for clip in clips])
     if schema.level == "video":
         mask = None
         features = {
@@ -208,18 +266,12 @@ def _collate_frames(
     """Mask (B, T) and by stream frames (B, T, D), zero where a clip has none."""
     first = schema.streams[0].name
     chosen = [sampling.choose(len(clip.features[first]), generator) for clip in clips]
-    counts = np.array(
-        [
-            len(clip.features[first]) if rows is None else len(rows)
-            for clip, rows in zip(clips, chosen, strict=True)
-        ]
-    )
+    counts = np.array([rows.stop if isinstance(rows, slice) else len(rows) for rows in chosen])
     longest = max(1, int(counts.max()))
     features: dict[str, Tensor] = {}
     for stream in schema.streams:
         frames = np.zeros((len(clips), longest, stream.size), stream.encoding)
         for clip, rows, count, out in zip(clips, chosen, counts, frames, strict=True):
-            source = clip.features[stream.name]
-            out[:count] = source if rows is None else source[rows]
+            out[:count] = clip.features[stream.name][rows]
         features[stream.name] = torch.from_numpy(frames)
     return torch.from_numpy(np.arange(longest) < counts[:, None]), features

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +44,7 @@ def check_clip(clip: Clip, schema: Schema) -> Clip:
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         found = f"{labels.dtype} {labels.shape}"
         raise DataError(f"clip {clip.id!r}: the labels are {found}, not a row of integers")
-    check_values(clip.id, features, schema)
-    return Clip(clip.id, known_labels(clip.id, labels.tolist(), schema), features)
+    return clip_of(clip.id, labels.tolist(), features, schema)
 
 
 def schema_features(clip: Clip, schema: Schema) -> dict[str, np.ndarray]:
@@ -70,11 +69,14 @@ def schema_features(clip: Clip, schema: Schema) -> dict[str, np.ndarray]:
     return out
 
 
-def known_labels(clip_id: str, labels: Iterable[int], schema: Schema) -> NDArray[np.int64]:
-    """The labels ascending, each once.
+def clip_of(
+    clip_id: str, labels: Iterable[int], features: dict[str, np.ndarray], schema: Schema
+) -> Clip:
+    """The clip of labels in any order, and of features whose sizes and types are the schema's.
 
     Raises:
-        DataError: One is out of range.
+        DataError: A label is out of range, a value is not finite, or streams have different numbers
+            of frames.
     """
     ordered = sorted(set(labels))
     if ordered and (ordered[0] < 0 or ordered[-1] >= schema.num_labels):
@@ -83,19 +85,10 @@ def known_labels(clip_id: str, labels: Iterable[int], schema: Schema) -> NDArray
             f"clip {clip_id!r}: label {wrong} is out of range; schema {schema.name!r} has "
             f"num_labels {schema.num_labels}"
         )
-    return np.array(ordered, np.int64)
-
-
-def check_values(clip_id: str, features: Mapping[str, np.ndarray], schema: Schema) -> None:
-    """Makes sure of finite values, and of as many frames in each stream.
-
-    Raises:
-        DataError: It is not so.
-    """
-    for stream in schema.streams:
-        if stream.encoding == "float32" and not np.isfinite(features[stream.name]).all():
+    for name, values in features.items():
+        if values.dtype == np.float32 and not np.isfinite(values).all():
             raise DataError(
-                f"clip {clip_id!r}: stream {stream.name!r} holds NaN or infinity; remove the clip"
+                f"clip {clip_id!r}: stream {name!r} holds NaN or infinity; remove the clip"
             )
     if schema.level == "frame":
         counts = {name: len(frames) for name, frames in features.items()}
@@ -103,3 +96,4 @@ def check_values(clip_id: str, features: Mapping[str, np.ndarray], schema: Schem
             raise DataError(
                 f"clip {clip_id!r}: streams have different numbers of frames: {counts}; mend it"
             )
+    return Clip(clip_id, np.array(ordered, np.int64), features)

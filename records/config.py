@@ -12,7 +12,6 @@ from common.codec import Text
 from records.demo.world import DemoSpec
 from records.errors import DataError
 
-OnCorrupt = Literal["error", "skip"]
 Fraction = Annotated[float, Ge(0), Le(1)]
 
 
@@ -82,11 +81,6 @@ class SplitSpec:
         """The ranges of the hash, however they were said."""
         return self.hash_ranges or ((self.hash_from, self.hash_to),)
 
-    @property
-    def hashed(self) -> bool:
-        """Whether the split keeps a part of the ids only."""
-        return (0, 1) not in self.ranges
-
     def takes(self, clip_id: str) -> bool:
         """Whether a clip of this id, in one of the shards, belongs to the split."""
         place = id_hash(clip_id)
@@ -121,7 +115,7 @@ class DataConfig:
     search: SplitSpec = SplitSpec()
     report: SplitSpec = SplitSpec()
     test: SplitSpec = SplitSpec()
-    on_corrupt: OnCorrupt = "error"
+    on_corrupt: Literal["error", "skip"] = "error"
     workers: Annotated[int, Ge(0)] = 0
     generated: bool = False
     demo: DemoSpec = field(default_factory=DemoSpec)

@@ -50,11 +50,7 @@ class Listing:
 
 
 class ShardFile(ABC):
-    """A file of records, opened for reading; a format is a subclass.
-
-    Args:
-        path: The file.
-        schema: What its records hold.
+    """A file of records that the schema describes, opened for reading; a format is a subclass.
 
     Raises:
         DataError: The file cannot be opened.
@@ -92,13 +88,7 @@ class ShardFile(ABC):
 
 @dataclass(frozen=True)
 class Format:
-    """A format of files.
-
-    Attributes:
-        name: Its name in `data.format`.
-        suffixes: How the names of its files end.
-        file: What reads them.
-    """
+    """A format: its name in `data.format`, how its files' names end, and what reads them."""
 
     name: str
     suffixes: tuple[str, ...]
@@ -139,12 +129,7 @@ def register_format(name: str, suffixes: tuple[str, ...]) -> Callable[[type[File
 
 
 def format_of(path: Path, choice: str) -> Format:
-    """The format of a file.
-
-    Args:
-        path: The file.
-        choice: A format's name, or ``auto`` for the one whose suffix the file has; of two that fit
-            the longer.
+    """The format that is chosen by name, or with ``auto`` by the longest suffix that fits the file.
 
     Raises:
         DataError: There is no such format, or none for the suffix.
@@ -161,11 +146,7 @@ def format_of(path: Path, choice: str) -> Format:
 
 
 def known_suffixes(choice: str) -> tuple[str, ...]:
-    """The suffixes of a format, or of all with ``auto``.
-
-    Raises:
-        DataError: There is no such format.
-    """
+    """The suffixes of the format that is chosen by name, or of all with ``auto``."""
     formats = _formats() if choice == AUTO else [_FORMATS.get(choice)]
     return tuple(suffix for format in formats for suffix in format.suffixes)
 
@@ -173,11 +154,7 @@ def known_suffixes(choice: str) -> tuple[str, ...]:
 class ClipReader:
     """Reads single clips of a list of shards; checksums and schema are verified for each.
 
-    Args:
-        shards: The files.
-        schema: What their records hold.
-        format: Name of their format, or ``auto``.
-        max_open: Files held open at most; the least recently used ones are closed.
+    At most `max_open` files are held open; the least recently used ones are closed.
     """
 
     def __init__(

@@ -102,7 +102,7 @@ class IndexBuilder:
         found = reader.list_records(number)
         if found.fault:
             self._count(found.fault)
-        if not self.skip and not self.spec.hashed:
+        if not self.skip and (0, 1) in self.spec.ranges:
             return found
         keep = np.zeros(len(found.positions), np.bool_)
         records = zip(found.positions.tolist(), found.lengths.tolist(), strict=True)

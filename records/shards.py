@@ -13,13 +13,7 @@ _LIST = "@"
 
 
 def find_shards(root: Path, name: str, spec: SplitSpec, format: str) -> tuple[Path, ...]:
-    """The shards of a split, in the order of their names.
-
-    Args:
-        root: Folder of the shards.
-        name: The split's name, for messages.
-        spec: Which shards.
-        format: Name of their format, or ``auto``.
+    """The shards of a split, in the order of their names; for the arguments see `open_split`.
 
     Raises:
         DataError: The folder or a list is missing, a pattern matches nothing, or nothing is left.

@@ -57,10 +57,7 @@ class Split:
         return len(self.shard)
 
     def select(self, keep: NDArray[np.bool_] | NDArray[np.integer]) -> Split:
-        """The split of some of the records.
-
-        Args:
-            keep: (N,) bool, or ascending row numbers.
+        """The split of some of the records, kept by (N,) bool or by ascending row numbers.
 
         Raises:
             DataError: Nothing is kept, or rows are not ascending.
@@ -89,11 +86,7 @@ class Split:
         return ClipReader(self.shards, self.schema, self.format)
 
     def clips(self, with_features: bool = True) -> Iterator[Clip]:
-        """All clips in order; some formats may leave the features unread where it is said.
-
-        Raises:
-            DataError: A record is damaged or does not fit the schema; names shard and place.
-        """
+        """All clips in order; raises what `ClipReader.clip` does."""
         with self.reader() as reader:
             for start in range(0, len(self), _ROWS_AT_A_TIME):
                 for place in self.places(slice(start, start + _ROWS_AT_A_TIME)):
@@ -135,7 +128,6 @@ def open_split(
     """
     if on_corrupt not in ("error", "skip"):
         raise DataError(f"on_corrupt is {on_corrupt!r}; use 'error' or 'skip'")
-    root = Path(root)
     shards = find_shards(root, name, spec, format)
     skip = on_corrupt == "skip"
     builder = IndexBuilder(root, shards, spec, schema, format, skip, max_skipped)
@@ -200,7 +192,7 @@ def read_truth(split: Split) -> Truth:
     """Ids and labels of a split, in one pass over its records, without their features.
 
     Raises:
-        DataError: As `Split.clips`.
+        DataError: As `ClipReader.clip`.
     """
     ids: list[str] = []
     labels: list[NDArray[np.int64]] = []

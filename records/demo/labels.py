@@ -159,9 +159,5 @@ def _peaking(length: int, rng: np.random.Generator) -> Events:
     return [(int(rng.integers(2)), shown)]
 
 
-EVENTS = {
-    Kind.CONTENT: _plain,
-    Kind.ORDER: _in_order,
-    Kind.TEXTURE: _flickering,
-    Kind.PEAK: _peaking,
-}
+# By kind.
+EVENTS = (_plain, _in_order, _flickering, _peaking)

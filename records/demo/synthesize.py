@@ -21,7 +21,7 @@ from records.demo.labels import VERTICALS
 from records.demo.world import SPLITS, DemoSpec, DemoWorld
 from records.errors import DataError
 from records.schema import Schema, Stream
-from records.tfrecord.encoding import encode_clip
+from records.tfrecord.example import encode_clip
 from records.tfrecord.framing import write_shard
 
 VOCABULARY_NAME = "vocabulary.csv"
@@ -56,11 +56,11 @@ def generate(
     _claim(root, spec)
     world = DemoWorld(spec)
     schema = demo_schema(spec)
-    total = sum(spec.clips(split) for split in SPLITS)
+    clips_of = {split: range(getattr(spec, f"{split}_clips")) for split in SPLITS}
+    total = sum(map(len, clips_of.values()))
     paths: list[Path] = []
     written = 0
-    for split in SPLITS:
-        numbers = range(spec.clips(split))
+    for split, numbers in clips_of.items():
         for shard, first in enumerate(numbers[:: spec.clips_per_shard]):
             part = numbers[first : first + spec.clips_per_shard]
             paths.append(root / f"{split}-{shard:05d}.tfrecord")

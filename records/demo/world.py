@@ -89,17 +89,9 @@ class DemoSpec:
                 f"max_frames {self.max_frames} is less than min_frames {self.min_frames}"
             )
 
-    def clips(self, split: str) -> int:
-        """The number of clips of a split."""
-        return getattr(self, f"{split}_clips")
-
 
 class DemoWorld:
-    """The world that a spec describes; every clip is a function of the spec, split and number.
-
-    Args:
-        spec: what to draw it from.
-    """
+    """The world that a spec describes; every clip is a function of the spec, split and number."""
 
     def __init__(self, spec: DemoSpec) -> None:
         self.spec = spec
@@ -205,7 +197,7 @@ class DemoWorld:
         rows: list[int] = []
         strengths: list[Vector] = []
         for label in labels.tolist():
-            events = EVENTS[Kind(self.labels.kinds[label])](length, rng)
+            events = EVENTS[self.labels.kinds[label]](length, rng)
             if self.labels.partner[label] < label:
                 events = [((look + LOOKS) % (2 * LOOKS), shown) for look, shown in events]
             strength = np.float32(rng.uniform(0.7, 1.3))

@@ -1,8 +1,9 @@
-"""One serialized ``tf.Example`` or ``tf.SequenceExample`` to a checked clip."""
+"""TFRecord files of ``tf.Example`` and ``tf.SequenceExample``: clips from and to their records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,38 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tfrecord import example_pb2
 
-from records.clip import Clip, check_values, known_labels
+from records.clip import Clip, clip_of, schema_features
 from records.errors import DataError
+from records.formats import Listing, ShardFile, register_format
 from records.schema import Schema, Stream
 from records.tfrecord import wire
+from records.tfrecord.framing import open_file, read_record, scan
+
+
+@register_format("tfrecord", suffixes=(".tfrecord", ".tfrecords", ".tfrec"))
+class TFRecordFile(ShardFile):
+    """A file of ``tf.SequenceExample`` (frame level) or ``tf.Example`` (video level).
+
+    A position is the byte at which a record's header starts, a length that of its data.
+    """
+
+    unit = "byte"
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        super().__init__(path, schema)
+        self._file = open_file(path)
+
+    def list_records(self) -> Listing:
+        return scan(self.path)
+
+    def clip(self, position: int, length: int, with_features: bool = True) -> Clip:
+        record = read_record(self._file.fileno(), position, length)
+        return parse_clip(record, self.schema, with_features)
+
+    read = clip
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def parse_clip(data: NDArray[np.uint8], schema: Schema, with_features: bool = True) -> Clip:
@@ -22,7 +51,7 @@ def parse_clip(data: NDArray[np.uint8], schema: Schema, with_features: bool = Tr
     Args:
         data: (length,) uint8: ``tf.SequenceExample`` (frame level) or ``tf.Example`` (video level).
         schema: What it must hold.
-        with_features: False: the features may be left unread, and are not checked.
+        with_features: False: the features may be left unread.
 
     Returns:
         Its features are read-only, strided and perhaps unaligned views of `data`.
@@ -35,21 +64,14 @@ def parse_clip(data: NDArray[np.uint8], schema: Schema, with_features: bool = Tr
         fields = wire.walk(data, schema, with_features)
     except wire.NotCanonicalError:
         fields = parse_with_protobuf(data, schema)
-    clip_id = _check_id(fields, schema)
-    labels = known_labels(clip_id, fields.labels, schema)
-    if with_features:
-        check_values(clip_id, fields.features, schema)
-    return Clip(clip_id, labels, fields.features)
-
-
-def _check_id(fields: wire.Fields, schema: Schema) -> str:
     if not fields.id:
         keys = " or ".join(schema.id_keys)
         raise DataError(f"no id under {keys}; check the schema ({schema.name!r}) and its id_keys")
     try:
-        return fields.id.decode("utf-8")
+        clip_id = fields.id.decode("utf-8")
     except UnicodeDecodeError:
         raise DataError(f"the id {fields.id!r} is not UTF-8; rewrite the record") from None
+    return clip_of(clip_id, fields.labels, fields.features if with_features else {}, schema)
 
 
 def parse_with_protobuf(data: NDArray[np.uint8], schema: Schema) -> wire.Fields:
@@ -76,12 +98,10 @@ def parse_with_protobuf(data: NDArray[np.uint8], schema: Schema) -> wire.Fields:
                 f"stream {stream.name!r} of schema {schema.name!r} is missing; the record has "
                 f"{found or 'nothing'}"
             )
-        if at_frame_level:
-            frames = [_vector_of(feature, stream) for feature in lists[stream.name].feature]
-            empty = np.empty((0, stream.size), stream.encoding)
-            fields.features[stream.name] = np.stack(frames) if frames else empty
-        else:
-            fields.features[stream.name] = _vector_of(lists[stream.name], stream)
+        given = lists[stream.name].feature if at_frame_level else [lists[stream.name]]
+        vectors = np.array([_vector_of(feature, stream) for feature in given], stream.encoding)
+        vectors = vectors.reshape(-1, stream.size)
+        fields.features[stream.name] = vectors if at_frame_level else vectors[0]
     return fields
 
 
@@ -117,3 +137,61 @@ def _vector_of(feature: Any, stream: Stream) -> np.ndarray:
             f"a {kind} of {len(vector)} values; check the schema"
         )
     return vector
+
+
+def encode_clip(clip: Clip, schema: Schema, extra: Mapping[str, np.ndarray] | None = None) -> bytes:
+    """Serializes one clip as its schema's level asks: the inverse of `parse_clip`.
+
+    The bytes are laid out by hand: protobuf leaves the order of map entries open, and the same clip
+    must always give the same bytes.
+
+    Args:
+        clip: Features as the schema says, (T, D) or (D,).
+        schema: The id goes under the first of its id keys.
+        extra: Further (n,) arrays for the context (floats become a float list, integers an int64
+            list), such as soft targets for other programs.
+
+    Raises:
+        DataError: A stream is missing or has another size or type.
+    """
+    id_list = _field(wire.FIRST, clip.id.encode())
+    context = [_entry(schema.id_keys[0], _field(wire.BYTES_LIST, id_list))]
+    numbers = {schema.labels_key: np.asarray(clip.labels, np.int64), **(extra or {})}
+    context += [_entry(name, _numbers(values)) for name, values in numbers.items()]
+    features, lists = schema_features(clip, schema), []
+    for stream in schema.streams:
+        if schema.level == "video":
+            vector = _behind(wire.vector_header(stream), features[stream.name][None])
+            context.append(_entry(stream.name, vector))
+        else:
+            frames = _behind(wire.frame_header(stream), features[stream.name])
+            lists.append(_entry(stream.name, frames))
+    data = _field(wire.FIRST, b"".join(context))
+    return data + _field(wire.SECOND, b"".join(lists)) if schema.level == "frame" else data
+
+
+def _field(tag: int, content: bytes) -> bytes:
+    return bytes([tag]) + wire.varint(len(content)) + content
+
+
+def _entry(key: str, value: bytes) -> bytes:
+    """One entry of a protobuf map."""
+    return _field(wire.FIRST, _field(wire.FIRST, key.encode()) + _field(wire.SECOND, value))
+
+
+def _numbers(values: np.ndarray) -> bytes:
+    """A ``Feature`` with an int64 or a float list."""
+    if values.dtype.kind in "iu":
+        tag = wire.INT64_LIST
+        packed = b"".join(wire.varint(int(value) & (1 << 64) - 1) for value in values)
+    else:
+        tag = wire.FLOAT_LIST
+        packed = values.astype("<f4").tobytes()
+    return _field(tag, _field(wire.FIRST, packed) if packed else b"")
+
+
+def _behind(header: bytes, vectors: np.ndarray) -> bytes:
+    """The vectors (n, D), each behind the header."""
+    little = np.ascontiguousarray(vectors, vectors.dtype.newbyteorder("<")).view(np.uint8)
+    headers = np.tile(np.frombuffer(header, np.uint8), (len(vectors), 1))
+    return np.concatenate([headers, little], axis=1).tobytes()

@@ -83,7 +83,7 @@ def _length_of(head: bytes, available: int) -> int:
     length, crc = _HEADER.unpack_from(head)
     if masked_crc(head[:8]) != crc:
         raise DataError("the checksum of a record's length is wrong; fetch the shard again")
-    if length > min(available, _LONGEST):
+    if length > available or length > _LONGEST:
         raise DataError(
             f"a record claims {length} bytes where the file has {max(0, available)} left; fetch "
             "the shard again"
@@ -135,11 +135,8 @@ def write_shards(
 ) -> list[Path]:
     """Writes records in order to ``<prefix>-00000.tfrecord``, ``<prefix>-00001.tfrecord``, ...
 
-    Args:
-        folder: Made if it is missing.
-        prefix: Start of every file's name, usually the split.
-        records: Serialized examples; consumed as a stream.
-        per_shard: Records in each file but the last.
+    The folder is made if it is missing, the records are consumed as a stream, and each file but the
+    last has `per_shard` of them.
 
     Returns:
         The files written.

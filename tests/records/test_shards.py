@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from common.codec import from_plain
-from records import DataConfig, DataError, Schema, SplitSpec, open_split, read_truth
-from records.config import id_hash
+from records import DataError, Schema, SplitSpec, open_split, read_truth
+from records.config import DataConfig, id_hash
 from records.shards import find_shards
 
 NAMES = ["train0.tfrecord", "train1.tfrecord", *(f"validate{n:02d}.tfrecord" for n in range(20))]
