@@ -31,7 +31,7 @@ from report import print_stages, show  # noqa: E402
 from stages import builtin  # noqa: E402, F401
 from stages.config import Config, config_from, hydra_node  # noqa: E402
 from stages.execute import JobsFailed  # noqa: E402
-from stages.stage import get_stage  # noqa: E402
+from stages.stage import STAGES  # noqa: E402
 from stages.workspace import Workspace  # noqa: E402
 
 
@@ -72,7 +72,7 @@ def run_stage(config: Config) -> None:
     if config.stage is None:
         print_stages(workspace)
         return
-    stage = get_stage(config.stage)
+    stage = STAGES.get(config.stage)
     with workspace.run.lock():
         show(stage.run(workspace))
 
@@ -93,23 +93,17 @@ def main() -> int:
     try:
         for config in parse_command_line():
             run_stage(config)
+        return 0
     except UserError as error:
-        print(f"onegig: {error}", file=sys.stderr)
-        return 2
+        said, status = str(error), 2
     except (HydraException, OmegaConfBaseException) as error:
-        print(f"onegig: {one_line(error)}", file=sys.stderr)
-        return 2
+        said, status = one_line(error), 2
     except JobsFailed as error:
-        if all(result.returncode == 2 for result in error.results):
-            # Every process met the same input; the last line of a log is what it said of it.
-            print(f"onegig: {str(error.results[0].message).splitlines()[-1]}", file=sys.stderr)
-            return 2
-        print(f"onegig: {error}", file=sys.stderr)
-        return 1
+        said, status = str(error), 1
     except KeyboardInterrupt:
-        print("onegig: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+        said, status = "interrupted; the same command goes on from here", 130
+    print(f"onegig: {said}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -11,18 +11,19 @@ protobuf messages and those of the tfrecord package cannot be loaded side by sid
 from __future__ import annotations
 
 import importlib.util
-import json
+import math
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from records import Clip, Schema, TFRecordFile, encode_clip, load_schema, write_shards
+from benchmarks.generated import generate_split
+from benchmarks.harness import best_times, print_figures, ratios
+from records import Schema, TFRecordFile, load_schema
 
 CLIPS = 400
 FRAMES = (120, 300)
@@ -34,59 +35,35 @@ def measure(clips: int = CLIPS, repeats: int = REPEATS) -> dict[str, Any]:
     """Times each reader on the same shard.
 
     Returns:
-        ``clips_per_second`` by reader (None where it is not installed), ``ratio`` of ours to each
+        ``clips_per_second`` by reader (NaN where it is not installed), ``ratio`` of ours to each
         rival, ``clips``, ``megabytes``.
     """
     schema = load_schema("yt8m_frame")
     with tempfile.TemporaryDirectory() as folder:
-        records = (encode_clip(clip, schema) for clip in _generate(clips, schema))
-        (shard,) = write_shards(Path(folder), "bench", records, per_shard=clips)
-        ours = _best(lambda: _decode(shard, schema), repeats)
-        rivals = {
-            "tfrecord": _best(lambda: _decode_with_tfrecord(shard), repeats),
-            "tf.data": _tensorflow_seconds(shard, repeats),
+        (shard,) = generate_split(Path(folder), schema, clips, FRAMES).shards
+        readers = {
+            "onegig": lambda: _decode(shard, schema),
+            "tfrecord": lambda: _decode_with_tfrecord(shard),
         }
+        seconds = best_times(readers, repeats)
+        seconds["tf.data"] = _tensorflow_seconds(shard, repeats)
         megabytes = shard.stat().st_size / 1e6
-    rates = {name: clips / s if s else None for name, s in rivals.items()}
     return {
         "clips": clips,
         "megabytes": megabytes,
-        "clips_per_second": {"onegig": clips / ours, **rates},
-        "ratio": {name: s / ours for name, s in rivals.items() if s},
+        "clips_per_second": {name: clips / took for name, took in seconds.items()},
+        "ratio": ratios(seconds, to="onegig"),
     }
-
-
-def _generate(clips: int, schema: Schema) -> Iterator[Clip]:
-    generator = np.random.default_rng(0)
-    for number in range(clips):
-        frames = int(generator.integers(FRAMES[0], FRAMES[1] + 1))
-        features = {
-            stream.name: generator.integers(0, 256, (frames, stream.size), np.uint8)
-            for stream in schema.streams
-        }
-        labels = np.unique(generator.integers(0, schema.num_labels, 3))
-        yield Clip(f"clip{number:05d}", labels, features)
-
-
-def _best(decode: Callable[[], int], repeats: int) -> float:
-    """Seconds of the fastest of several passes."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        decode()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def _decode(shard: Path, schema: Schema) -> int:
     values = 0
-    file = TFRecordFile(shard, schema)
-    listing = file.list_records()
-    for place in zip(listing.positions.tolist(), listing.lengths.tolist(), strict=True):
-        clip = file.clip(*place)
-        arrays = [np.ascontiguousarray(frames) for frames in clip.features.values()]
-        values += sum(array.size for array in arrays)
-    file.close()
+    with closing(TFRecordFile(shard, schema)) as file:
+        listing = file.list_records()
+        for place in zip(listing.positions.tolist(), listing.lengths.tolist(), strict=True):
+            clip = file.clip(*place)
+            arrays = [np.ascontiguousarray(frames) for frames in clip.features.values()]
+            values += sum(array.size for array in arrays)
     return values
 
 
@@ -107,28 +84,16 @@ def _decode_with_tfrecord(shard: Path) -> int:
     return values
 
 
-def _tensorflow_seconds(shard: Path, repeats: int) -> float | None:
+def _tensorflow_seconds(shard: Path, repeats: int) -> float:
     if importlib.util.find_spec("tensorflow") is None:
-        return None
+        return math.nan
     command = [sys.executable, "-m", "benchmarks.decoding_tensorflow", str(shard), str(repeats)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
-
-
-def main() -> dict[str, Any]:
-    """Measures, prints a table and returns the figures."""
-    figures = measure()
-    print(f"{figures['clips']} clips, {figures['megabytes']:.0f} MB, one pass, best of {REPEATS}")
-    print(f"{'reader':<10} {'clips/s':>9} {'ours is':>9} {'target':>7}")
-    for name, rate in figures["clips_per_second"].items():
-        if rate is None:
-            print(f"{name:<10} not installed (pip install -e '.[bench]')")
-            continue
-        ratio = figures["ratio"].get(name)
-        comparison = f"{ratio:>8.1f}x {TARGETS[name]:>6.0f}x" if ratio else ""
-        print(f"{name:<10} {rate:>9.0f} {comparison}")
-    return figures
+    return float(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":
-    main()
+    figures = measure()
+    print_figures(f"{CLIPS} clips, one pass, best of {REPEATS}; targets: {TARGETS}", figures)
+    if math.isnan(figures["ratio"]["tf.data"]):
+        print("tf.data is not installed (pip install -e '.[bench]')")

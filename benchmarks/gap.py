@@ -10,70 +10,54 @@ numpy.argpartition and only pools them on a heap.
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from benchmarks.generated_scores import generate_scores
+from benchmarks.generated import generate_scores
+from benchmarks.harness import print_figures, ratios, timed
 from metrics import Labels, gap
 
 CLIPS, LABELS, K, REPEATS = 10_000, 3862, 20, 5
 
 
-def measure(
-    clips: int = CLIPS, num_labels: int = LABELS, k: int = K, repeats: int = REPEATS
-) -> dict[str, Any]:
-    """Times the three on the same scores.
-
-    Args:
-        clips: N.
-        num_labels: V.
-        k: Labels of a clip that count.
-        repeats: Of ours; the best counts. The rivals run once.
+def measure(clips: int = CLIPS, num_labels: int = LABELS, repeats: int = REPEATS) -> dict[str, Any]:
+    """Times the three on the same scores: the best of ours counts, the rivals run once.
 
     Returns:
         `seconds` by contender, `ratio` of each rival's time to ours, `gap` by contender and by
         scikit-learn, and `difference` of ours from scikit-learn's. The loops differ by more:
         they let the order of ties count.
     """
-    dense, labels = generate_scores(1, clips, num_labels)
-    scores = dense[0]
+    (scores,), labels = generate_scores(1, clips, num_labels)
     contenders: dict[str, Callable[[], float]] = {
-        "onegig": lambda: gap(labels, None, scores, k),
-        "heap": lambda: _gap_with_heaps(labels, scores, k),
-        "starter kit": lambda: _gap_of_starter_kit(labels, scores, k),
+        "onegig": lambda: gap(labels, None, scores, K),
+        "heap": lambda: _gap_with_heaps(labels, scores),
+        "starter kit": lambda: _gap_of_starter_kit(labels, scores),
     }
-    seconds: dict[str, float] = {}
-    values: dict[str, float] = {}
+    seconds, values = {}, {}
     for name, contender in contenders.items():
-        times = []
-        for _ in range(repeats if name == "onegig" else 1):
-            began = time.perf_counter()
-            values[name] = contender()
-            times.append(time.perf_counter() - began)
-        seconds[name] = min(times)
-    values["scikit-learn"] = _gap_of_scikit_learn(labels, scores, k)
+        trials = [timed(contender) for _ in range(repeats if name == "onegig" else 1)]
+        seconds[name], values[name] = min(trials)
+    values["scikit-learn"] = _gap_of_scikit_learn(labels, scores)
     return {
         "seconds": seconds,
-        "ratio": {
-            name: took / seconds["onegig"] for name, took in seconds.items() if name != "onegig"
-        },
+        "ratio": ratios(seconds, to="onegig"),
         "gap": values,
         "difference": abs(values["onegig"] - values["scikit-learn"]),
     }
 
 
-def _gap_with_heaps(labels: Labels, scores: np.ndarray, k: int) -> float:
-    """One heap of k for each clip, one for all of them, and a loop over the sorted pool."""
+def _gap_with_heaps(labels: Labels, scores: np.ndarray) -> float:
+    """One heap of K for each clip, one for all of them, and a loop over the sorted pool."""
     pool: list[tuple[float, bool]] = []
     for clip, row in enumerate(scores.tolist()):
         true = set(labels.columns[labels.offsets[clip] : labels.offsets[clip + 1]].tolist())
         best: list[tuple[float, int]] = []
         for label, score in enumerate(row):
-            if len(best) < k:
+            if len(best) < K:
                 heapq.heappush(best, (score, label))
             elif score > best[0][0]:
                 heapq.heapreplace(best, (score, label))
@@ -82,12 +66,12 @@ def _gap_with_heaps(labels: Labels, scores: np.ndarray, k: int) -> float:
     return _precision_of_pool(pool, labels.columns.size)
 
 
-def _gap_of_starter_kit(labels: Labels, scores: np.ndarray, k: int) -> float:
+def _gap_of_starter_kit(labels: Labels, scores: np.ndarray) -> float:
     """As eval_util.py and average_precision_calculator.py of google/youtube-8m do it."""
     truth = labels.dense()
     pool: list[tuple[float, bool]] = []
     for row_truth, row in zip(truth, scores, strict=True):
-        for label in np.argpartition(row, -k)[-k:]:
+        for label in np.argpartition(row, -K)[-K:]:
             heapq.heappush(pool, (row[label], row_truth[label]))
     return _precision_of_pool(pool, labels.columns.size)
 
@@ -101,28 +85,13 @@ def _precision_of_pool(pool: list[tuple[float, bool]], positives: int) -> float:
     return total / positives
 
 
-def _gap_of_scikit_learn(labels: Labels, scores: np.ndarray, k: int) -> float:
-    best = np.argpartition(scores, -k, axis=1)[:, -k:]
+def _gap_of_scikit_learn(labels: Labels, scores: np.ndarray) -> float:
+    best = np.argpartition(scores, -K, axis=1)[:, -K:]
     true = np.take_along_axis(labels.dense(), best, axis=1).ravel()
     precision = average_precision_score(true, np.take_along_axis(scores, best, axis=1).ravel())
     return float(precision * true.sum() / labels.columns.size)
 
 
-def main() -> dict[str, Any]:
-    """Prints the table."""
-    figures = measure()
-    print(f"GAP@{K} over {CLIPS:,} clips x {LABELS:,} labels")
-    print(f"{'':16}{'seconds':>10}{'times ours':>12}{'GAP':>16}")
-    for name, value in figures["gap"].items():
-        took = figures["seconds"].get(name)
-        ratio = figures["ratio"].get(name, 1.0)
-        timing = f"{took:10.3f}{ratio:12.1f}" if took else " " * 22
-        print(f"{name:16}{timing}{value:16.12f}")
-    print(
-        f"difference {figures['difference']:.1e} (wanted: 1e-9, and 30 times as fast as the heap)"
-    )
-    return figures
-
-
 if __name__ == "__main__":
-    main()
+    print_figures(f"GAP@{K} over {CLIPS:,} clips x {LABELS:,} labels", measure())
+    print("wanted: a difference of 1e-9 at most, and 30 times as fast as the heap")

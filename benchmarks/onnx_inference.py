@@ -2,106 +2,58 @@
 
     python -m benchmarks.onnx_inference
 
-Builds the bundle of `benchmarks.bundle_inference`, one member of each family for frames at full
-width with random weights, exports it, and lets torch and onnxruntime score the same batch in turn
-with as many threads, several times over. Compared are the best times a batch, with the
-dequantization of the input and the mix in both.
+Exports the bundle of `benchmarks.bundle_inference`, and compares as there, with as many threads.
 """
 
 from __future__ import annotations
 
-import tempfile
-import time
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 import torch
 from torch import Tensor
 
-from benchmarks.bundle_inference import (
-    CLIPS,
-    CONFIGS,
-    FRAMES,
-    REPEATS,
-    best_times,
-    make_batch,
-    make_members,
-    make_modules,
-)
-from quantize import Bundle, read_bundle, write_bundle
+from benchmarks.bundle_inference import CLIPS, FRAMES, REPEATS, TITLE, compare, make_bundle
+from benchmarks.harness import print_figures, timed
+from quantize import Bundle, read_bundle
 from quantize.onnx.graph import onnx_bytes
-from records import Batch, load_schema
+from records import Batch
 
 
 def measure(clips: int = CLIPS, frames: int = FRAMES, repeats: int = REPEATS) -> dict[str, Any]:
-    """Times both on one generated batch.
+    """Times both on one batch; what `compare` returns, the sizes, and seconds of export and load.
 
-    Args:
-        clips: In the batch.
-        frames: Of the longest clip.
-        repeats: Of each; the best counts.
-
-    Returns:
-        `seconds` a batch by contender, `ratio` of the bundle's time to onnxruntime's (above 1:
-        onnxruntime is faster), `bundle_bytes`, `onnx_bytes`, `export_seconds`, `load_seconds` of
-        onnxruntime's session, and `difference`, the largest between the log-odds of both.
+    A `ratio` below 1 says that onnxruntime is faster.
     """
-    schema = load_schema("yt8m_frame")
-    modules = make_modules(schema)
-    members = make_members(modules)
-    batch = make_batch(schema, clips, frames)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "bundle.safetensors"
-        size = write_bundle(path, schema, members, {})
+    with make_bundle(clips, frames) as (_, path, batch):
         bundle = Bundle.load(path)
-        began = time.perf_counter()
-        file = onnx_bytes(read_bundle(path))
-        exported = time.perf_counter()
-        session = _Session(file)
-        loaded = time.perf_counter()
-    seconds = best_times({"bundle": bundle.predict, "onnxruntime": session.predict}, batch, repeats)
+        export_seconds, file = timed(lambda: onnx_bytes(read_bundle(path)))
+        bundle_bytes = path.stat().st_size
+    load_seconds, session = timed(lambda: _session(file))
+
+    def predict(batch: Batch) -> Tensor:
+        batch = batch.to("cpu")
+        assert batch.mask is not None
+        inputs = {**batch.features, "mask": batch.mask}
+        (log_odds,) = session.run(["log_odds"], {name: x.numpy() for name, x in inputs.items()})
+        return torch.from_numpy(log_odds)
+
     return {
-        "seconds": seconds,
-        "ratio": seconds["bundle"] / seconds["onnxruntime"],
-        "bundle_bytes": size,
+        **compare(bundle, {"onnxruntime": predict}, batch, repeats),
+        "export_seconds": export_seconds,
+        "load_seconds": load_seconds,
+        "bundle_bytes": bundle_bytes,
         "onnx_bytes": len(file),
-        "export_seconds": exported - began,
-        "load_seconds": loaded - exported,
-        "difference": float((bundle.predict(batch) - session.predict(batch)).abs().max()),
     }
 
 
-class _Session:
-    def __init__(self, file: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        # Its threads would wait for the next batch on the cores that the other contender needs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(file, options)
-
-    def predict(self, batch: Batch) -> Tensor:
-        batch = batch.to("cpu")
-        assert batch.mask is not None
-        inputs: dict[str, np.ndarray] = {n: x.numpy() for n, x in batch.features.items()}
-        (log_odds,) = self._session.run(["log_odds"], {**inputs, "mask": batch.mask.numpy()})
-        return torch.from_numpy(log_odds)
-
-
-def main() -> None:
-    """Prints the table."""
-    result = measure()
-    print(f"{'inference of ' + ', '.join(CONFIGS):44} {'ms a batch':>10} {'clips/s':>9}")
-    for name, seconds in result["seconds"].items():
-        print(f"{name:44} {1000 * seconds:10.1f} {CLIPS / seconds:9.1f}")
-    print(f"bundle's time / onnxruntime's time: {result['ratio']:.3f}")
-    print(
-        f"bundle {result['bundle_bytes'] / 1e6:.1f} MB, ONNX {result['onnx_bytes'] / 1e6:.1f} MB, "
-        f"exported in {result['export_seconds']:.1f} s, loaded by onnxruntime in "
-        f"{result['load_seconds']:.1f} s; log-odds differ by {result['difference']:.1e} at most"
-    )
+def _session(file: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    # Its threads would wait for the next batch on the cores that the other contender needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(file, options)
 
 
 if __name__ == "__main__":
-    main()
+    print_figures(TITLE, measure())

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,23 +34,13 @@ BUNDLE = "all in a bundle"  # stands where rows of single students have the stud
 SPLITS = ("search", "report")
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A student at one precision.
-
-    Attributes:
-        name: Of the student.
-        precision: The precision's name.
-        plain: Its tensors in a file.
-        compressed: The same with entropy coding.
-        predictions: With the weights as they come back, on each of `SPLITS`.
-    """
+class Stored(NamedTuple):
+    """A student at one precision."""
 
     name: str
     precision: str
-    plain: MemberLayout
-    compressed: MemberLayout
-    predictions: tuple[Predictions, ...]
+    layouts: list[MemberLayout]  # in a file, as they are and with entropy coding
+    predictions: list[Predictions]  # on each of `SPLITS`, with the weights as they come back
 
 
 def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
@@ -65,33 +55,19 @@ def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
         for path in sorted(run.glob(f"students/*/{JOB_NAME}"))
         if isinstance(job := read_job(path.parent), Training)
     }
-    first = next(iter(jobs.values())).setting
-    labels = [labels_of(first.data.open(split)) for split in SPLITS]
+    data = next(iter(jobs.values())).setting.data
+    labels = [labels_of(data.open(split)) for split in SPLITS]
     stored = [student for folder, job in jobs.items() for student in _store(folder, job, threshold)]
-    rows = [
-        {
-            "precision": student.precision,
-            "student": student.name,
-            "bytes": student.plain.tensor_bytes(),
-            "compressed": student.compressed.tensor_bytes(),
-            "gap": _gap(labels, student.predictions),
-        }
-        for student in stored
-    ]
+    rows = []
+    for student in stored:
+        sizes = [layout.tensor_bytes() for layout in student.layouts]
+        rows.append((student.precision, student.name, *sizes, _gap(labels, student.predictions)))
     for precision in list_precisions():
         members = [student for student in stored if student.precision == precision]
-        rows.append(
-            {
-                "precision": precision,
-                "student": BUNDLE,
-                "bytes": bundle_bytes(
-                    first.data.schema, [student.plain for student in members], {}
-                ),
-                "compressed": bundle_bytes(first.data.schema, [m.compressed for m in members], {}),
-                "gap": _gap(labels, _flat_means(labels, members)),
-            }
-        )
-    return pd.DataFrame(rows)
+        forms = zip(*(student.layouts for student in members), strict=True)
+        sizes = [bundle_bytes(data.schema, layouts, {}) for layouts in forms]
+        rows.append((precision, BUNDLE, *sizes, _gap(labels, _flat_means(labels, members))))
+    return pd.DataFrame(rows, columns=["precision", "student", "bytes", "compressed", "gap"])
 
 
 def _store(folder: Path, job: Training, threshold: int) -> Iterator[Stored]:
@@ -102,14 +78,13 @@ def _store(folder: Path, job: Training, threshold: int) -> Iterator[Stored]:
     for precision in list_precisions():
         quantized = quantize_state(state, threshold, precision)
         model.load_state_dict(quantized.dequantize())
-        plain, compressed = (
+        layouts = [
             MemberLayout.of(folder.name, setting.family, setting.config, quantized, entropy)
             for entropy in (False, True)
-        )
-        found = tuple(
-            predict(setting, model, split, job.train.inference_batch_size) for split in splits
-        )
-        yield Stored(folder.name, precision, plain, compressed, found)
+        ]
+        size = job.train.inference_batch_size
+        found = [predict(setting, model, split, size) for split in splits]
+        yield Stored(folder.name, precision, layouts, found)
 
 
 def _flat_means(labels: list[Labels], members: list[Stored]) -> Iterator[Predictions]:
@@ -129,40 +104,26 @@ def _gap(labels: list[Labels], predictions: Iterable[Predictions]) -> float:
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
     """By precision: the bundle's shares of float32 and its loss, the students' mean and worst."""
-    whole = table[table["precision"] == FLOAT32].set_index("student")
-    of_float32 = table["student"].map(whole["bytes"])
-    table = table.assign(
-        share=table["bytes"] / of_float32,
-        compressed_share=table["compressed"] / of_float32,
-        loss=table["student"].map(whole["gap"]) - table["gap"],
-    )
-    bundle = table[table["student"] == BUNDLE].set_index("precision")
-    losses = table[table["student"] != BUNDLE].groupby("precision")["loss"]
+    table = table.set_index(["student", "precision"])
+    whole = table.xs(FLOAT32, level="precision")
+    shares = table.div(whole["bytes"], axis="index", level="student").loc[BUNDLE]
+    losses = table["gap"].rsub(whole["gap"], level="student")
+    single = losses.drop(BUNDLE, level="student").groupby("precision")
     return pd.DataFrame(
         {
-            "of float32": bundle["share"],
-            "compressed": bundle["compressed_share"],
-            "loss": bundle["loss"],
-            "mean loss": losses.mean(),
-            "most": losses.max(),
+            "of float32": shares["bytes"],
+            "compressed": shares["compressed"],
+            "loss": losses[BUNDLE],
+            "mean loss": single.mean(),
+            "most": single.max(),
         },
-        index=bundle.index,
+        index=shares.index,
     )
-
-
-def main() -> None:
-    """Prints the summary."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m benchmarks.precisions outputs/RUN")
-    table = summarize(measure(Path(sys.argv[1])))
-    print("            file's bytes           loss of GAP")
-    print("precision of float32 compressed    bundle  students    the most")
-    for name, row in table.iterrows():
-        shares = f"{row['of float32']:10.4f} {row['compressed']:10.4f}"
-        losses = f"{row['loss']:9.5f} {row['mean loss']:9.5f} {row['most']:11.5f}"
-        print(f"{name:9} {shares} {losses}")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m benchmarks.precisions outputs/RUN")
     torch.set_grad_enabled(False)
-    main()
+    print("shares of the file's bytes at float32; loss of GAP of the bundle and of single students")
+    print(summarize(measure(Path(sys.argv[1]))).to_string(float_format="{:.5f}".format))

@@ -12,9 +12,6 @@ from types import ModuleType
 from common.errors import UserError
 from common.registry import Extension, adding, names_of
 
-# By content: the same file somewhere else is the same file.
-_loaded: dict[str, Extension] = {}
-
 
 def load_extension(path: Path | str) -> tuple[str, ...]:
     """Executes a Python file that registers something; once a process, however often it is named.
@@ -34,7 +31,7 @@ def load_extension(path: Path | str) -> tuple[str, ...]:
         load_extension("median.py")
         bundle = Bundle.load("bundle.safetensors")
     """
-    return names_of(_loaded[_load(path).digest])
+    return names_of(_load(path))
 
 
 def load_extensions(paths: Iterable[Path | str]) -> tuple[Extension, ...]:
@@ -49,7 +46,7 @@ def _load(path: Path | str) -> Extension:
     except OSError as error:
         raise UserError(f"extensions: {path}: {error.strerror}") from error
     extension = Extension(path, hashlib.sha256(code).hexdigest())
-    if extension.digest not in _loaded:
+    if not names_of(extension):
         with adding(extension):
             _execute(path, code)
             if not names_of(extension):
@@ -57,7 +54,6 @@ def _load(path: Path | str) -> Extension:
                     f"extensions: {path} registers nothing; decorate a family's module with "
                     "@families.register, or see docs/extending.md"
                 )
-        _loaded[extension.digest] = extension
     return extension
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +40,7 @@ class Registry(Generic[Entry]):
     def __init__(self, kind: str, error: type[UserError]) -> None:
         self._kind = kind
         self._error = error
-        self._entries: dict[str, Entry] = {}
-        self._sources: dict[str, Extension] = {}
+        self._entries: dict[str, tuple[Entry, Extension | None]] = {}
         Registry._all.append(self)
 
     def add(self, name: str, entry: Entry) -> None:
@@ -50,10 +49,8 @@ class Registry(Generic[Entry]):
         Raises:
             UserError: another one has the name.
         """
-        if self._entries.setdefault(name, entry) != entry:
+        if self._entries.setdefault(name, (entry, Registry._adding))[0] != entry:
             raise self._error(f"{self._kind} {name!r} is registered twice: rename one of them")
-        if Registry._adding is not None:
-            self._sources.setdefault(name, Registry._adding)
 
     def get(self, name: str) -> Entry:
         """The entry of that name.
@@ -66,7 +63,7 @@ class Registry(Generic[Entry]):
                 f"unknown {self._kind} {name[:50]!r}; there are {', '.join(self._entries)}; if it "
                 "is one of your own, name its file with extensions=[...]"
             )
-        return self._entries[name]
+        return self._entries[name][0]
 
     def names(self) -> list[str]:
         """The names, in the order in which they were added."""
@@ -74,28 +71,51 @@ class Registry(Generic[Entry]):
 
     def source(self, name: str) -> Extension | None:
         """The user's file that added the entry; None for what the project has itself."""
-        return self._sources.get(name)
+        return self._entries.get(name, (None, None))[1]
+
+
+def _remember() -> Callable[[], None]:
+    """What makes every registry again what it is now."""
+    before = [(registry, dict(registry._entries)) for registry in Registry._all]
+
+    def restore() -> None:
+        for registry, entries in before:
+            registry._entries = entries
+
+    return restore
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Afterwards every registry is as it was."""
+    restore = _remember()
+    try:
+        yield
+    finally:
+        restore()
 
 
 @contextmanager
 def adding(extension: Extension) -> Iterator[None]:
     """Says of what is added within it that it is of a file; on an error nothing is added."""
-    before = [(dict(r._entries), dict(r._sources)) for r in Registry._all]
+    restore = _remember()
     Registry._adding = extension
     try:
         yield
     except BaseException:
-        for registry, (entries, sources) in zip(Registry._all, before, strict=False):
-            registry._entries, registry._sources = entries, sources
+        restore()
         raise
     finally:
         Registry._adding = None
 
 
 def names_of(extension: Extension) -> tuple[str, ...]:
-    """The names that a file added, in all registries."""
+    """The names that a file, or another of the same content, added in all registries."""
     return tuple(
-        n for r in Registry._all for n, source in r._sources.items() if source == extension
+        name
+        for registry in Registry._all
+        for name, (_, source) in registry._entries.items()
+        if source is not None and source.digest == extension.digest
     )
 
 

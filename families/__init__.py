@@ -19,14 +19,11 @@ from families.registry import (
     config_to_dict,
     get,
     list_families,
-    meta_module,
     register,
     with_older_fields,
 )
-from families.size import THRESHOLD, model_bytes, parameter_count
 
 __all__ = [
-    "THRESHOLD",
     "FamilyError",
     "FamilyModule",
     "Head",
@@ -37,9 +34,6 @@ __all__ = [
     "config_to_dict",
     "get",
     "list_families",
-    "meta_module",
-    "model_bytes",
-    "parameter_count",
     "register",
     "with_older_fields",
 ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.codec import Positive, Share
-from families.base import FamilyModule
+from families.base import FamilyModule, Features
 from families.layers.batch_norm import MaskedBatchNorm
-from families.layers.classifier import classifier_of
-from families.layers.heads import HeadConfig
+from families.layers.classifier import ClassifierConfig, classifier_of
+from families.layers.heads import MIXTURE, HeadConfig
 from families.layers.hidden import HiddenLayer
 from families.layers.pooling import PooledStreams, weighted_sums
 from families.registry import register
@@ -24,24 +23,20 @@ from records.schema import Schema
 
 
 @dataclass(frozen=True)
-class AttentionConfig:
+class AttentionConfig(ClassifierConfig):
     """Hyperparameters of attention pooling.
 
     Attributes:
         heads: softmaxes a stream; each gives a weighted mean of its own.
         units: L, the size of the space in which a frame's weight is found.
         hidden: units of the layer behind the joined streams; 0 leaves it out.
-        gating: context gating of what the head sees.
-        dropout: of what the head sees.
-        head: the classifier.
     """
 
     heads: Positive = 4
     units: Positive = 128
     hidden: Annotated[int, Ge(0)] = 1024
-    gating: bool = False
     dropout: Share = 0.3
-    head: HeadConfig = field(default_factory=HeadConfig)
+    head: HeadConfig = MIXTURE
 
 
 class AttentionPooling(nn.Module):
@@ -49,11 +44,6 @@ class AttentionPooling(nn.Module):
 
     Ilse et al. 2018, equations 7 and 8, where frames are the instances of the bag; Yang et al.
     2016, equations 5 to 7, over the words of a sentence. The bias of V is the batch norm's.
-
-    Args:
-        size: D.
-        heads: H.
-        units: L.
     """
 
     def __init__(self, size: int, heads: int, units: int) -> None:
@@ -100,7 +90,5 @@ class Attention(FamilyModule):
             self.hidden = HiddenLayer(width, config.hidden, norm="batch")
         self.classifier = classifier_of(config, config.hidden or width, schema.num_labels)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
-        pooled = self.pooling(*self.frames(features, mask))
-        return self.classifier(self.hidden(pooled))
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
+        return self.classifier(self.hidden(self.pooling(*self.frames(features, mask))))

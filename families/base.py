@@ -13,6 +13,8 @@ from families.layers.heads import Head
 from families.layers.pooling import masked_mean
 from records.schema import Schema, Stream
 
+Features = Mapping[str, Tensor]
+
 
 class FamilyModule(nn.Module):
     """A model from streams of features to log-odds.
@@ -23,16 +25,15 @@ class FamilyModule(nn.Module):
     Attributes:
         streams: the schema's streams, widest first. The widest one leads: it gets the full number
             of clusters (rgb in YouTube-8M), the others a share of it (audio).
-        num_labels: V.
     """
 
     def __init__(self, config: Any, schema: Schema) -> None:
         super().__init__()
         self.config = config
-        self.streams = widest_first(schema.streams)
-        self.num_labels = schema.num_labels
+        # Streams of one size keep their order.
+        self.streams = tuple(sorted(schema.streams, key=lambda stream: -stream.size))
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         """Scores a batch.
 
         Args:
@@ -45,7 +46,7 @@ class FamilyModule(nn.Module):
         raise NotImplementedError
 
     def training_outputs(
-        self, features: Mapping[str, Tensor], mask: Tensor | None = None
+        self, features: Features, mask: Tensor | None = None
     ) -> list[tuple[float, Tensor]]:
         """What the loss is taken of: weights and log-odds (B, V), the model's own output last."""
         return [(1.0, self(features, mask))]
@@ -72,7 +73,7 @@ class FamilyModule(nn.Module):
         counts = [count, *[max(2, count // divisor)] * (len(self.streams) - 1)]
         return [(stream.size, own) for stream, own in zip(self.streams, counts, strict=True)]
 
-    def means(self, features: Mapping[str, Tensor], mask: Tensor | None) -> list[Tensor]:
+    def means(self, features: Features, mask: Tensor | None) -> list[Tensor]:
         """The streams' means over the real frames (B, D), widest stream first.
 
         Raises:
@@ -81,9 +82,7 @@ class FamilyModule(nn.Module):
         frames, mask = self.frames(features, mask)
         return [masked_mean(x, mask) for x in frames]
 
-    def frames(
-        self, features: Mapping[str, Tensor], mask: Tensor | None
-    ) -> tuple[list[Tensor], Tensor | None]:
+    def frames(self, features: Features, mask: Tensor | None) -> tuple[list[Tensor], Tensor | None]:
         """The streams' frames (B, T, D), widest stream first, with T >= 1, and the mask.
 
         Means (B, D) are clips of one frame.
@@ -106,7 +105,7 @@ class FamilyModule(nn.Module):
         return frames, mask
 
     @staticmethod
-    def _stream(features: Mapping[str, Tensor], stream: Stream) -> Tensor:
+    def _stream(features: Features, stream: Stream) -> Tensor:
         if stream.name not in features:
             raise FamilyError(f"stream {stream.name!r} is missing from the batch")
         x = features[stream.name]
@@ -116,8 +115,3 @@ class FamilyModule(nn.Module):
                 f" or (B, {stream.size})"
             )
         return x
-
-
-def widest_first(streams: tuple[Stream, ...]) -> tuple[Stream, ...]:
-    """The streams by falling size; streams of one size keep their order."""
-    return tuple(sorted(streams, key=lambda stream: -stream.size))

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from common.codec import Positive, Share
-from families.base import FamilyModule
-from families.layers.classifier import classifier_of
-from families.layers.heads import HeadConfig
+from common.codec import Positive
+from families.base import FamilyModule, Features
+from families.layers.classifier import ClassifierConfig, classifier_of
 from families.layers.recurrent import LastOutputs, dense_layer, state_of
 from families.registry import register
 from records.schema import Schema
 
 
 @dataclass(frozen=True)
-class BiLSTMConfig:
+class BiLSTMConfig(ClassifierConfig):
     """Hyperparameters of the bidirectional LSTM.
 
     Attributes:
         hidden: units of a layer, in each direction.
         layers: how many, one upon the other.
         dense: units of the dense layer behind them.
-        gating: context gating of the dense layer's units.
-        dropout: of the dense layer's units.
-        head: the classifier.
     """
 
     hidden: Positive = 256
     layers: Positive = 2
     dense: Positive = 512
-    gating: bool = False
-    dropout: Share = 0.5
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
 
 @register("bilstm", BiLSTMConfig, sampling="sequence")
@@ -53,8 +45,7 @@ class BiLSTM(FamilyModule):
         self.dense = dense_layer(self.net.size, config.dense)
         self.classifier = classifier_of(config, config.dense, schema.num_labels)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         frames, mask = self.frames(features, mask)
         lengths = None if mask is None else mask.sum(dim=1)
         outputs = state_of(self.net, torch.cat(frames, dim=2), lengths)

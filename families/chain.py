@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -11,54 +10,37 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.codec import Positive, Share
-from families.base import FamilyModule
+from common.codec import Positive
+from families.base import FamilyModule, Features
 from families.layers.classifier import classifier_of
-from families.layers.heads import HeadConfig
+from families.layers.heads import MIXTURE, HeadConfig
 from families.layers.hidden import HiddenLayer
-from families.layers.inputs import InputNorm
-from families.layers.moments import ClipPooling, PooledClip
+from families.layers.moments import ClipConfig, PooledClip
 from families.layers.pooling import unit_length
 from families.registry import register
 from records.schema import Schema
 
 
 @dataclass(frozen=True)
-class ChainConfig:
-    """Hyperparameters of the chain.
+class ChainConfig(ClipConfig):
+    """Hyperparameters of the chain; gating, dropout and head are every stage's.
 
     Attributes:
         stages: how many score the clip, one after the other; two at least.
         projection: units that a stage's scores come to before the next stage sees them.
         hidden: units of the layer at a stage's entrance; 0 leaves the head alone on its input.
         auxiliary_weight: of the earlier stages' losses, each; the last stage's is 1.
-        pooling: of the frames: "mean", or "moments" (mean, standard deviation and the five highest
-            values of every dimension).
-        input_norm: of each stream's vector: "none", "batch" (standardized) or "length" (L2).
-        gating: context gating of what each stage's head sees.
-        dropout: of what each stage's head sees.
-        head: every stage's classifier.
     """
 
     stages: Annotated[int, Ge(2)] = 3
     projection: Positive = 256
     hidden: Annotated[int, Ge(0)] = 0
     auxiliary_weight: Annotated[float, Ge(0)] = 0.05
-    pooling: ClipPooling = "mean"
-    input_norm: InputNorm = "batch"
-    gating: bool = False
-    dropout: Share = 0.0
-    head: HeadConfig = field(default_factory=HeadConfig)
+    head: HeadConfig = MIXTURE
 
 
 class Stage(nn.Module):
-    """Hidden layer (linear, relu) if there is one, head.
-
-    Args:
-        size: of its input.
-        num_labels: V.
-        config: of the chain.
-    """
+    """Hidden layer (linear, relu) if there is one, head."""
 
     def __init__(self, size: int, num_labels: int, config: ChainConfig) -> None:
         super().__init__()
@@ -74,12 +56,7 @@ class Stage(nn.Module):
 
 
 class ProjectedScores(nn.Module):
-    """relu(W p + b) at unit length, p being a stage's probabilities (Wang et al. 2017, code).
-
-    Args:
-        num_labels: V.
-        units: of the projection.
-    """
+    """relu(W p + b) at unit length, p being a stage's probabilities (Wang et al. 2017, code)."""
 
     def __init__(self, num_labels: int, units: int) -> None:
         super().__init__()
@@ -102,25 +79,23 @@ class Chain(FamilyModule):
 
     def __init__(self, config: ChainConfig, schema: Schema) -> None:
         super().__init__(config, schema)
-        self.pooled = PooledClip(self.streams, pooling=config.pooling, norm=config.input_norm)
+        self.pooled = PooledClip(self.streams, config)
         size, labels = self.pooled.size, schema.num_labels
         self.first = Stage(size, labels, config)
         later = range(1, config.stages)
         self.later = nn.ModuleList(Stage(size + config.projection, labels, config) for _ in later)
         self.projections = nn.ModuleList(ProjectedScores(labels, config.projection) for _ in later)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         return self.stage_scores(features, mask)[-1]
 
     def training_outputs(
-        self, features: Mapping[str, Tensor], mask: Tensor | None = None
+        self, features: Features, mask: Tensor | None = None
     ) -> list[tuple[float, Tensor]]:
-        """Every stage's log-odds; see `FamilyModule.training_outputs`."""
         *earlier, last = self.stage_scores(features, mask)
         return [*((self.config.auxiliary_weight, scores) for scores in earlier), (1.0, last)]
 
-    def stage_scores(self, features: Mapping[str, Tensor], mask: Tensor | None) -> list[Tensor]:
+    def stage_scores(self, features: Features, mask: Tensor | None) -> list[Tensor]:
         """The log-odds (B, V) of every stage, first to last."""
         x = self.pooled(*self.frames(features, mask))
         scores = [self.first(x)]

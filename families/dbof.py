@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
@@ -12,16 +11,16 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.codec import Positive, Share
-from families.base import FamilyModule
+from common.codec import Positive
+from families.base import FamilyModule, Features
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import classifier_of
-from families.layers.heads import HeadConfig
+from families.layers.clusters import ClusterConfig, hidden_layer
+from families.layers.heads import MIXTURE, HeadConfig
 from families.layers.pooling import (
     NormedLinear,
     PooledStreams,
     SoftAssignment,
-    hidden_layer,
     masked_mean,
     unit_length,
 )
@@ -30,41 +29,29 @@ from records.schema import Schema
 
 
 @dataclass(frozen=True)
-class DBoFConfig:
+class DBoFConfig(ClusterConfig):
     """Hyperparameters of the deep bag of frames.
 
     Attributes:
         variant: "original" (Abu-El-Haija et al. 2016), "soft" or "gated" (the winners').
-        clusters: K of the widest stream; of the joined streams in the original.
-        clusters_divisor: the other streams have K // clusters_divisor (soft, gated).
-        hidden: units of the layer behind the pooling.
+        clusters: K of the widest stream; of the joined streams in the original, which has no use
+            for clusters_divisor.
         pooling: over the frames, "max" or "mean" (original).
         bottleneck: units that the gate of the widest stream is squeezed through (gated);
             0 stands for the stream's size.
-        gating: context gating of the hidden units.
-        dropout: of the hidden units.
-        head: the classifier.
     """
 
     variant: Literal["original", "soft", "gated"] = "gated"
     clusters: Annotated[int, Ge(2)] = 1024
     clusters_divisor: Positive = 8
-    hidden: Positive = 512
     pooling: Literal["max", "mean"] = "max"
     bottleneck: Annotated[int, Ge(0)] = 0
     gating: bool = False
-    dropout: Share = 0.0
-    head: HeadConfig = field(default_factory=HeadConfig)
+    head: HeadConfig = MIXTURE
 
 
 class OriginalBag(nn.Module):
-    """Linear map of the joined streams to K units, BN, relu6, maximum or mean over the frames.
-
-    Args:
-        sizes: D of every stream.
-        clusters: K.
-        pooling: "max" or "mean".
-    """
+    """Linear map of the joined streams to K units, BN, relu6, maximum or mean over the frames."""
 
     def __init__(self, sizes: list[int], clusters: int, pooling: str) -> None:
         super().__init__()
@@ -83,12 +70,7 @@ class OriginalBag(nn.Module):
 
 
 class SoftBag(nn.Module):
-    """softmax(BN(W x)), summed over the frames, at unit length.
-
-    Args:
-        size: D.
-        clusters: K.
-    """
+    """softmax(BN(W x)), summed over the frames, at unit length."""
 
     def __init__(self, size: int, clusters: int) -> None:
         super().__init__()
@@ -110,12 +92,7 @@ class GatedBag(SoftBag):
     """The soft bag's sum, gated by the clusters' largest shares (Skalic & Austin 2018, code).
 
     The unit-length maximum over the frames goes through K -> bottleneck -> K without activation,
-    BN and a sigmoid, and multiplies the sum.
-
-    Args:
-        size: D.
-        clusters: K.
-        bottleneck: units; 0 stands for D.
+    BN and a sigmoid, and multiplies the sum. A bottleneck of 0 stands for D.
     """
 
     def __init__(self, size: int, clusters: int, bottleneck: int) -> None:
@@ -155,21 +132,14 @@ class DBoF(FamilyModule):
             self.bags = nn.ModuleList([OriginalBag(sizes, config.clusters, config.pooling)])
             self.hidden = _bounded_layer(config.clusters, config.hidden)
         else:
-            bags = self._bags(config)
-            self.bags = bags
+            first, *others = self.cluster_counts(config.clusters, config.clusters_divisor)
+            gated = config.variant == "gated"
+            widest = GatedBag(*first, config.bottleneck) if gated else SoftBag(*first)
+            self.bags = bags = PooledStreams([widest, *(SoftBag(*other) for other in others)])
             self.hidden = hidden_layer(bags.size, config.hidden, config.clusters)
         self.classifier = classifier_of(config, config.hidden, schema.num_labels)
 
-    def _bags(self, config: DBoFConfig) -> PooledStreams:
-        """One bag a stream."""
-        first, *others = self.cluster_counts(config.clusters, config.clusters_divisor)
-        widest = (
-            GatedBag(*first, config.bottleneck) if config.variant == "gated" else SoftBag(*first)
-        )
-        return PooledStreams([widest, *(SoftBag(*other) for other in others)])
-
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         bags = self.bags[0] if self.config.variant == "original" else self.bags
         return self.classifier(self.hidden(bags(*self.frames(features, mask))))
 

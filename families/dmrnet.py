@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
@@ -12,10 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.codec import Positive, Share
-from families.base import FamilyModule
+from families.base import FamilyModule, Features
 from families.layers.batch_norm import MaskedBatchNorm
-from families.layers.classifier import classifier_of
-from families.layers.heads import HeadConfig
+from families.layers.classifier import ClassifierConfig, classifier_of
 from families.layers.hidden import HiddenLayer
 from families.registry import register
 from records.schema import Schema
@@ -24,7 +22,7 @@ START = 0.1  # the scale of a mapping's blocks at first
 
 
 @dataclass(frozen=True)
-class DMRNetConfig:
+class DMRNetConfig(ClassifierConfig):
     """Hyperparameters of DMRNet.
 
     Attributes:
@@ -33,18 +31,12 @@ class DMRNetConfig:
         mapping: "merge" (Zhao et al. 2016) or "average" (Teong, Matsunaga & Zheng 2020): see
             `MergeAndRun`.
         block_dropout: in every block.
-        dropout: of the joined streams.
-        gating: context gating of the joined streams.
-        head: the classifier.
     """
 
     depth: Annotated[int, Ge(2), Le(12)] = 8
     hidden: Positive = 1024
     mapping: Literal["merge", "average"] = "merge"
     block_dropout: Share = 0.1
-    dropout: Share = 0.5
-    gating: bool = False
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
 
 class MergeAndRun(nn.Module):
@@ -59,10 +51,6 @@ class MergeAndRun(nn.Module):
     The blocks of "merge" start small, as in Goyal et al. 2017: at first the net is nearly its
     entrance alone, a perceptron of one layer, and converges as that does at any depth. With blocks
     at full scale eight random ones bury what the entrance found.
-
-    Args:
-        config: of the net.
-        streams: how many there are.
     """
 
     def __init__(self, config: DMRNetConfig, streams: int) -> None:
@@ -102,8 +90,7 @@ class DMRNet(FamilyModule):
         self.norm = MaskedBatchNorm(count * config.hidden)
         self.classifier = classifier_of(config, count * config.hidden, schema.num_labels)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         means = self.means(features, mask)
         streams = [block(x) for block, x in zip(self.entrances, means, strict=True)]
         joined = torch.cat(self.mappings(streams), dim=1)

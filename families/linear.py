@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
-from common.codec import Share
-from families.base import FamilyModule
+from families.base import FamilyModule, Features
 from families.errors import FamilyError
 from families.layers.classifier import classifier_of
-from families.layers.heads import HeadConfig
-from families.layers.inputs import InputNorm
-from families.layers.moments import ClipPooling, PooledClip
+from families.layers.heads import MIXTURE, HeadConfig
+from families.layers.moments import ClipConfig, PooledClip
 from families.registry import register
 from records.schema import Schema
 
 
 @dataclass(frozen=True)
-class LogisticConfig:
-    """Hyperparameters of the logistic regression.
-
-    Attributes:
-        pooling: what the frames become: their "mean", or "moments" (mean, standard deviation and
-            the five highest values of every dimension).
-        input_norm: of each stream's vector: "none", "batch" (standardized) or "length" (L2).
-        gating: context gating of the vector.
-        dropout: of the vector.
-        head: the classifier; its kind is the family's.
-    """
+class LogisticConfig(ClipConfig):
+    """Hyperparameters of the logistic regression; the head's kind is the family's."""
 
     KIND: ClassVar[str] = "logistic"
-
-    pooling: ClipPooling = "mean"
-    input_norm: InputNorm = "batch"
-    gating: bool = False
-    dropout: Share = 0.0
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
     def __post_init__(self) -> None:
         if self.head.kind != self.KIND:
@@ -47,11 +29,11 @@ class LogisticConfig:
 
 @dataclass(frozen=True)
 class MoEConfig(LogisticConfig):
-    """Hyperparameters of the mixture of experts: those of `LogisticConfig`, with its own head."""
+    """Hyperparameters of the mixture of experts: the same, with its own head."""
 
     KIND: ClassVar[str] = "mixture"
 
-    head: HeadConfig = field(default_factory=HeadConfig)
+    head: HeadConfig = MIXTURE
 
 
 @register("logistic", LogisticConfig)
@@ -60,11 +42,10 @@ class Logistic(FamilyModule):
 
     def __init__(self, config: LogisticConfig, schema: Schema) -> None:
         super().__init__(config, schema)
-        self.pooled = PooledClip(self.streams, pooling=config.pooling, norm=config.input_norm)
+        self.pooled = PooledClip(self.streams, config)
         self.classifier = classifier_of(config, self.pooled.size, schema.num_labels)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         return self.classifier(self.pooled(*self.frames(features, mask)))
 
 

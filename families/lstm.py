@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from common.codec import Positive, Share
-from families.base import FamilyModule
-from families.layers.batch_norm import MaskedBatchNorm
-from families.layers.classifier import classifier_of
+from common.codec import Positive
+from families.base import FamilyModule, Features
+from families.layers.classifier import ClassifierConfig, classifier_of
 from families.layers.groups import RECURRENT, in_group
-from families.layers.heads import HeadConfig
+from families.layers.inputs import NormedStreams
 from families.registry import register
 from records.schema import Schema
 
 
 @dataclass(frozen=True)
-class LSTMConfig:
+class LSTMConfig(ClassifierConfig):
     """Hyperparameters of the LSTM on the means.
 
     Attributes:
         hidden: units of each stream's LSTM, in each direction.
         bidirectional: whether a second LSTM reads the sequence from its end.
         input_norm: of each stream's mean: "none" or "batch" (standardized).
-        gating: context gating of the joined outputs.
-        dropout: of the joined outputs.
-        head: the classifier.
     """
 
     hidden: Positive = 1024
     bidirectional: bool = False
     input_norm: Literal["none", "batch"] = "batch"
-    gating: bool = False
-    dropout: Share = 0.5
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
 
 @in_group(RECURRENT)
@@ -46,10 +38,6 @@ class FirstStep(nn.Module):
 
     A sequence of one has no other. The recurrent matrix meets a state of zero and the forget gate
     a cell of zero, so neither could learn anything: they are left out.
-
-    Args:
-        size: D.
-        hidden: H.
     """
 
     def __init__(self, size: int, hidden: int) -> None:
@@ -75,16 +63,11 @@ class LSTM(FamilyModule):
     def __init__(self, config: LSTMConfig, schema: Schema) -> None:
         super().__init__(config, schema)
         units = config.hidden * (2 if config.bidirectional else 1)
-        self.norms = nn.ModuleList(
-            MaskedBatchNorm(stream.size) if config.input_norm == "batch" else nn.Identity()
-            for stream in self.streams
-        )
+        self.norms = NormedStreams(self.streams, config.input_norm)
         self.steps = nn.ModuleList(FirstStep(stream.size, units) for stream in self.streams)
         self.classifier = classifier_of(config, len(self.streams) * units, schema.num_labels)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
-        means = self.means(features, mask)
-        branches = zip(self.steps, self.norms, means, strict=True)
-        outputs = [step(norm(x)) for step, norm, x in branches]
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
+        means = self.norms(self.means(features, mask))
+        outputs = [step(x) for step, x in zip(self.steps, means, strict=True)]
         return self.classifier(torch.cat(outputs, dim=1))

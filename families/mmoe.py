@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
@@ -29,39 +29,29 @@ class MMoEConfig(MultiTaskConfig):
     expert_units: Positive = 512
 
 
-class TaskMixture(MultiTask):
-    """f^k(x) = sum over i of softmax(W_k x)_i f_i(x), then a tower a task.
+@register("mmoe", MMoEConfig)
+class MMoE(MultiTask):
+    """Every task has a gate, and with it a mixture, of its own (Ma et al. 2018).
 
-    Args:
-        config: see there.
-        schema: its verticals are the tasks.
-        one_gate: whether all tasks share their gate.
+    f^k(x) = sum over i of softmax(W_k x)_i f_i(x), then a tower a task.
     """
 
-    def __init__(self, config: MMoEConfig, schema: Schema, *, one_gate: bool) -> None:
+    one_gate: ClassVar[bool] = False
+
+    def __init__(self, config: MMoEConfig, schema: Schema) -> None:
         super().__init__(config, schema, config.expert_units)
-        size = self.inputs.size
+        size, gates = self.inputs.size, 1 if self.one_gate else len(self.tasks)
         self.experts = Experts(1, config.experts, size, config.expert_units, dropout=config.dropout)
-        self.gates = Gates(1 if one_gate else len(self.tasks), size, config.experts)
+        self.gates = Gates(gates, size, config.experts)
 
     def representations(self, x: Tensor) -> Tensor:
-        """See `MultiTask.representations`."""
         experts, shares = self.experts(x[None])[0], self.gates(x[None])
         mixed = torch.einsum("kbn,bnu->kbu", shares.to(experts.dtype), experts)
         return mixed.expand(len(self.tasks), -1, -1)
 
 
 @register("omoe", MMoEConfig)
-class OMoE(TaskMixture):
+class OMoE(MMoE):
     """All tasks see one mixture of the experts (Ma et al. 2018, one-gate)."""
 
-    def __init__(self, config: MMoEConfig, schema: Schema) -> None:
-        super().__init__(config, schema, one_gate=True)
-
-
-@register("mmoe", MMoEConfig)
-class MMoE(TaskMixture):
-    """Every task has a gate, and with it a mixture, of its own (Ma et al. 2018)."""
-
-    def __init__(self, config: MMoEConfig, schema: Schema) -> None:
-        super().__init__(config, schema, one_gate=False)
+    one_gate = True

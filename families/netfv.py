@@ -3,51 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from common.codec import Positive, Share
-from families.base import FamilyModule
 from families.layers.batch_norm import MaskedBatchNorm
-from families.layers.classifier import classifier_of
-from families.layers.heads import HeadConfig
-from families.layers.pooling import (
-    PooledStreams,
-    SoftAssignment,
-    hidden_layer,
-    unit_length,
-    weighted_sums,
-)
+from families.layers.clusters import ClusterConfig, ClusterFamily
+from families.layers.pooling import SoftAssignment, unit_length, weighted_sums
 from families.registry import register
-from records.schema import Schema
 
 DEVIATION_FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
-class NetFVConfig:
-    """Hyperparameters of NetFV.
-
-    Attributes:
-        clusters: K of the widest stream.
-        clusters_divisor: the other streams have K // clusters_divisor.
-        hidden: units of the linear layer behind the pooling.
-        gating: context gating of the hidden units.
-        dropout: of the hidden units.
-        head: the classifier.
-    """
+class NetFVConfig(ClusterConfig):
+    """Hyperparameters of NetFV."""
 
     clusters: Annotated[int, Ge(2)] = 32
-    clusters_divisor: Positive = 2
-    hidden: Positive = 512
-    gating: bool = True
-    dropout: Share = 0.0
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(probability_gating=True))
 
 
 class FisherPooling(nn.Module):
@@ -56,10 +31,6 @@ class FisherPooling(nn.Module):
     With s = w^2 + 1e-6 the learned deviations: first order sum_t a_tk (x_t - c_k) / s_k, at unit
     length within a cluster and then as a whole; second order
     sum_t a_tk ((x_t - c_k)^2 / s_k^2 - 1), at unit length as a whole.
-
-    Args:
-        size: D.
-        clusters: K.
     """
 
     def __init__(self, size: int, clusters: int) -> None:
@@ -89,19 +60,8 @@ class FisherPooling(nn.Module):
 
 
 @register("netfv", NetFVConfig)
-class NetFV(FamilyModule):
+class NetFV(ClusterFamily):
     """Fisher vectors a stream, linear layer, gating, head (Skalic & Austin 2018, FVNet)."""
 
-    def __init__(self, config: NetFVConfig, schema: Schema) -> None:
-        super().__init__(config, schema)
-        self.pooling = PooledStreams(
-            FisherPooling(size, clusters)
-            for size, clusters in self.cluster_counts(config.clusters, config.clusters_divisor)
-        )
-        self.hidden = hidden_layer(self.pooling.size, config.hidden, config.clusters)
-        self.classifier = classifier_of(config, config.hidden, schema.num_labels)
-
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
-        pooled = self.pooling(*self.frames(features, mask))
-        return self.classifier(self.hidden(pooled))
+    def pool(self, size: int, clusters: int) -> FisherPooling:
+        return FisherPooling(size, clusters)

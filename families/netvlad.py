@@ -3,60 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated
+from dataclasses import dataclass
 
 import torch
-from annotated_types import Ge
 from torch import Tensor, nn
 
-from common.codec import Positive, Share
-from families.base import FamilyModule
 from families.layers.batch_norm import MaskedBatchNorm
-from families.layers.classifier import classifier_of
-from families.layers.heads import HeadConfig
-from families.layers.pooling import (
-    PooledStreams,
-    SoftAssignment,
-    hidden_layer,
-    unit_length,
-    weighted_sums,
-)
+from families.layers.clusters import ClusterConfig, ClusterFamily
+from families.layers.pooling import SoftAssignment, unit_length, weighted_sums
 from families.registry import register
-from records.schema import Schema
 
 
 @dataclass(frozen=True)
-class NetVLADConfig:
+class NetVLADConfig(ClusterConfig):
     """Hyperparameters of NetVLAD.
 
     Attributes:
-        clusters: K of the widest stream.
-        clusters_divisor: the other streams have K // clusters_divisor.
-        hidden: units of the linear layer behind the pooling.
         residuals: True subtracts the learned centers (NetVLAD), False does not (RVLAD, LightVLAD).
-        gating: context gating of the hidden units.
-        dropout: of the hidden units.
-        head: the classifier.
     """
 
-    clusters: Annotated[int, Ge(2)] = 64
-    clusters_divisor: Positive = 2
-    hidden: Positive = 512
     residuals: bool = True
-    gating: bool = True
-    dropout: Share = 0.0
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(probability_gating=True))
 
 
 class VLADPooling(nn.Module):
     """sum_t a_tk (x_t - c_k), each cluster and then the whole at unit length (Arandjelovic 2018).
 
-    Args:
-        size: D.
-        clusters: K.
-        residuals: whether there are centers c.
+    `residuals` says whether there are centers c.
     """
 
     def __init__(self, size: int, clusters: int, *, residuals: bool) -> None:
@@ -80,19 +52,8 @@ class VLADPooling(nn.Module):
 
 
 @register("netvlad", NetVLADConfig)
-class NetVLAD(FamilyModule):
+class NetVLAD(ClusterFamily):
     """NetVLAD a stream, linear layer, gating, head (Skalic & Austin 2018; Miech et al. 2017)."""
 
-    def __init__(self, config: NetVLADConfig, schema: Schema) -> None:
-        super().__init__(config, schema)
-        self.pooling = PooledStreams(
-            VLADPooling(size, clusters, residuals=config.residuals)
-            for size, clusters in self.cluster_counts(config.clusters, config.clusters_divisor)
-        )
-        self.hidden = hidden_layer(self.pooling.size, config.hidden, config.clusters)
-        self.classifier = classifier_of(config, config.hidden, schema.num_labels)
-
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
-        pooled = self.pooling(*self.frames(features, mask))
-        return self.classifier(self.hidden(pooled))
+    def pool(self, size: int, clusters: int) -> VLADPooling:
+        return VLADPooling(size, clusters, residuals=self.config.residuals)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.codec import Positive, Share
-from families.base import FamilyModule
+from families.base import FamilyModule, Features
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import Classifier
-from families.layers.heads import HeadConfig
+from families.layers.heads import LOGISTIC, HeadConfig
 from families.layers.pooling import PooledStreams, unit_length, weighted_sums
 from families.registry import register
 from records.schema import Schema
@@ -45,7 +44,7 @@ class NeXtVLADConfig:
     hidden: Positive = 2048
     gating_reduction: Annotated[int, Ge(0)] = 8
     dropout: Share = 0.5
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
+    head: HeadConfig = LOGISTIC
 
 
 class NeXtVLADPooling(nn.Module):
@@ -101,11 +100,9 @@ class NeXtVLADPooling(nn.Module):
 
 
 class SqueezedGating(nn.Module):
-    """x * sigmoid(W2 relu(BN(W1 x))), W1 being narrow: SE context gating (Lin et al. 2018).
+    """x * sigmoid(W2 relu(BN(W1 x))): SE context gating (Lin et al. 2018).
 
-    Args:
-        size: H.
-        reduction: W1 has H // reduction units, one at least.
+    W1 has `size` // `reduction` units, one at least.
     """
 
     def __init__(self, size: int, reduction: int) -> None:
@@ -143,12 +140,8 @@ class NeXtVLAD(FamilyModule):
         self.gating: nn.Module = nn.Identity()
         if config.gating_reduction:
             self.gating = SqueezedGating(config.hidden, config.gating_reduction)
-        self.classifier = Classifier(
-            config.hidden, schema.num_labels, head=config.head, gating=False, dropout=0.0
-        )
+        self.classifier = Classifier(config.hidden, schema.num_labels, head=config.head)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
-        pooled = self.pooling(*self.frames(features, mask))
-        hidden = self.norm(self.hidden(self.dropout(pooled)))
-        return self.classifier(self.gating(hidden))
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
+        pooled = self.dropout(self.pooling(*self.frames(features, mask)))
+        return self.classifier(self.gating(self.norm(self.hidden(pooled))))

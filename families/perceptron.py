@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from common.codec import Positive, Share
-from families.base import FamilyModule
-from families.layers.batch_norm import MaskedBatchNorm
+from common.codec import Positive
+from families.base import FamilyModule, Features
 from families.layers.classifier import Classifier
-from families.layers.heads import HeadConfig
 from families.layers.hidden import Activation, HiddenLayer, Norm
-from families.layers.inputs import InputNorm
-from families.layers.pooling import unit_length
+from families.layers.inputs import MeansConfig, NormedStreams
 from families.registry import register
 from records.schema import Schema
 
 
 @dataclass(frozen=True)
-class PerceptronConfig:
+class PerceptronConfig(MeansConfig):
     """Hyperparameters of the perceptron.
 
     Attributes:
         decoder: units of the layers that each stream passes by itself before they are joined; as
             the hidden ones else. They widen the streams, towards the number of labels.
         hidden: units of every hidden layer; none leaves the head alone on the means.
-        input_norm: of each stream's mean: "none", "batch" (standardized) or "length" (L2).
         norm: in each hidden layer, before the activation: "none", "batch" or "layer".
         activation: "relu", "leaky_relu" or "gelu".
         residual: adds a hidden layer's input to its output where both have one size.
-        input_dropout: of the inputs.
-        dropout: behind every hidden layer.
-        gating: context gating of the last hidden layer.
-        head: the classifier.
     """
 
     decoder: tuple[Positive, ...] = ()
     hidden: tuple[Positive, ...] = (1024,)
-    input_norm: InputNorm = "batch"
     norm: Norm = "none"
     activation: Activation = "relu"
     residual: bool = False
-    input_dropout: Share = 0.0
-    dropout: Share = 0.5
-    gating: bool = False
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
 
 @register("perceptron", PerceptronConfig)
@@ -60,10 +46,7 @@ class Perceptron(FamilyModule):
 
     def __init__(self, config: PerceptronConfig, schema: Schema) -> None:
         super().__init__(config, schema)
-        self.input_norms = nn.ModuleList(
-            MaskedBatchNorm(stream.size) if config.input_norm == "batch" else nn.Identity()
-            for stream in self.streams
-        )
+        self.input_norms = NormedStreams(self.streams, config.input_norm)
         self.input_dropout = nn.Dropout(config.input_dropout)
         self.decoders = nn.ModuleList()
         if config.decoder:
@@ -73,22 +56,14 @@ class Perceptron(FamilyModule):
         widths = [config.decoder[-1] if config.decoder else s.size for s in self.streams]
         sizes = [sum(widths), *config.hidden]
         self.hidden = _layers(sizes, config)
+        # Every hidden layer has its own dropout already.
         self.classifier = Classifier(
-            sizes[-1],
-            schema.num_labels,
-            head=config.head,
-            gating=config.gating,
-            # Every hidden layer has its own dropout already.
-            dropout=0.0,
+            sizes[-1], schema.num_labels, head=config.head, gating=config.gating
         )
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
-        means = self.means(features, mask)
-        if self.config.input_norm == "length":
-            means = [unit_length(x) for x in means]
-        normed = [norm(x) for norm, x in zip(self.input_norms, means, strict=True)]
-        x = self.input_dropout(torch.cat(normed, dim=1))
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
+        means = self.input_norms(self.means(features, mask))
+        x = self.input_dropout(torch.cat(means, dim=1))
         if self.decoders:
             parts = x.split([stream.size for stream in self.streams], dim=1)
             decoded = [decode(part) for decode, part in zip(self.decoders, parts, strict=True)]

@@ -45,12 +45,6 @@ class ExtractionLayer(nn.Module):
 
     A task's gate, softmax(W_k x_k), is over the shared experts and its own; it selects by the
     task's own input. The gate of the shared part is over all experts; the last layer has none.
-
-    Args:
-        tasks: K.
-        size: D.
-        config: the experts.
-        last: whether no layer comes after this one.
     """
 
     def __init__(self, tasks: int, size: int, config: CGCConfig, *, last: bool) -> None:
@@ -85,16 +79,14 @@ class ExtractionLayer(nn.Module):
         return mixed, common[None]
 
 
-class Extraction(MultiTask):
-    """Layers of shared and private experts, then a tower a task.
+@register("cgc", CGCConfig)
+class CGC(MultiTask):
+    """Customized gate control: shared and private experts, then a tower a task (Tang et al. 2020).
 
-    Args:
-        config: see there.
-        schema: its verticals are the tasks.
-        layers: how many.
+    It has one layer of experts.
     """
 
-    def __init__(self, config: CGCConfig, schema: Schema, *, layers: int) -> None:
+    def __init__(self, config: CGCConfig, schema: Schema, *, layers: int = 1) -> None:
         super().__init__(config, schema, config.expert_units)
         sizes = [self.inputs.size, *[config.expert_units] * (layers - 1)]
         self.layers = nn.ModuleList(
@@ -103,23 +95,14 @@ class Extraction(MultiTask):
         )
 
     def representations(self, x: Tensor) -> Tensor:
-        """See `MultiTask.representations`."""
         own = common = x[None]
         for layer in self.layers:
             own, common = layer(own, common)
         return own
 
 
-@register("cgc", CGCConfig)
-class CGC(Extraction):
-    """Customized gate control: one layer (Tang et al. 2020)."""
-
-    def __init__(self, config: CGCConfig, schema: Schema) -> None:
-        super().__init__(config, schema, layers=1)
-
-
 @register("ple", PLEConfig)
-class PLE(Extraction):
+class PLE(CGC):
     """Progressive layered extraction: every layer selects by what the last one extracted.
 
     Its lower layers also gate a shared part, over all experts (Tang et al. 2020).

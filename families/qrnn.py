@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.codec import Positive, Share
-from families.base import FamilyModule
-from families.layers.classifier import classifier_of
+from common.codec import Positive
+from families.base import FamilyModule, Features
+from families.layers.classifier import ClassifierConfig, classifier_of
 from families.layers.fo_pooling import fo_pooling
 from families.layers.groups import RECURRENT, in_group
-from families.layers.heads import HeadConfig
 from families.registry import register
 from records.schema import Schema
 
 
 @dataclass(frozen=True)
-class QRNNConfig:
+class QRNNConfig(ClassifierConfig):
     """Hyperparameters of the quasi-recurrent net.
 
     Attributes:
@@ -28,18 +26,12 @@ class QRNNConfig:
         width: k, how many frames a convolution sees: a frame and the k - 1 before it.
         layers: how many, one upon the other.
         bidirectional: whether every layer reads in both directions.
-        gating: context gating of the last outputs.
-        dropout: of the last outputs.
-        head: the classifier.
     """
 
     hidden: Positive = 512
     width: Positive = 1
     layers: Positive = 1
     bidirectional: bool = False
-    gating: bool = False
-    dropout: Share = 0.5
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
 
 @in_group(RECURRENT)
@@ -48,11 +40,6 @@ class QRNNLayer(nn.Module):
 
     c is a mean of the z so far, with weights that f sets: see `fo_pooling`. Frames come time first,
     since the recurrence goes through them one by one.
-
-    Args:
-        size: D.
-        hidden: H.
-        width: k.
     """
 
     def __init__(self, size: int, hidden: int, width: int) -> None:
@@ -102,14 +89,7 @@ class QRNNLayer(nn.Module):
 
 
 class QRNNLevel(nn.Module):
-    """One layer, or two that read in opposite directions, their outputs side by side.
-
-    Args:
-        size: D.
-        hidden: H.
-        width: k.
-        bidirectional: whether there are two.
-    """
+    """One layer, or two that read in opposite directions, their outputs side by side."""
 
     def __init__(self, size: int, hidden: int, width: int, *, bidirectional: bool) -> None:
         super().__init__()
@@ -118,20 +98,18 @@ class QRNNLevel(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Frames (T, B, D) to (T, B, H), or (T, B, 2 H)."""
-        ahead: Tensor = self.ahead(x, mask)
         if self.back is None:
-            return ahead
-        return torch.cat([ahead, self.back(*_reversed(x, mask)).flip(0)], dim=2)
+            return self.ahead(x, mask)
+        return torch.cat([self.ahead(x, mask), self.back(*_reversed(x, mask)).flip(0)], dim=2)
 
     def last(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Frames (T, B, D) to the last outputs (B, H), or (B, 2 H); backward: at the first frame.
 
         Zero for a clip without frames.
         """
-        ahead = self.ahead.last(x, mask)
         if self.back is None:
-            return ahead
-        return torch.cat([ahead, self.back.last(*_reversed(x, mask))], dim=1)
+            return self.ahead.last(x, mask)
+        return torch.cat([self.ahead.last(x, mask), self.back.last(*_reversed(x, mask))], dim=1)
 
 
 def _reversed(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -154,8 +132,7 @@ class QRNN(FamilyModule):
         self.top = top
         self.classifier = classifier_of(config, outputs, schema.num_labels)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         frames, mask = self.frames(features, mask)
         x = torch.cat([stream.transpose(0, 1) for stream in frames], dim=2)
         mask = None if mask is None else mask.t()

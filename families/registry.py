@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
-import torch
-
 from common.codec import check, from_plain, to_plain
-from common.registry import Extension, Registry
+from common.registry import Registry
 from families.base import FamilyModule
 from families.errors import FamilyError
+from families.meta import without_memory
 from records.schema import Schema
 
 Sampling = Literal["draw", "sequence"]
@@ -25,20 +24,19 @@ class FamilyEntry:
     """What the registry knows of a family.
 
     Attributes:
-        name: the name that configurations use.
         module: the `FamilyModule` subclass, built as `module(config, schema)`.
         config: the frozen dataclass of its hyperparameters.
         sampling: how its training reads frames: "draw" (with replacement, in any order) or
             "sequence" (in order).
     """
 
-    name: str
     module: type[FamilyModule]
     config: type
     sampling: Sampling
 
 
-_FAMILIES: Registry[FamilyEntry] = Registry("family", FamilyError)
+FAMILIES: Registry[FamilyEntry] = Registry("family", FamilyError)
+get = FAMILIES.get
 
 
 def register(
@@ -47,7 +45,7 @@ def register(
     """Registers the decorated `FamilyModule` under `name`, configured by the dataclass `config`."""
 
     def add(module: ModuleType) -> ModuleType:
-        _FAMILIES.add(name, FamilyEntry(name, module, config, sampling))
+        FAMILIES.add(name, FamilyEntry(module, config, sampling))
         return module
 
     return add
@@ -55,21 +53,7 @@ def register(
 
 def list_families() -> list[str]:
     """The names of all families, sorted."""
-    return sorted(_FAMILIES.names())
-
-
-def source(name: str) -> Extension | None:
-    """The user's own file that registered the family `name`; None for those of the package."""
-    return _FAMILIES.source(name)
-
-
-def get(name: str) -> FamilyEntry:
-    """The entry of the family `name`.
-
-    Raises:
-        FamilyError: when there is no such family.
-    """
-    return _FAMILIES.get(name)
+    return sorted(FAMILIES.names())
 
 
 def config_from_dict(name: str, values: Mapping[str, Any]) -> Any:
@@ -88,7 +72,7 @@ def with_older_fields(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     that may not be what was done before: the class variable `BEFORE` of the family's configuration
     says what was.
     """
-    before = getattr(get(name).config, "BEFORE", {}) if name in _FAMILIES.names() else {}
+    before = getattr(get(name).config, "BEFORE", {}) if name in FAMILIES.names() else {}
     return {**before, **values}
 
 
@@ -110,7 +94,13 @@ def build(name: str, config: Any, schema: Schema) -> FamilyModule:
             the family cannot take.
     """
     entry = get(name)
-    return entry.module(_checked(entry, config), schema)
+    if isinstance(config, Mapping):
+        config = config_from_dict(name, config)
+    elif isinstance(config, entry.config):
+        check(config, name, FamilyError)
+    else:
+        raise FamilyError(f"{name}: expected a {entry.config.__name__}, not {config!r}")
+    return entry.module(config, schema)
 
 
 def meta_module(name: str, config: Any, schema: Schema) -> FamilyModule:
@@ -119,22 +109,11 @@ def meta_module(name: str, config: Any, schema: Schema) -> FamilyModule:
     All callers are given the same module and leave it as it is. Arguments and errors are those of
     `build`.
     """
-    entry = get(name)
     # As text, since the fields of a user's own configuration need not be hashable.
-    return _meta_module(entry, json.dumps(config_to_dict(_checked(entry, config))), schema)
+    return _meta_module(name, get(name), json.dumps(to_plain(config)), schema)
 
 
 @lru_cache(maxsize=256)
-def _meta_module(entry: FamilyEntry, config: str, schema: Schema) -> FamilyModule:
-    with torch.device("meta"):
-        return build(entry.name, json.loads(config), schema)
-
-
-def _checked(entry: FamilyEntry, config: Any) -> Any:
-    """The configuration of a family, from a mapping or as it is."""
-    if isinstance(config, Mapping):
-        return config_from_dict(entry.name, config)
-    if not isinstance(config, entry.config):
-        raise FamilyError(f"{entry.name}: expected a {entry.config.__name__}, not {config!r}")
-    check(config, entry.name, FamilyError)
-    return config
+def _meta_module(name: str, entry: FamilyEntry, config: str, schema: Schema) -> FamilyModule:
+    with without_memory():
+        return build(name, json.loads(config), schema)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -13,11 +13,10 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from common.codec import Positive, Share
-from families.base import FamilyModule
+from families.base import FamilyModule, Features
 from families.errors import FamilyError
 from families.layers.batch_norm import MaskedBatchNorm
-from families.layers.classifier import classifier_of
-from families.layers.heads import HeadConfig
+from families.layers.classifier import ClassifierConfig, classifier_of
 from families.layers.pooling import NormedLinear
 from families.layers.recurrent import Cell, State, last_state, recurrent_layer, state_of
 from families.registry import register
@@ -25,7 +24,7 @@ from records.schema import Schema
 
 
 @dataclass(frozen=True)
-class RNNConfig:
+class RNNConfig(ClassifierConfig):
     """Hyperparameters of the recurrent families.
 
     Attributes:
@@ -40,9 +39,6 @@ class RNNConfig:
         hidden: units; in "dual" those of the widest stream, the others' in proportion to their
             size.
         layers: of the stacked variant.
-        gating: context gating of the last state.
-        dropout: of the last state.
-        head: the classifier.
     """
 
     # Before there was the field, every LSTM's cell state was read.
@@ -53,9 +49,7 @@ class RNNConfig:
     state: State | None = None
     hidden: Annotated[int, Ge(2)] = 512
     layers: Positive = 2
-    gating: bool = False
     dropout: Share = 0.0
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
     def __post_init__(self) -> None:
         if self.variant != "stacked" and self.hidden % 2:
@@ -63,15 +57,7 @@ class RNNConfig:
 
 
 class StackedNet(nn.Module):
-    """Forward layers one upon the other.
-
-    Args:
-        size: D.
-        hidden: H.
-        cell: "lstm" or "gru".
-        state: which of an LSTM's states.
-        layers: how many.
-    """
+    """Forward layers one upon the other."""
 
     def __init__(self, size: int, hidden: int, cell: Cell, state: State, layers: int) -> None:
         super().__init__()
@@ -84,14 +70,7 @@ class StackedNet(nn.Module):
 
 
 class BidirectionalNet(nn.Module):
-    """A bidirectional layer of H / 2 + H / 2, then a forward layer of H.
-
-    Args:
-        size: D.
-        hidden: H, even.
-        cell: "lstm" or "gru".
-        state: which of an LSTM's states.
-    """
+    """A bidirectional layer of H / 2 + H / 2, then a forward layer of H, which is even."""
 
     def __init__(self, size: int, hidden: int, cell: Cell, state: State) -> None:
         super().__init__()
@@ -105,11 +84,7 @@ class BidirectionalNet(nn.Module):
 
 
 class ProjectedFrames(nn.Module):
-    """BN, linear map to a stream's own size, BN, relu6 (the dual path's entrance).
-
-    Args:
-        size: D.
-    """
+    """BN, linear map to a stream's own size, BN, relu6 (the dual path's entrance)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -137,26 +112,20 @@ class RNN(FamilyModule):
         elif config.variant == "bidirectional":
             self.nets.append(BidirectionalNet(sum(sizes), width, cell, state))
         else:
-            widths = [_even_share(config.hidden, size, sizes[0]) for size in sizes]
+            # Even, for two directions.
+            widths = [max(2, 2 * round(width * size / sizes[0] / 2)) for size in sizes]
             for size, units in zip(sizes, widths, strict=True):
                 self.entrances.append(ProjectedFrames(size))
                 self.nets.append(BidirectionalNet(size, units, cell, state))
             width = sum(widths)
         self.classifier = classifier_of(config, width, schema.num_labels)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         frames, mask = self.frames(features, mask)
+        inputs = [torch.cat(frames, dim=2)]
         if self.config.variant == "dual":
-            paths = zip(self.entrances, frames, strict=True)
-            inputs = [entrance(x, mask) for entrance, x in paths]
-        else:
-            inputs = [torch.cat(frames, dim=2)]
+            inputs = [net(x, mask) for net, x in zip(self.entrances, frames, strict=True)]
         lengths = None if mask is None else mask.sum(dim=1)
         nets = zip(self.nets, inputs, strict=True)
         states = torch.cat([state_of(net, x, lengths) for net, x in nets], dim=1)
         return self.classifier(states)
-
-
-def _even_share(hidden: int, size: int, widest: int) -> int:
-    return max(2, 2 * round(hidden * size / widest / 2))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from common.codec import Positive
-from families.layers.experts import GroupedHidden
+from families.layers.experts import grouped_layers
 from families.layers.towers import MultiTask, MultiTaskConfig
 from families.registry import register
 from records.schema import Schema
@@ -32,11 +31,8 @@ class SharedBottom(MultiTask):
     def __init__(self, config: SharedBottomConfig, schema: Schema) -> None:
         super().__init__(config, schema, config.hidden[-1] if config.hidden else None)
         sizes = [self.inputs.size, *config.hidden]
-        self.hidden = nn.Sequential(
-            *(GroupedHidden(1, *pair, dropout=config.dropout) for pair in pairwise(sizes))
-        )
+        self.hidden = grouped_layers(1, sizes, dropout=config.dropout)
 
     def representations(self, x: Tensor) -> Tensor:
-        """See `MultiTask.representations`."""
         out: Tensor = self.hidden(x[None])
         return out.expand(len(self.tasks), -1, -1)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 THRESHOLD = 17_000  # elements; larger tensors are quantized (Skalic & Austin 2018, section 3.2)
 CENTROIDS = 256
@@ -22,23 +22,14 @@ def tensor_bytes(shape: Sequence[int], threshold: int = THRESHOLD) -> int:
     return elements + 4 * CENTROIDS if is_large(shape, threshold) else 4 * elements
 
 
-def model_bytes(
-    model: nn.Module | Mapping[str, Tensor] | Iterable[tuple[int, ...]], threshold: int = THRESHOLD
-) -> int:
-    """Bytes of a model's tensors when the large ones take 8 bits.
-
-    Args:
-        model: a module (on any device, "meta" included), a state dictionary, or the shapes.
-        threshold: elements.
+def model_bytes(model: nn.Module, threshold: int = THRESHOLD) -> int:
+    """Bytes of a model's tensors, on any device, when the large ones take 8 bits.
 
     Example:
-        >>> model_bytes([(1000, 20), (20,)])
+        >>> model_bytes(nn.Linear(1000, 20))
         21104
     """
-    if isinstance(model, nn.Module):
-        model = model.state_dict()
-    shapes = (tensor.shape for tensor in model.values()) if isinstance(model, Mapping) else model
-    return sum(tensor_bytes(shape, threshold) for shape in shapes)
+    return sum(tensor_bytes(tensor.shape, threshold) for tensor in model.state_dict().values())
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
@@ -45,10 +45,6 @@ class HardConcrete(nn.Module):
     Training draws u uniformly a connection and forward pass (equations 10 and 11):
     z = clip(sigmoid((log u - log(1 - u) + log alpha) / beta) * (zeta - gamma) + gamma, 0, 1).
     Evaluation takes clip(sigmoid(log alpha) * (zeta - gamma) + gamma, 0, 1) (equation 13).
-
-    Args:
-        upper: K.
-        lower: n.
     """
 
     def __init__(self, upper: int, lower: int) -> None:
@@ -56,7 +52,7 @@ class HardConcrete(nn.Module):
         self.log_alpha = nn.Parameter(torch.full((upper, lower), OPEN_AT_FIRST))
 
     def forward(self) -> Tensor:
-        """z (K, n)."""
+        """z (`upper`, `lower`)."""
         share = torch.sigmoid(self.log_alpha)
         if self.training:
             noise = torch.logit(torch.rand_like(self.log_alpha), eps=1e-6)
@@ -69,12 +65,7 @@ class HardConcrete(nn.Module):
 
 
 class Averages(nn.Module):
-    """v_k = sum over i of z_ki u_i: SNR-Aver's connections from n sub-networks to K.
-
-    Args:
-        upper: K.
-        lower: n.
-    """
+    """v_k = sum over i of z_ki u_i: SNR-Aver's connections from n sub-networks to K."""
 
     def __init__(self, upper: int, lower: int) -> None:
         super().__init__()
@@ -86,13 +77,7 @@ class Averages(nn.Module):
 
 
 class Transformations(nn.Module):
-    """v_k = sum over i of z_ki W_ki u_i: SNR-Trans' connections from n sub-networks to K.
-
-    Args:
-        upper: K.
-        lower: n.
-        units: U.
-    """
+    """v_k = sum over i of z_ki W_ki u_i: SNR-Trans' connections from n sub-networks to K."""
 
     def __init__(self, upper: int, lower: int, units: int) -> None:
         super().__init__()
@@ -107,16 +92,16 @@ class Transformations(nn.Module):
         return torch.matmul(u.transpose(0, 1).flatten(1), coded)
 
 
-class Routing(MultiTask):
+@register("snr_trans", SNRConfig)
+class SNRTrans(MultiTask):
     """Levels of sub-networks, then a tower a task, with coded connections from each to the next.
 
-    Args:
-        config: see there.
-        schema: its verticals are the tasks.
-        transforms: whether connections have matrices.
+    Every connection has a matrix (Ma et al. 2019, SNR-Trans).
     """
 
-    def __init__(self, config: SNRConfig, schema: Schema, *, transforms: bool) -> None:
+    transforms: ClassVar[bool] = True
+
+    def __init__(self, config: SNRConfig, schema: Schema) -> None:
         super().__init__(config, schema, config.units)
         count, units = config.subnetworks, config.units
         sizes = [self.inputs.size, *[units] * (config.levels - 1)]
@@ -125,34 +110,25 @@ class Routing(MultiTask):
         )
         upper = [*[count] * (config.levels - 1), len(self.tasks)]
         self.connections = nn.ModuleList(
-            Transformations(k, count, units) if transforms else Averages(k, count) for k in upper
+            Transformations(k, count, units) if self.transforms else Averages(k, count)
+            for k in upper
         )
 
     def representations(self, x: Tensor) -> Tensor:
-        """See `MultiTask.representations`."""
         v = x[None]
         for level, connections in zip(self.levels, self.connections, strict=True):
             v = connections(level(v))
         return v
 
     def total_loss(self, label_losses: Tensor) -> Tensor:
-        """See `FamilyModule.total_loss`; plus the price of open connections."""
+        """Those of the labels, plus the price of open connections."""
         codes = [module for module in self.modules() if isinstance(module, HardConcrete)]
         expected = torch.stack([code.expected_open() for code in codes]).sum()
         return super().total_loss(label_losses) + self.config.sparsity * expected
 
 
-@register("snr_trans", SNRConfig)
-class SNRTrans(Routing):
-    """Coded connections with a matrix each (Ma et al. 2019, SNR-Trans)."""
-
-    def __init__(self, config: SNRConfig, schema: Schema) -> None:
-        super().__init__(config, schema, transforms=True)
-
-
 @register("snr_aver", SNRConfig)
-class SNRAver(Routing):
+class SNRAver(SNRTrans):
     """Coded connections with the identity in place of the matrix (Ma et al. 2019, SNR-Aver)."""
 
-    def __init__(self, config: SNRConfig, schema: Schema) -> None:
-        super().__init__(config, schema, transforms=False)
+    transforms = False

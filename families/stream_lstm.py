@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from common.codec import Positive, Share
-from families.base import FamilyModule
-from families.layers.classifier import classifier_of
-from families.layers.heads import HeadConfig
+from common.codec import Positive
+from families.base import FamilyModule, Features
+from families.layers.classifier import ClassifierConfig, classifier_of
 from families.layers.recurrent import LastOutputs, dense_layer, state_of
 from families.registry import register
 from records.schema import Schema
 
 
 @dataclass(frozen=True)
-class StreamLSTMConfig:
+class StreamLSTMConfig(ClassifierConfig):
     """Hyperparameters of the Stream LSTM.
 
     Attributes:
         hidden: units of each of the three layers of the widest stream's branch (of the LSTM: in
             each direction); the other branches have them in proportion to their stream's size.
         bidirectional: whether the LSTM reads in both directions, as in Chavez 2019.
-        gating: context gating of the joined branches.
-        dropout: of the joined branches.
-        head: the classifier.
     """
 
     hidden: Positive = 512
     bidirectional: bool = True
-    gating: bool = False
-    dropout: Share = 0.5
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
 
 class StreamBranch(nn.Module):
-    """One stream's way: dense layer on every frame, LSTM, dense layer on its last output.
-
-    Args:
-        size: D.
-        hidden: H.
-        bidirectional: whether the LSTM reads in both directions.
-    """
+    """One stream's way: dense layer on every frame, LSTM, dense layer on its last output."""
 
     def __init__(self, size: int, hidden: int, *, bidirectional: bool) -> None:
         super().__init__()
@@ -71,8 +57,7 @@ class StreamLSTM(FamilyModule):
         )
         self.classifier = classifier_of(config, sum(widths), schema.num_labels)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         frames, mask = self.frames(features, mask)
         lengths = None if mask is None else mask.sum(dim=1)
         parts = [branch(x, lengths) for branch, x in zip(self.branches, frames, strict=True)]

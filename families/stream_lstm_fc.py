@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from families.base import FamilyModule
+from families.base import FamilyModule, Features
 from families.perceptron import Perceptron, PerceptronConfig
 from families.registry import register
 from families.stream_lstm import StreamLSTM, StreamLSTMConfig
@@ -42,8 +41,7 @@ class StreamLSTMFC(FamilyModule):
         self.stream_lstm = StreamLSTM(config.stream_lstm, schema)
         self.perceptron = Perceptron(config.perceptron, schema)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         return mean_log_odds(self.stream_lstm(features, mask), self.perceptron(features, mask))
 
 

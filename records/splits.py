@@ -161,7 +161,13 @@ class DataSource:
     format: str = AUTO
 
     def open(self, name: str) -> Split:
-        """The records of one split; see `open_split`."""
+        """The records of one split; see `open_split`.
+
+        Raises:
+            DataError: Also where there is no such split.
+        """
+        if name not in self.splits:
+            raise DataError(f"data.{name}.shards: not set; give the glob of the split's shards")
         return open_split(
             self.root,
             name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from common.files import atomic_path
@@ -13,7 +12,6 @@ from runs import content_key
 from stages.pack import Packed
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CURVE_NAME = "curve.csv"
@@ -28,7 +26,7 @@ def write_curve(packed: Packed) -> None:
     drawn when that changes.
     """
     write_table(packed.folder / CURVE_NAME, curve_rows(packed.curve))
-    write_table(packed.folder / SENSITIVITY_NAME, [vars(row) for row in packed.sensitivity])
+    write_table(packed.folder / SENSITIVITY_NAME, packed.sensitivity)
     picture = packed.folder / PICTURE_NAME
     shown = content_key([packed.curve, packed.receipt])
     if picture.is_file() and shown.encode() in picture.read_bytes():
@@ -44,41 +42,18 @@ def draw_curve(packed: Packed) -> Figure:
     # Here, and not above: its import takes a third of a second, and most commands draw nothing.
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
+    curve, receipt = packed.curve, packed.receipt
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.subplots()
-    sizes = [solution.size for solution in packed.curve]
-    gaps = [solution.gap for solution in packed.curve]
-    axes.step(sizes, gaps, where="post", color="C0", zorder=1)
-    axes.scatter(sizes, gaps, s=14, color="C0", zorder=2, label="best")
-    for baseline in packed.receipt.uniform8:
-        axes.scatter(
-            baseline.bytes,
-            baseline.search_gap,
-            marker="s",
-            color="C1",
-            zorder=3,
-            label="uniform 8 bits",
-        )
-    axes.scatter(
-        packed.receipt.bytes,
-        packed.receipt.search_gap,
-        marker="*",
-        s=160,
-        color="C3",
-        zorder=4,
-        label="packed",
-    )
-    axes.axvline(packed.receipt.budget_bytes, color="0.6", linestyle=":", label="budget")
-    _name_axes(axes, packed.curve)
-    axes.legend(frameon=False, loc="best")
-    return figure
-
-
-def _name_axes(axes: Axes, curve: Sequence[Solution]) -> None:
-    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
-
+    sizes, gaps = zip(*((solution.size, solution.gap) for solution in curve), strict=True)
+    axes.step(sizes, gaps, "C0o-", where="post", markersize=3.7, label="best")
+    for baseline in receipt.uniform8:
+        axes.plot(baseline.bytes, baseline.search_gap, "C1s", label="uniform 8 bits")
+    axes.plot(receipt.bytes, receipt.search_gap, "C3*", markersize=12.6, label="packed")
+    axes.axvline(receipt.budget_bytes, color="0.6", linestyle=":", label="budget")
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     # More names than these would run into each other.
@@ -88,9 +63,10 @@ def _name_axes(axes: Axes, curve: Sequence[Solution]) -> None:
     axes.set_xlabel("bytes of the file")
     axes.set_ylabel("GAP on search")
     axes.grid(alpha=0.25)
-    axes.set_title(
-        f"{len(curve)} bundles, from {_described(curve[0])} to {_described(curve[-1])}", fontsize=10
-    )
+    ends = f"from {_described(curve[0])} to {_described(curve[-1])}"
+    axes.set_title(f"{len(curve)} bundles, {ends}", fontsize=10)
+    axes.legend(frameon=False, loc="best")
+    return figure
 
 
 def _described(solution: Solution) -> str:

@@ -8,11 +8,9 @@ from typing import Any
 
 from common.units import format_bytes
 from ensemble.choice import Choice
-from ensemble.combination import Combination
 from report.curve import PICTURE_NAME, write_curve
 from report.tables import Format, parameter_count, print_table, recipe_name, weight, write_table
 from stages.all import Finished
-from stages.evaluate import Evaluation
 from stages.pack import RECEIPT_NAME, Packed
 from stages.plan import Plan
 from stages.teachers import TrainedTeachers
@@ -31,15 +29,20 @@ def show(result: object) -> None:
     raise TypeError(f"a stage returned a {type(result).__name__}; return a text, a path or None")
 
 
-@show.register
-def _nothing(result: None) -> None:
-    """Some stages leave files, and no more to say."""
-
-
 @show.register(str)
 @show.register(Path)
-def _text(result: str | Path) -> None:
-    print(result)
+@show.register(type(None))
+def _text(result: str | Path | None) -> None:
+    """Some stages leave files, and have no more to say."""
+    if result is not None:
+        print(result)
+
+
+@show.register(dict)
+def _scores(scores: dict[str, float | int]) -> None:
+    """By name, with the digits to hold a bundle to what its curve promised."""
+    for name, value in scores.items():
+        print(f"{name:<12}{value:.7f}" if isinstance(value, float) else f"{name:<12}{value}")
 
 
 @show.register
@@ -78,12 +81,9 @@ def _teachers(teachers: TrainedTeachers) -> None:
     ]
     write_table(teachers.folder / TEACHERS_NAME, rows)
     formats = {
+        **dict.fromkeys(("GAP", "MAP@10", "MAP"), "{:.4f}".format),
+        **dict.fromkeys(("clips/s", "seconds"), "{:.0f}".format),
         "params": parameter_count,
-        "GAP": "{:.4f}".format,
-        "MAP@10": "{:.4f}".format,
-        "MAP": "{:.4f}".format,
-        "clips/s": "{:.0f}".format,
-        "seconds": "{:.0f}".format,
         "memory": lambda value: f"{value / 1e6:.0f}MB",
     }
     print_table(rows, formats, without=("bytes",))
@@ -93,9 +93,10 @@ def _teachers(teachers: TrainedTeachers) -> None:
 def _choice(choice: Choice) -> None:
     """What stage `ensemble` chose, and what it scores."""
     for family, best in choice.families.items():
+        grown = "" if best.exhaustive else ", grown from the best smaller ones"
         print(
             f"teacher {family}: {', '.join(best.members)} (search GAP {best.gap:.5f}"
-            f"{_proof(best.exact)}, best of {_extent(best)})"
+            f"{_proof(best.exact)}, best of {best.scored:,}{grown})"
         )
     rows = [{"member": name, "weight": share} for name, share in choice.weights.items()]
     print_table(rows, {"weight": "{:.4f}".format})
@@ -106,11 +107,8 @@ def _choice(choice: Choice) -> None:
         )
 
 
-@show.register
-def _evaluation(evaluation: Evaluation) -> None:
-    """Scores by name, with the digits to hold a bundle to what its curve promised."""
-    for name, value in evaluation.scores.items():
-        print(f"{name:<12}{value:.7f}" if isinstance(value, float) else f"{name:<12}{value}")
+def _proof(exact: bool) -> str:
+    return "" if exact else " (not proven exact)"
 
 
 @show.register
@@ -118,7 +116,7 @@ def _packed(packed: Packed) -> None:
     """Every student from teacher to 8 bits, and the file that came of them."""
     receipt = packed.receipt
     write_curve(packed)
-    rows = members_rows(packed)
+    rows = _members_rows(packed)
     write_table(packed.folder / MEMBERS_NAME, rows)
     formats: dict[str, Format] = {"bytes": format_bytes, "weight": weight, "stored as": recipe_name}
     print_table(rows, formats, without=("params",))
@@ -137,37 +135,27 @@ def _packed(packed: Packed) -> None:
     print(f"bundle      {packed.bundle}\nreceipt     {packed.bundle.with_name(RECEIPT_NAME)}")
 
 
-@show.register
-def _finished(finished: Finished) -> None:
-    show(finished.packed)
-    print(f"submission  {finished.submission}")
-
-
-def members_rows(packed: Packed) -> list[dict[str, Any]]:
+def _members_rows(packed: Packed) -> list[dict[str, Any]]:
     """Every student: size, and GAP on `report` at each step from its teacher twin to 8 bits."""
-    receipts = {m.name: m for m in (*packed.receipt.members, *packed.receipt.left_out)}
+    students = {m.name: m for m in (*packed.receipt.members, *packed.receipt.left_out)}
     return [
         {
             "member": name,
-            "family": receipts[name].family,
+            "family": students[name].family,
             "params": teacher.parameters,
-            "bytes": receipts[name].bytes,
+            "bytes": students[name].bytes,
             "teacher": teacher.gap_report_main,
             "averaged": teacher.gap_report_average,
-            "student": receipts[name].gap_float,
-            "8 bits": receipts[name].gap,
-            "stored as": receipts[name].precision if receipts[name].weight else "",
-            "weight": receipts[name].weight,
+            "student": students[name].gap_float,
+            "8 bits": students[name].gap,
+            "stored as": students[name].precision if students[name].weight else "",
+            "weight": students[name].weight,
         }
         for name, teacher in packed.teachers.items()
     ]
 
 
-def _extent(best: Combination) -> str:
-    if best.exhaustive:
-        return f"{best.scored:,}"
-    return f"{best.scored:,}, grown from the best smaller ones"
-
-
-def _proof(exact: bool) -> str:
-    return "" if exact else " (not proven exact)"
+@show.register
+def _finished(finished: Finished) -> None:
+    show(finished.packed)
+    print(f"submission  {finished.submission}")

@@ -20,10 +20,13 @@ Format = Callable[[Any], str]
 def write_table(path: Path, rows: Sequence[Row]) -> None:
     """Writes a CSV file, atomically; lists stand in a cell with spaces between."""
     with atomic_path(path) as beside, beside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(rows[0])
         for row in rows:
-            writer.writerow({name: _cell(value) for name, value in row.items()})
+            writer.writerow(
+                " ".join(map(str, value)) if isinstance(value, list) else value
+                for value in row.values()
+            )
 
 
 def print_table(
@@ -38,20 +41,17 @@ def print_table(
             has 80 columns.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    shown = [
-        name
-        for name in rows[0]
-        if name not in without and any(row[name] is not None for row in rows)
-    ]
-    for place, name in enumerate(shown):
-        named = place < 2 and name != "weight"
+    filled = {name for row in rows for name, value in row.items() if value is not None}
+    shown = [name for name in rows[0] if name in filled.difference(without)]
+    for index, name in enumerate(shown):
+        named = index < 2 and name != "weight"
         table.add_column(name, justify="left" if named else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(formats.get(name, text)(row[name]) for name in shown))
     # A pipe has no width; a table that wraps cannot be read or parsed.
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=200)
+        console.width = 200
     console.print(table)
 
 
@@ -76,7 +76,3 @@ def recipe_name(recipe: str) -> str:
 def weight(value: float) -> str:
     """A weight, or that there is none."""
     return f"{value:.3f}" if value > 0 else "out"
-
-
-def _cell(value: Any) -> Any:
-    return " ".join(map(str, value)) if isinstance(value, list) else value

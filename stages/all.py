@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.distill import train_students
-from stages.ensemble import choose_teachers
-from stages.pack import Packed, pack_students
+from stages.distill import distill
+from stages.pack import Packed, pack
 from stages.plan import plan
 from stages.predict import predict
 from stages.stage import stage
 from stages.synthesize import synthesize
-from stages.teachers import train_teachers
+from stages.teachers import teachers
 from stages.workspace import Workspace
 
 
@@ -34,7 +33,6 @@ def run_all(workspace: Workspace) -> Finished:
     if workspace.config.data.generated:
         synthesize(workspace)
     plan(workspace)
-    teachers = train_teachers(workspace)
-    students = train_students(workspace, teachers, choose_teachers(workspace, teachers))
-    packed = pack_students(workspace, teachers, students)
-    return Finished(packed, predict(workspace))
+    teachers(workspace)
+    distill(workspace)
+    return Finished(pack(workspace), predict(workspace))

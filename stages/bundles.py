@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,9 @@ import torch
 from common.errors import ConfigError
 from metrics import StreamingScores
 from quantize.bundle.inference import Bundle
-from records import Batch, DataError, Schema, Split, SplitSpec, iterate_batches, open_split
+from records import Batch, DataError, Schema, Split, SplitSpec, iterate_batches
 from runs import track
 from stages.workspace import Workspace, say_skipped
-from training.device import choose_device
 
 BUNDLE_FOLDER = "bundle"
 BUNDLE_NAME = "bundle.safetensors"
@@ -34,44 +34,25 @@ def find_bundle(workspace: Workspace) -> Path:
     return path
 
 
-def load_bundle(workspace: Workspace) -> Bundle:
-    """The bundle of `bundle=`, by default the run's own, on the device of `device=`.
-
-    Raises:
-        ConfigError: there is no such file.
-        BundleError: it is no bundle.
-    """
-    return Bundle.load(find_bundle(workspace), choose_device(workspace.config.device))
-
-
 def choose_split(workspace: Workspace, schema: Schema, name: str) -> Split:
     """The split as configured; without any configured split, all shards below `data.root`.
 
     Args:
         workspace: the run.
         schema: the bundle's, by which the records are read whatever the configuration says.
-        name: the split's, where `split=` names none.
+        name: the split's, where `split=` names none; `report` stands in for one that the data set
+            lacks.
 
     Raises:
-        ConfigError: there is no data, or no such split.
-        records.DataError: a shard is damaged.
+        ConfigError: there is no data.
+        records.DataError: there is no such split, or a shard is damaged.
     """
-    data = workspace.config.data
-    name = workspace.config.split or name
-    if data.splits and name not in data.splits:
-        # Data sets without a test partition: what was never chosen on comes nearest.
-        if workspace.config.split is not None or "report" not in data.splits:
-            raise ConfigError(f"data.{name}.shards: not set; give the glob of the split's shards")
+    data, chosen = workspace.data_of(schema), workspace.config.split
+    # What was never chosen on comes nearest to a test partition.
+    if chosen is None and name not in data.splits and "report" in data.splits:
         name = "report"
-    split = open_split(
-        workspace.data_root,
-        name,
-        data.splits.get(name, SplitSpec()),
-        schema,
-        cache=workspace.index,
-        on_corrupt=data.on_corrupt,
-        format=data.format,
-    )
+    name = chosen or name
+    split = replace(data, splits=data.splits or {name: SplitSpec()}).open(name)
     say_skipped(split)
     return split
 
@@ -79,13 +60,7 @@ def choose_split(workspace: Workspace, schema: Schema, name: str) -> Split:
 def scored_batches(
     bundle: Bundle, split: Split, doing: str
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
-    """The split's batches with the bundle's log-odds (B, V); all frames are used.
-
-    Args:
-        bundle: the models.
-        split: the records.
-        doing: what is shown of it while it goes on.
-    """
+    """The split's batches with the bundle's log-odds (B, V) of all frames; shows progress."""
     batches = iterate_batches(split, _BATCH_CLIPS)
     for batch in track(batches, doing, math.ceil(len(split) / _BATCH_CLIPS)):
         batch = batch.to(bundle.device)

@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge
 from omegaconf import DictConfig, OmegaConf
 
-from common.codec import Text, from_plain, to_plain
+from common.codec import Text, from_plain, replaced, to_plain
 from common.errors import ConfigError
 from distill.config import DistillConfig, StudentConfig
 from ensemble.config import EnsembleConfig
 from quantize.config import QuantizeConfig
 from records.config import DataConfig
-from training.config import TrainConfig, merged_train_config
+from training.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Config:
 
     def __post_init__(self) -> None:
         # The students' own settings are laid over these: a mistake would be reported as theirs.
-        merged_train_config(self.train, ("distill.train", self.distill.train))
+        replaced(self.train, self.distill.train, "distill.train", ConfigError)
         families = {member.family for member in self.members.values()}
         _check_teacher("distill.teacher", self.distill.teacher, families)
         for name, student in (self.distill.students | self.students).items():

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from distill.config import StudentConfig
 from ensemble.choice import Choice
 from runs import RunError, Task
 from runs.store import DONE_NAME
 from stages.ensemble import choose_teachers
-from stages.execute import Loaded, Made, Tasks
-from stages.jobs import SoftLabels, Upstream
-from stages.soft_targets import SoftTargetSource, TrainedModel, soft_targets
+from stages.execute import Tasks
+from stages.jobs import Job, SoftLabels, Upstream
+from stages.soft_targets import SoftTargetSource, fold_jobs, prediction_job, soft_targets
 from stages.stage import Done, stage
 from stages.teachers import load_teachers
 from stages.workspace import Workspace
@@ -42,117 +43,99 @@ def distill(workspace: Workspace) -> None:
     """Trains the students that are missing; what is chosen for them is chosen if it is not yet.
 
     Raises:
-        RunError: a teacher is missing.
+        RunError: a teacher is missing, or a level-2 student has no level-1 students to learn from.
         JobsFailed: a training failed; the others have finished.
     """
-    teachers = load_teachers(workspace)
-    train_students(workspace, teachers, choose_teachers(workspace, teachers))
+    _students(Tasks(workspace), load_teachers(workspace))
 
 
-def train_students(
-    workspace: Workspace, teachers: Mapping[str, Task], choice: Choice
-) -> dict[str, Task]:
-    """Trains what is missing; returns the students' finished tasks by name.
-
-    Args:
-        workspace: the run.
-        teachers: their finished trainings by member.
-        choice: what stage `ensemble` chose.
-
-    Raises:
-        JobsFailed: a training failed; the others have finished.
-        RunError: a level-2 student has no level-1 students to learn from.
-    """
-    return _students(workspace, teachers, choice, Made(workspace))
-
-
-def load_students(
-    workspace: Workspace, teachers: Mapping[str, Task], choice: Choice
-) -> dict[str, Task]:
-    """The students' finished tasks by name.
+def load_students(workspace: Workspace, teachers: Mapping[str, Task]) -> dict[str, Task]:
+    """The students' finished tasks by name, from those of the teachers.
 
     Raises:
         RunError: one is missing; the message names the first task that is, and the stage to run.
     """
-    tasks = Loaded(workspace, "distill")
+    tasks = Tasks(workspace, "distill")
     for name in _distilled(workspace):
         # Its soft targets would be missing too, and say less.
         if not (workspace.run.root / _FOLDER / name / DONE_NAME).exists():
             raise tasks.missing(f"{_FOLDER}/{name}")
-    return _students(workspace, teachers, choice, tasks)
+    return _students(tasks, teachers)
 
 
-def _students(
-    workspace: Workspace, teachers: Mapping[str, Task], choice: Choice, tasks: Tasks
-) -> dict[str, Task]:
-    config = workspace.config
-    families = {name: member.family for name, member in config.members.items()}
-    distilled = _distilled(workspace)
-    done = {n: teachers[own.member] for n, own in config.students.items() if n not in distilled}
+def _students(tasks: Tasks, teachers: Mapping[str, Task]) -> dict[str, Task]:
+    workspace = tasks.workspace
+    students, distilled = workspace.config.students, _distilled(workspace)
+    choice = choose_teachers(workspace, teachers)
+    done = {n: teachers[own.member] for n, own in students.items() if n not in distilled}
     first, second = (
         {name: own for name, own in distilled.items() if own.level == level} for level in (1, 2)
     )
-    sources = {n: _chosen_source(families[own.member], own, choice) for n, own in first.items()}
-    models = {
-        name: TrainedModel(name, task, workspace.train_config(name).inference_batch_size)
-        for name, task in teachers.items()
-    }
-    done |= _level(workspace, tasks, sources, models, folds=config.distill.folds)
-    by_family = {n: families[own.member] for n, own in first.items()}
-    sources = {
-        n: _student_source(n, families[own.member], own, by_family) for n, own in second.items()
-    }
-    models = {
-        name: TrainedModel(
-            own.member, done[name], workspace.student_train_config(name).inference_batch_size
-        )
-        for name, own in first.items()
-    }
-    done |= _level(workspace, tasks, sources, models)
-    return {name: done[name] for name in config.students}
+
+    def by_teacher(name: str) -> Sequence[Job]:
+        if workspace.config.distill.folds > 1:
+            return fold_jobs(workspace, name)
+        return [prediction_job(workspace, name, teachers[name], workspace.train_config(name))]
+
+    def by_student(name: str) -> Sequence[Job]:
+        train = workspace.student_train_config(name)
+        return [prediction_job(workspace, students[name].member, done[name], train)]
+
+    sources = {name: _teachers_of(workspace, own, choice) for name, own in first.items()}
+    done |= _level(tasks, sources, by_teacher)
+    sources = {name: _students_of(workspace, name, first) for name in second}
+    done |= _level(tasks, sources, by_student)
+    return {name: done[name] for name in students}
 
 
 def _level(
-    workspace: Workspace,
     tasks: Tasks,
     sources: Mapping[str, SoftTargetSource],
-    models: Mapping[str, TrainedModel],
-    *,
-    folds: int = 1,
+    jobs_of: Callable[[str], Sequence[Job]],
 ) -> dict[str, Task]:
     """The students of one level, by name as their sources are."""
-    soft = soft_targets(workspace, tasks, sources.values(), models, folds=folds)
-    config = workspace.config
-    jobs = [
-        workspace.training(
-            f"{_FOLDER}/{name}",
-            config.students[name].member,
+    workspace, config = tasks.workspace, tasks.workspace.config
+    soft = soft_targets(tasks, sources.values(), jobs_of)
+    jobs = {
+        name: replace(
+            workspace.training(f"{_FOLDER}/{name}", config.students[name].member),
             train=workspace.student_train_config(name),
             soft=SoftLabels(Upstream.of(soft[source.name]), config.distill.hard_weight),
         )
         for name, source in sources.items()
-    ]
-    return dict(zip(sources, tasks.of_jobs(jobs), strict=True))
+    }
+    return tasks.of_jobs(jobs)
 
 
-def _chosen_source(own_family: str, student: StudentConfig, choice: Choice) -> SoftTargetSource:
+def _teachers_of(workspace: Workspace, student: StudentConfig, choice: Choice) -> SoftTargetSource:
     """Who teaches a student of level 1: teachers, as they were chosen."""
-    if student.teacher == "all":
+    family = _teaching_family(workspace, student)
+    if family == "all":
         used = {name: weight for name, weight in choice.weights.items() if weight > 0}
-        return SoftTargetSource("all", tuple(used), tuple(used.values()))
-    family = own_family if student.teacher == "family" else student.teacher
+        return SoftTargetSource(family, tuple(used), tuple(used.values()))
     return SoftTargetSource.flat(family, choice.families[family].members)
 
 
-def _student_source(
-    name: str, own_family: str, student: StudentConfig, first: Mapping[str, str]
+def _students_of(
+    workspace: Workspace, name: str, first: Mapping[str, StudentConfig]
 ) -> SoftTargetSource:
-    """Who teaches a student of level 2: those of level 1, whose families are given."""
-    family = own_family if student.teacher == "family" else student.teacher
-    models = [other for other, its_family in first.items() if family in ("all", its_family)]
+    """Who teaches a student of level 2: those of level 1."""
+    config = workspace.config
+    family = _teaching_family(workspace, config.students[name])
+    models = [
+        other
+        for other, own in first.items()
+        if family in ("all", config.members[own.member].family)
+    ]
     if not models:
         raise RunError(
             f"distill.students.{name}: level 2 learns from level-1 students of {family}, and "
             "there are none"
         )
     return SoftTargetSource.flat(f"{family}-2", models)
+
+
+def _teaching_family(workspace: Workspace, student: StudentConfig) -> str:
+    if student.teacher == "family":
+        return workspace.config.members[student.member].family
+    return student.teacher

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from common.codec import from_plain, to_plain
@@ -11,7 +11,7 @@ from ensemble.choice import Choice, Evidence, choose
 from ensemble.combination import MOST_SCORED
 from ensemble.evenness import PER_CLIP
 from runs import Predictions, RunError, Task
-from stages.execute import Made
+from stages.execute import Tasks
 from stages.jobs import predictions_name
 from stages.stage import Done, stage
 from stages.teachers import load_teachers
@@ -37,39 +37,44 @@ def ensemble(workspace: Workspace) -> Choice:
 
 
 def choose_teachers(workspace: Workspace, teachers: Mapping[str, Task]) -> Choice:
-    """Chooses on `search`, then scores what was chosen on `report`; trains nothing.
-
-    Args:
-        workspace: the run.
-        teachers: their finished trainings by member.
-    """
+    """Chooses among finished teachers on `search`, then scores what was chosen on `report`."""
     config = workspace.config.ensemble
     families = {name: workspace.config.members[name].family for name in teachers}
     inputs = {
+        **search_inputs(workspace, teachers.values()),
+        "teacher_size": config.teacher_size,
+        "combinations": MOST_SCORED,
+        "families": families,
+    }
+
+    def evidence(split: str) -> Evidence:
+        paths = {name: task.folder / predictions_name(split) for name, task in teachers.items()}
+        predictions = {name: Predictions.load(path) for name, path in paths.items()}
+        return Evidence(predictions, workspace.labels(split))
+
+    def work(task: Task) -> tuple[list[str], Any]:
+        seed = workspace.config.seed
+        choice = choose(evidence("search"), evidence("report"), families, config, seed)
+        write_json(task.folder / CHOICE_NAME, to_plain(choice))
+        return [CHOICE_NAME], choice.report
+
+    path = Tasks(workspace).of_work(_TASK, inputs, work).folder / CHOICE_NAME
+    return from_plain(Choice, read_json(path), str(path), RunError)
+
+
+def search_inputs(workspace: Workspace, tasks: Iterable[Task]) -> dict[str, Any]:
+    """What a search of weights depends on, for its content key.
+
+    Args:
+        workspace: the run.
+        tasks: those whose predictions are weighed.
+    """
+    config = workspace.config.ensemble
+    return {
         "method": config.method,
         "trials": config.trials,
         "mix": config.mix,
         "evenness": PER_CLIP,
-        "teacher_size": config.teacher_size,
-        "combinations": MOST_SCORED,
         "seed": workspace.config.seed,
-        "families": families,
-        "upstream": {task.name: task.digest() for task in teachers.values()},
+        "upstream": {task.name: task.digest() for task in tasks},
     }
-
-    def work(task: Task) -> tuple[list[str], Any]:
-        search, report = (_evidence(workspace, teachers, name) for name in ("search", "report"))
-        choice = choose(search, report, families, config, workspace.config.seed)
-        write_json(task.folder / CHOICE_NAME, to_plain(choice))
-        return [CHOICE_NAME], choice.report
-
-    path = Made(workspace).of_work(_TASK, inputs, work).folder / CHOICE_NAME
-    return from_plain(Choice, read_json(path), str(path), RunError)
-
-
-def _evidence(workspace: Workspace, teachers: Mapping[str, Task], split: str) -> Evidence:
-    name = predictions_name(split)
-    predictions = {
-        member: Predictions.load(task.folder / name) for member, task in teachers.items()
-    }
-    return Evidence(predictions, workspace.labels(split))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,13 +11,14 @@ from common.codec import from_plain, to_plain
 from common.extensions import load_extensions
 from common.files import read_json, write_json
 from common.registry import Extension
-from records import Schema
 from records.splits import DataSource, Fold
 from runs import RunError, Task
 from training.config import TrainConfig
 
 JOB_NAME = "job.json"
 WEIGHTS_NAME = "weights.safetensors"
+# What changes no result: renaming a label retrains nothing, nor does saving more often.
+_NOT_COVERED = {"task", "setting", "checkpoint_seconds", "label_names", "vertical_names"}
 
 
 def predictions_name(split: str) -> str:
@@ -50,12 +50,12 @@ class Setting:
     extensions: tuple[Extension, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
 
-    def inputs(self, *splits: str) -> dict[str, Any]:
-        """What the content key of a job on these splits covers: no path, and no names of labels."""
+    def inputs(self, splits: tuple[str, ...]) -> dict[str, Any]:
+        """What the content key of a job on these splits covers."""
         return {
             "family": self.family,
             "config": self.config,
-            "schema": _computed_part(self.data.schema),
+            "schema": _covered(self.data.schema),
             "fingerprints": {name: self.fingerprints[name] for name in splits},
             "device": self.device,
             "stored_labels": self.stored_labels,
@@ -94,86 +94,63 @@ class SoftLabels:
 
 
 @dataclass(frozen=True)
-class Training:
+class Job:
+    """What a process of its own does.
+
+    Attributes:
+        splits: those that it reads.
+        task: the task's name within the run, such as "teachers/netvlad-64".
+        setting: model, data, machine.
+    """
+
+    splits: ClassVar[tuple[str, ...]]
+    task: str
+    setting: Setting
+
+    def inputs(self) -> dict[str, Any]:
+        """What the content key covers: all that changes the result, and no path."""
+        return {**self.setting.inputs(self.splits), **_covered(self)}
+
+
+@dataclass(frozen=True)
+class Training(Job):
     """The training of a member, and its predictions.
 
     Attributes:
-        task: the task's name within the run, such as "teachers/netvlad-64".
-        setting: model, data, machine.
         train: how it is trained.
         seed: of initialization, order of the clips, frame draws and dropout.
         fold: set when a fold of the training split is left out, and predicted.
         soft: set for a student.
     """
 
-    kind: ClassVar[str] = "training"
-    task: str
-    setting: Setting
+    splits = ("train", "search", "report")
     train: TrainConfig
     seed: int
     fold: Fold | None = None
     soft: SoftLabels | None = None
 
-    def inputs(self) -> dict[str, Any]:
-        """What the content key covers: all that changes the result."""
-        train = dataclasses.asdict(self.train)
-        # How often it is saved does not.
-        del train["checkpoint_seconds"]
-        soft = self.soft
-        return {
-            **self.setting.inputs("train", "search", "report"),
-            "train": train,
-            "seed": self.seed,
-            "fold": self.fold,
-            "soft": soft and {"targets": soft.targets.digest, "hard_weight": soft.hard_weight},
-        }
-
 
 @dataclass(frozen=True)
-class Prediction:
-    """The run of a trained model over the training split.
+class Prediction(Job):
+    """The run of a trained model over the training split, `batch_size` clips a forward pass."""
 
-    Attributes:
-        task: the task's name.
-        setting: model, data, machine.
-        trained: the training whose weights are taken.
-        batch_size: clips a forward pass.
-    """
-
-    kind: ClassVar[str] = "prediction"
-    task: str
-    setting: Setting
+    splits = ("train",)
     trained: Upstream
     batch_size: int
 
-    def inputs(self) -> dict[str, Any]:
-        """What the content key covers."""
-        return {
-            **self.setting.inputs("train"),
-            "trained": self.trained.digest,
-            "batch_size": self.batch_size,
-        }
-
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(Job):
     """What a trained student costs and scores by every recipe of storing it.
 
     Attributes:
-        task: the task's name.
-        setting: model, data, machine.
         trained: the student's training.
         batch_size: clips a forward pass.
         student: its name in a bundle.
-        threshold: elements up to which a tensor stays float32.
-        precisions: tried on all large tensors.
-        group_precisions: tried on one group of them at a time.
-        entropy: whether codes are compressed.
+        threshold: as in `QuantizeConfig`, and so are the following.
     """
 
-    kind: ClassVar[str] = "measurement"
-    task: str
-    setting: Setting
+    splits = ("search", "report")
     trained: Upstream
     batch_size: int
     student: str
@@ -182,29 +159,15 @@ class Measurement:
     group_precisions: tuple[str, ...]
     entropy: bool
 
-    def inputs(self) -> dict[str, Any]:
-        """What the content key covers."""
-        return {
-            **self.setting.inputs("search", "report"),
-            "trained": self.trained.digest,
-            "batch_size": self.batch_size,
-            "student": self.student,
-            "threshold": self.threshold,
-            "precisions": self.precisions,
-            "group_precisions": self.group_precisions,
-            "entropy": self.entropy,
-        }
 
-
-Job = Training | Prediction | Measurement
-_KINDS: dict[str, type[Job]] = {job.kind: job for job in (Training, Prediction, Measurement)}
+_KINDS = {kind.__name__.lower(): kind for kind in (Training, Prediction, Measurement)}
 
 
 def prepare_job(job: Job, task: Task) -> None:
     """Makes the task's folder ready for a process that is given nothing else."""
     with task.lock():
         task.prepare()
-        write_json(task.folder / JOB_NAME, {"kind": job.kind, **to_plain(job)})
+        write_json(task.folder / JOB_NAME, {"kind": type(job).__name__.lower(), **to_plain(job)})
 
 
 def read_job(folder: Path) -> Job:
@@ -215,7 +178,7 @@ def read_job(folder: Path) -> Job:
     """
     place = folder / JOB_NAME
     values = dict(read_json(place))
-    job = from_plain(_KINDS[values.pop("kind")], values, str(place), RunError)
+    job: Job = from_plain(_KINDS[values.pop("kind")], values, str(place), RunError)
     wanted = job.setting.extensions
     for extension, found in zip(wanted, load_extensions(e.path for e in wanted), strict=True):
         if found != extension:
@@ -223,9 +186,10 @@ def read_job(folder: Path) -> Job:
     return job
 
 
-def _computed_part(schema: Schema) -> dict[str, Any]:
-    """The schema without its names: renaming a label retrains nothing."""
-    value = to_plain(schema)
-    for key in ("label_names", "vertical_names"):
-        value.pop(key, None)
+def _covered(value: Any) -> Any:
+    if isinstance(value, Upstream):
+        return value.digest
+    if is_dataclass(value):
+        covered = (part.name for part in fields(value) if part.name not in _NOT_COVERED)
+        return {name: _covered(getattr(value, name)) for name in covered}
     return value

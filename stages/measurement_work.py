@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 from safetensors.torch import load_file
-from torch import Tensor
 
+from common.codec import to_plain
 from common.files import write_json
 from families import FamilyModule
 from families.layers.groups import tensor_groups
 from quantize.bundle.layout import MemberLayout
 from quantize.precision import FLOAT32, UNIFORM8
-from quantize.recipes import Recipe, recipes_of
+from quantize.recipes import recipes_of
 from quantize.state import QuantizedState, quantize_state
 from runs import Predictions, Task
 from stages.jobs import WEIGHTS_NAME, Measurement, predictions_name
@@ -28,17 +28,22 @@ def search_predictions_name(recipe: str) -> str:
     return predictions_name(f"search-{recipe}")
 
 
-def job_recipes(job: Measurement, model: FamilyModule) -> tuple[Recipe, ...]:
-    """The recipes that a job measures."""
-    return recipes_of(model, job.precisions, job.group_precisions, job.threshold)
+def quantized_by_recipe(
+    job: Measurement, model: FamilyModule, only: str | None = None
+) -> Iterator[tuple[str, QuantizedState]]:
+    """The names of the recipes that a job measures, with the weights as a bundle holds them.
 
-
-def stored_by(
-    job: Measurement, recipe: Recipe, model: FamilyModule, state: Mapping[str, Tensor]
-) -> QuantizedState:
-    """A student's weights as a bundle holds them by a recipe; the same weights, the same codes."""
-    overrides = recipe.overrides(tensor_groups(model))
-    return quantize_state(state, job.threshold, recipe.precision, overrides)
+    Args:
+        job: whose weights.
+        model: the student's module; on the meta device will do.
+        only: one recipe's name, for that one alone.
+    """
+    state = load_file(job.trained.folder / WEIGHTS_NAME)
+    groups = tensor_groups(model)
+    for recipe in recipes_of(model, job.precisions, job.group_precisions, job.threshold):
+        if only in (None, recipe.name):
+            overrides = recipe.overrides(groups)
+            yield recipe.name, quantize_state(state, job.threshold, recipe.precision, overrides)
 
 
 def measure(job: Measurement, task: Task) -> None:
@@ -48,27 +53,23 @@ def measure(job: Measurement, task: Task) -> None:
     and in `layouts.json` the tensors that a bundle would hold. On `report` those of `uniform8`.
     """
     setting, on_report = job.setting, predictions_name("report")
-    state = load_file(job.trained.folder / WEIGHTS_NAME)
     model = build_model(setting)
     search, report = (setting.data.open(name) for name in ("search", "report"))
     labels = labels_of(search)
     layouts, figures, files = {}, {}, [LAYOUTS_NAME, on_report]
-    for recipe in job_recipes(job, model):
-        quantized = stored_by(job, recipe, model, state)
-        model.load_state_dict(quantized.dequantize())
-        layout = MemberLayout.of(
-            job.student, setting.family, setting.config, quantized, job.entropy
-        )
-        if recipe.name == FLOAT32:
+    for recipe, state in quantized_by_recipe(job, model):
+        model.load_state_dict(state.dequantize())
+        layout = MemberLayout.of(job.student, setting.family, setting.config, state, job.entropy)
+        if recipe == FLOAT32:
             found = Predictions.load(job.trained.folder / predictions_name("search"))
         else:
             found = predict(setting, model, search, job.batch_size)
-        if recipe.name == UNIFORM8:
+        if recipe == UNIFORM8:
             predict(setting, model, report, job.batch_size).save(task.folder / on_report)
-        files.append(search_predictions_name(recipe.name))
+        files.append(search_predictions_name(recipe))
         found.save(task.folder / files[-1])
-        layouts[recipe.name] = layout.to_dict()
-        figures[recipe.name] = RecipeFigures(layout.tensor_bytes(), gap_of(labels, found))
+        layouts[recipe] = to_plain(layout)
+        figures[recipe] = RecipeFigures(layout.tensor_bytes(), gap_of(labels, found))
     write_json(task.folder / LAYOUTS_NAME, layouts)
     truth = labels_of(report)
     quantized_gap, float_gap = (

@@ -14,29 +14,20 @@ from common.codec import from_plain, to_plain
 from common.files import read_json, sha256_file, write_json
 from common.units import parse_bytes
 from ensemble import WeightedScorer
-from ensemble.evenness import PER_CLIP
 from quantize.bundle.content import BundleMember, write_bundle
 from quantize.bundle.inference import Bundle
 from quantize.bundle.layout import bundle_bytes
 from quantize.precision import UNIFORM8
-from quantize.recipes import check_precisions
 from quantize.selection.curve import curve, front
 from quantize.selection.problem import Problem, Solution
 from quantize.selection.solver import Solver
 from runs import RunError, Task
 from stages.bundles import BUNDLE_FOLDER, BUNDLE_NAME, score
-from stages.catalogue import Catalogue, Sensitivity
+from stages.catalogue import Catalogue
 from stages.distill import load_students
-from stages.ensemble import choose_teachers
-from stages.execute import Made
-from stages.receipt import (
-    Baseline,
-    BundleReceipt,
-    Figures,
-    Hashes,
-    MemberReceipt,
-    Receipt,
-)
+from stages.ensemble import search_inputs
+from stages.execute import Tasks
+from stages.receipt import Baseline, Receipt
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary, read_summary
 from stages.teachers import load_teachers
@@ -55,14 +46,14 @@ class Packed:
         receipt: of the bundle.
         curve: the best bundle for every number of bytes; the packed one is on it, unless it is a
             flat mean that a smaller bundle beats.
-        sensitivity: every student by every recipe.
+        sensitivity: see `Catalogue.sensitivity`.
         teachers: by student, how its member was trained on the labels.
     """
 
     folder: Path
     receipt: Receipt
     curve: tuple[Solution, ...]
-    sensitivity: tuple[Sensitivity, ...]
+    sensitivity: list[dict[str, Any]]
     teachers: dict[str, TrainingSummary]
 
     @property
@@ -78,40 +69,23 @@ class Packed:
     done=lambda workspace: Done.below(workspace.run.root, [BUNDLE_FOLDER]),
 )
 def pack(workspace: Workspace) -> Packed:
-    """Packs the students, which have to be there.
-
-    Raises:
-        RunError: a teacher or a student is missing.
-        BudgetError, BundleError: as in `pack_students`.
-    """
-    teachers = load_teachers(workspace)
-    students = load_students(workspace, teachers, choose_teachers(workspace, teachers))
-    return pack_students(workspace, teachers, students)
-
-
-def pack_students(
-    workspace: Workspace, teachers: Mapping[str, Task], students: Mapping[str, Task]
-) -> Packed:
     """Writes `bundle/bundle.safetensors` and `bundle/receipt.json`.
 
     Everything is chosen on `search`, on predictions of the quantized weights; the figures of the
     receipt are of `report`, and its `gap` of the file as read back. Another budget is solved from
     what was measured for the first, without the models.
 
-    Args:
-        workspace: the run.
-        teachers: their finished trainings by member.
-        students: their finished trainings by name.
-
     Raises:
+        RunError: a teacher or a student is missing.
         BudgetError: no member fits the budget; an older bundle stays.
         BundleError: there is no precision of a name, or weights hold NaN or an infinity.
     """
-    settings = workspace.config.quantize
-    check_precisions([*settings.precisions, *settings.group_precisions])
-    packer = _Packer(workspace, Catalogue(workspace, students))
-    tasks = Made(workspace)
-    traced = tasks.of_work("curve", packer.curve_inputs(), packer.trace)
+    teachers = load_teachers(workspace)
+    packer = _Packer(workspace, Catalogue(workspace, load_students(workspace, teachers)))
+    tasks = Tasks(workspace)
+    # The budget is not among what the curve depends on.
+    inputs = search_inputs(workspace, packer.catalogue.measured.values())
+    traced = tasks.of_work("curve", {**inputs, "schema": workspace.schema}, packer.trace)
     solutions = _read_solutions(traced)
     chosen = tasks.of_work(
         "selection",
@@ -125,9 +99,10 @@ def pack_students(
         "fingerprint": workspace.fingerprints["report"],
     }
     task = tasks.of_work(BUNDLE_FOLDER, inputs, lambda task: packer.write(task, solution, baseline))
+    receipt = task.folder / RECEIPT_NAME
     return Packed(
         workspace.run.root,
-        Receipt.read(task.folder / RECEIPT_NAME),
+        from_plain(Receipt, read_json(receipt), str(receipt), RunError),
         front([*solutions, solution]),
         packer.catalogue.sensitivity(),
         {
@@ -138,55 +113,38 @@ def pack_students(
 
 
 class _Packer:
-    """The steps of the stage.
-
-    Args:
-        workspace: the run.
-        catalogue: its students by every recipe.
-    """
+    """The steps of the stage, over the students of a run."""
 
     def __init__(self, workspace: Workspace, catalogue: Catalogue) -> None:
+        config = workspace.config
         self.catalogue = catalogue
-        self.budget = parse_bytes(workspace.config.budget)
+        self.budget = parse_bytes(config.budget)
         self._workspace = workspace
-        self._search = workspace.config.ensemble
-        self._seed = workspace.config.seed
+        self._mix = config.ensemble.mix
+        self._search: dict[str, Any] = {
+            "method": config.ensemble.method,
+            "trials": config.ensemble.trials,
+            "seed": config.seed,
+        }
 
     @cached_property
     def _problem(self) -> Problem:
         labels = self._workspace.labels("search")
-        return Problem(self.catalogue.options(), labels, self._size, self._search.mix)
+        return Problem(self.catalogue.options(), labels, self._size, self._mix)
 
     def _size(self, choice: Mapping[str, str]) -> int:
         """Exact bytes of the file with these recipes by member; the figures do not change it."""
-        receipt = self._receipt(choice, dict.fromkeys(choice, 1.0), Figures())
-        layouts = [self.catalogue.layout(name, recipe) for name, recipe in choice.items()]
-        return bundle_bytes(self._workspace.schema, layouts, to_plain(receipt), self._search.mix)
-
-    def curve_inputs(self) -> dict[str, Any]:
-        """What the curve depends on; the budget is not among it."""
-        return {
-            "method": self._search.method,
-            "trials": self._search.trials,
-            "mix": self._search.mix,
-            "evenness": PER_CLIP,
-            "seed": self._seed,
-            "schema": self._workspace.schema,
-            "upstream": {task.name: task.digest() for task in self.catalogue.measured.values()},
-        }
+        receipt = self._receipt(choice, dict.fromkeys(choice, 1.0)).in_file()
+        layouts = [self.catalogue.layouts[option] for option in choice.items()]
+        return bundle_bytes(self._workspace.schema, layouts, receipt, self._mix)
 
     def trace(self, task: Task) -> tuple[list[str], Any]:
         """Solves the whole curve."""
-        points = curve(
-            self._problem, self._search.method, trials=self._search.trials, seed=self._seed
-        )
-        return _write_solutions(task, points)
+        return _write_solutions(task, curve(self._problem, **self._search))
 
     def select(self, task: Task, known: Sequence[Solution]) -> tuple[list[str], Any]:
         """Solves the budget, knowing the curve; beside it uniform 8 bits for all that fit."""
-        solver = Solver(
-            self._problem, self._search.method, trials=self._search.trials, seed=self._seed
-        )
+        solver = Solver(self._problem, **self._search)
         solution = solver.solve(self.budget, known)
         baseline = solver.baseline(self.budget)
         return _write_solutions(task, [solution] if baseline is None else [solution, baseline])
@@ -202,76 +160,54 @@ class _Packer:
         choice, weights = solution.choice, solution.weights
         path = task.folder / BUNDLE_NAME
         members = [self.catalogue.member(n, choice[n], weights[n]) for n in choice]
-        figures = self._sparse_figures(solution, baseline)
-        self._write_file(path, members, self._receipt(choice, weights, figures))
-        scores = score(Bundle.load(path), self._workspace.split("report"))
-        figures = replace(figures, **{name: scores[name] for name in ("gap", "map", "map_at_10")})
-        receipt = self._receipt(choice, weights, figures)
+        receipt = self._receipt(choice, weights)
         self._write_file(path, members, receipt)
-        full = Receipt(
-            **vars(receipt),
+        scores = score(Bundle.load(path), self._workspace.data.open("report"))
+        receipt = replace(
+            receipt,
+            **{name: scores[name] for name in ("gap", "map", "map_at_10")},
+            search_gap=solution.gap,
+            gap_float=self._on_report(weights, quantized=False),
+        )
+        for found in baseline:
+            flat = dict.fromkeys(found.weights, 1 / len(found.weights))
+            receipt = replace(
+                receipt,
+                uniform8_gap=self._on_report(found.weights, quantized=True),
+                flat_gap=self._on_report(flat, quantized=True),
+            )
+        self._write_file(path, members, receipt)
+        left_out = [name for name in self.catalogue.students if name not in choice]
+        receipt = replace(
+            receipt,
             bytes=path.stat().st_size,
             budget_bytes=self.budget,
             sha256=sha256_file(path),
             uniform8=tuple(Baseline(found.size, found.gap, found.weights) for found in baseline),
-            left_out=tuple(
-                self._member_receipt(name, UNIFORM8, 0.0)
-                for name in self.catalogue.students
-                if name not in choice
-            ),
+            left_out=tuple(self.catalogue.receipt(name, UNIFORM8, 0.0) for name in left_out),
         )
-        full.write(task.folder / RECEIPT_NAME)
-        return [BUNDLE_NAME, RECEIPT_NAME], {"gap": full.gap, "bytes": full.bytes}
+        write_json(task.folder / RECEIPT_NAME, to_plain(receipt))
+        return [BUNDLE_NAME, RECEIPT_NAME], {"gap": receipt.gap, "bytes": receipt.bytes}
 
-    def _write_file(
-        self, path: Path, members: Sequence[BundleMember], receipt: BundleReceipt
-    ) -> None:
+    def _write_file(self, path: Path, members: Sequence[BundleMember], receipt: Receipt) -> None:
         schema, entropy = self._workspace.schema, self._workspace.config.quantize.entropy
-        write_bundle(path, schema, members, to_plain(receipt), self._search.mix, entropy=entropy)
+        write_bundle(path, schema, members, receipt.in_file(), self._mix, entropy=entropy)
 
-    def _receipt(
-        self, choice: Mapping[str, str], weights: Mapping[str, float], figures: Figures
-    ) -> BundleReceipt:
-        return BundleReceipt(
-            **vars(figures),
-            members=tuple(self._member_receipt(n, choice[n], weights[n]) for n in choice),
-            hashes=Hashes(
-                data=self._workspace.fingerprints,
-                students={name: self.catalogue.digest(name) for name in choice},
-            ),
+    def _receipt(self, choice: Mapping[str, str], weights: Mapping[str, float]) -> Receipt:
+        """It without figures."""
+        jobs = self.catalogue.jobs
+        return Receipt(
+            members=tuple(self.catalogue.receipt(n, choice[n], weights[n]) for n in choice),
+            hashes={
+                "data": self._workspace.fingerprints,
+                "students": {name: jobs[name].trained.digest for name in choice},
+            },
         )
-
-    def _member_receipt(self, name: str, recipe: str, weight: float) -> MemberReceipt:
-        found = self.catalogue.figures[name]
-        return MemberReceipt(
-            name=name,
-            family=self.catalogue.family(name),
-            precision=recipe,
-            bytes=found.recipes[recipe].bytes,
-            weight=weight,
-            gap=found.gap,
-            gap_float=found.gap_float,
-        )
-
-    def _sparse_figures(self, solution: Solution, baseline: Sequence[Solution]) -> Figures:
-        """Those that stored predictions tell, without the file."""
-        figures = Figures(
-            search_gap=solution.gap,
-            gap_float=self._on_report(solution.weights, quantized=False),
-        )
-        for found in baseline:
-            flat = dict.fromkeys(found.weights, 1 / len(found.weights))
-            figures = replace(
-                figures,
-                uniform8_gap=self._on_report(found.weights, quantized=True),
-                flat_gap=self._on_report(flat, quantized=True),
-            )
-        return figures
 
     def _on_report(self, weights: Mapping[str, float], *, quantized: bool) -> float:
+        """GAP@20 on `report` from stored predictions."""
         members = [self.catalogue.on_report(name, quantized=quantized) for name in weights]
-        labels = self._workspace.labels("report")
-        scorer = WeightedScorer(members, labels, mix=self._search.mix)
+        scorer = WeightedScorer(members, self._workspace.labels("report"), mix=self._mix)
         return float(scorer.gap(np.array([list(weights.values())])).gap[0])
 
 

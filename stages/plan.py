@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from common.codec import to_plain
 from common.files import write_json
 from common.units import format_bytes, parse_bytes
+from families.size import model_bytes, parameter_count
 from quantize.errors import BudgetError
-from quantize.recipes import check_precisions
 from stages.stage import stage
 from stages.workspace import Workspace
 
@@ -42,19 +42,22 @@ def plan(workspace: Workspace) -> Plan:
     those of its tensors; the bundle's header comes on top.
 
     Raises:
-        ConfigError, families.FamilyError: a member is wrong.
+        UserError: as in `Workspace.check_members`.
         BudgetError: not even the smallest member fits.
-        BundleError: there is no precision of a name.
     """
     workspace.check_members()
-    sizes = workspace.model_sizes
-    settings = workspace.config.quantize
-    check_precisions([*settings.precisions, *settings.group_precisions])
+    config = workspace.config
+    models = {name: workspace.planned_model(name) for name in config.members}
     members = tuple(
-        PlannedMember(name, member.family, sizes[name].parameters, sizes[name].bytes)
-        for name, member in workspace.config.members.items()
+        PlannedMember(
+            name,
+            config.members[name].family,
+            parameter_count(model),
+            model_bytes(model, config.quantize.threshold),
+        )
+        for name, model in models.items()
     )
-    budget = parse_bytes(workspace.config.budget)
+    budget = parse_bytes(config.budget)
     result = Plan(members, sum(member.bytes for member in members), budget)
     write_json(workspace.run.root / PLAN_NAME, to_plain(result))
     if min(member.bytes for member in members) > budget:

@@ -13,9 +13,10 @@ from quantize.bundle.content import read_bundle
 from quantize.bundle.inference import Bundle
 from records import Split
 from runs import content_key
-from stages.bundles import choose_split, find_bundle, load_bundle, scored_batches
+from stages.bundles import choose_split, find_bundle, scored_batches
 from stages.stage import stage
 from stages.workspace import Workspace
+from training.device import choose_device
 
 KAGGLE_PAIRS = 20
 TOP10_LABELS = 10
@@ -32,8 +33,9 @@ def predict(workspace: Workspace) -> Path:
     long as it is still the one.
 
     Raises:
-        ConfigError: no bundle, no data, or no such split.
-        records.DataError: a shard is damaged or of another schema than the bundle's.
+        ConfigError: no bundle or no data.
+        records.DataError: there is no such split, or a shard is damaged or of another schema than
+            the bundle's.
     """
     config = workspace.config
     found = find_bundle(workspace)
@@ -50,7 +52,8 @@ def predict(workspace: Workspace) -> Path:
         }
     )
     if not (output.is_file() and _recorded(record) == {"key": key, "sha256": sha256_file(output)}):
-        _write_submission(output, load_bundle(workspace), split, config.format)
+        bundle = Bundle.load(found, choose_device(config.device))
+        _write_submission(output, bundle, split, config.format)
         write_json(record, {"key": key, "sha256": sha256_file(output)})
     return output
 
@@ -63,23 +66,16 @@ def _recorded(record: Path) -> object:
 
 
 def _write_submission(output: Path, bundle: Bundle, split: Split, style: str) -> None:
-    """Writes a row at a time."""
-    header = "LabelConfidencePairs" if style == "kaggle" else "Labels"
-    row = _kaggle_row if style == "kaggle" else _top10_row
+    """Writes a row at a time; equal log-odds rank by label."""
+    header, row = _STYLES[style]
     with atomic_path(output) as beside, beside.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["VideoId", header])
         for batch, log_odds in scored_batches(bundle, split, f"predict {split.name}"):
-            labels, probabilities = _best(log_odds)
-            for name, top, chances in zip(batch.ids, labels, probabilities, strict=True):
-                writer.writerow([name, row(top, chances)])
-
-
-def _best(log_odds: torch.Tensor) -> tuple[list[list[int]], list[list[float]]]:
-    """The best labels and their probabilities, best first; equal ones by label."""
-    order = torch.sort(log_odds, dim=1, descending=True, stable=True)
-    values = torch.sigmoid(order.values[:, :KAGGLE_PAIRS].double())
-    return order.indices[:, :KAGGLE_PAIRS].tolist(), values.tolist()
+            order = torch.sort(log_odds, dim=1, descending=True, stable=True)
+            labels = order.indices[:, :KAGGLE_PAIRS].tolist()
+            probabilities = torch.sigmoid(order.values[:, :KAGGLE_PAIRS].double()).tolist()
+            writer.writerows(zip(batch.ids, map(row, labels, probabilities), strict=True))
 
 
 def _kaggle_row(labels: list[int], probabilities: list[float]) -> str:
@@ -88,4 +84,7 @@ def _kaggle_row(labels: list[int], probabilities: list[float]) -> str:
 
 
 def _top10_row(labels: list[int], probabilities: list[float]) -> str:
-    return " ".join(str(label) for label in labels[:TOP10_LABELS])
+    return " ".join(map(str, labels[:TOP10_LABELS]))
+
+
+_STYLES = {"kaggle": ("LabelConfidencePairs", _kaggle_row), "top10": ("Labels", _top10_row)}

@@ -3,34 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from common.codec import from_plain, to_plain
-from common.files import read_json, write_json
-from runs import RunError
+from common.codec import to_plain
 
-
-@dataclass(frozen=True)
-class Figures:
-    """Scores of a bundle; all of `report` but the last.
-
-    Attributes:
-        gap: GAP@20 of the file as read back.
-        gap_float: that of its members and weights at float32, from stored predictions.
-        uniform8_gap: that of all members that fit at 8 bits, with their own searched weights.
-        flat_gap: that of their flat mean.
-        map: MAP of the file.
-        map_at_10: MAP@10 of the file.
-        search_gap: GAP@20 on `search`, where the bundle was chosen.
-    """
-
-    gap: float = 0.0
-    gap_float: float = 0.0
-    uniform8_gap: float = 0.0
-    flat_gap: float = 0.0
-    map: float = 0.0
-    map_at_10: float = 0.0
-    search_gap: float = 0.0
+_ONLY_BESIDE = {"bytes", "budget_bytes", "sha256", "uniform8", "left_out"}
 
 
 @dataclass(frozen=True)
@@ -47,14 +24,6 @@ class MemberReceipt:
 
 
 @dataclass(frozen=True)
-class Hashes:
-    """What the bundle was made of: fingerprints of the splits, digests of the students."""
-
-    data: dict[str, str]
-    students: dict[str, str]
-
-
-@dataclass(frozen=True)
 class Baseline:
     """The bundle of all members that fit at 8 bits; its GAP is of `search`."""
 
@@ -64,47 +33,42 @@ class Baseline:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BundleReceipt(Figures):
-    """What stands in the file itself: nothing that depends on the budget, or on the file.
-
-    Attributes:
-        members: what is in it.
-        hashes: what it was made of.
-    """
-
-    members: tuple[MemberReceipt, ...]
-    hashes: Hashes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Receipt(BundleReceipt):
-    """What lies beside the file.
+class Receipt:
+    """What lies beside the file, and most of it in the file; scores are of `report`.
 
     Attributes:
         bytes: of the file.
         budget_bytes: what it had to keep to.
         sha256: of the file.
+        gap: GAP@20 of the file as read back.
+        gap_float: that of its members and weights at float32, from stored predictions.
+        uniform8_gap: that of all members that fit at 8 bits, with their own searched weights.
+        flat_gap: that of their flat mean.
+        map: MAP of the file.
+        map_at_10: MAP@10 of the file.
+        search_gap: GAP@20 on `search`, where the bundle was chosen.
+        members: what is in it.
+        hashes: fingerprints of the splits (`data`) and digests of the students (`students`).
         uniform8: the baseline, where any member fits at 8 bits.
         left_out: the students that are not in it.
     """
 
-    bytes: int
-    budget_bytes: int
-    sha256: str
-    uniform8: tuple[Baseline, ...]
-    left_out: tuple[MemberReceipt, ...]
+    bytes: int = 0
+    budget_bytes: int = 0
+    sha256: str = ""
+    gap: float = 0.0
+    gap_float: float = 0.0
+    uniform8_gap: float = 0.0
+    flat_gap: float = 0.0
+    map: float = 0.0
+    map_at_10: float = 0.0
+    search_gap: float = 0.0
+    members: tuple[MemberReceipt, ...]
+    hashes: dict[str, dict[str, str]]
+    uniform8: tuple[Baseline, ...] = ()
+    left_out: tuple[MemberReceipt, ...] = ()
 
-    def write(self, path: Path) -> None:
-        """Writes it as JSON, what is said of the file first."""
+    def in_file(self) -> dict[str, Any]:
+        """What stands in the file itself: nothing that depends on the budget, or on the file."""
         plain = to_plain(self)
-        first = {name: plain.pop(name) for name in ("bytes", "budget_bytes", "sha256")}
-        write_json(path, first | plain)
-
-    @classmethod
-    def read(cls, path: Path) -> Receipt:
-        """Reads what `write` wrote.
-
-        Raises:
-            RunError: it is no receipt.
-        """
-        return from_plain(cls, read_json(path), str(path), RunError)
+        return {name: value for name, value in plain.items() if name not in _ONLY_BESIDE}

@@ -7,8 +7,8 @@ the flat mean of the family's level-1 students.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,23 +18,9 @@ from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets, mix_teachers
 from records.splits import Fold
 from runs import Predictions, Task
 from stages.execute import Tasks
-from stages.jobs import Prediction, Training, Upstream, predictions_name
+from stages.jobs import Job, Prediction, Upstream, predictions_name
 from stages.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A finished training that may teach.
-
-    Attributes:
-        member: whose model it is.
-        task: its training.
-        batch_size: clips a forward pass.
-    """
-
-    member: str
-    task: Task
-    batch_size: int
+from training.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -52,94 +38,76 @@ class SoftTargetSource:
 
 
 def soft_targets(
-    workspace: Workspace,
-    tasks: Tasks,
-    sources: Iterable[SoftTargetSource],
-    models: Mapping[str, TrainedModel],
-    *,
-    folds: int = 1,
+    tasks: Tasks, sources: Iterable[SoftTargetSource], jobs_of: Callable[[str], Sequence[Job]]
 ) -> dict[str, Task]:
     """The finished tasks `soft/<name>`, by the sources' names.
 
     Args:
-        workspace: the run.
         tasks: how they are come by.
         sources: one of a name counts once.
-        models: the finished trainings, by the names that the sources use.
-        folds: above 1, a clip's soft targets are of models that were trained without it.
+        jobs_of: the jobs that together predict the training split with a model, by the name that
+            the sources use.
     """
     distinct = {source.name: source for source in sources}
-    used = sorted({model for source in distinct.values() for model in source.models})
-    jobs: dict[str, list[Training] | list[Prediction]] = {
-        name: _fold_jobs(workspace, name, folds)
-        if folds > 1
-        else [_training_split_job(workspace, models[name])]
-        for name in used
+    jobs = {
+        model: jobs_of(model)
+        for model in sorted({model for source in distinct.values() for model in source.models})
     }
-    tasks.of_jobs([job for own in jobs.values() for job in own])
-    predicted = {name: [workspace.task(job) for job in own] for name, own in jobs.items()}
-    soft = {
-        name: _mix_task(workspace, tasks, source, predicted) for name, source in distinct.items()
-    }
-    if workspace.config.distill.write_merged:
-        for task in soft.values():
-            _merged_task(workspace, tasks, task)
-    return soft
+    done = tasks.of_jobs({job.task: job for own in jobs.values() for job in own})
+    predicted = {model: [done[job.task] for job in own] for model, own in jobs.items()}
+    return {name: _mix(tasks, source, predicted) for name, source in distinct.items()}
 
 
-def _fold_jobs(workspace: Workspace, member: str, folds: int) -> list[Training]:
-    """Trainings of a member that each leave out one fold and score it."""
+def fold_jobs(workspace: Workspace, member: str) -> list[Job]:
+    """Trainings of a member that each leave out one fold and predict it."""
+    folds = workspace.config.distill.folds
     return [
-        workspace.training(f"folds/{member}-{index}", member, fold=Fold(index, folds))
+        replace(workspace.training(f"folds/{member}-{index}", member), fold=Fold(index, folds))
         for index in range(folds)
     ]
 
 
-def _training_split_job(workspace: Workspace, model: TrainedModel) -> Prediction:
-    """The run of a trained model over the clips that it was trained on."""
-    return Prediction(
-        f"training-predictions/{model.task.name.replace('/', '-')}",
-        workspace.setting(model.member),
-        Upstream.of(model.task),
-        model.batch_size,
-    )
+def prediction_job(workspace: Workspace, member: str, trained: Task, train: TrainConfig) -> Job:
+    """The run of a member's trained model over the clips that it was trained on."""
+    name = f"training-predictions/{trained.name.replace('/', '-')}"
+    batch_size = train.inference_batch_size
+    return Prediction(name, workspace.setting(member), Upstream.of(trained), batch_size)
 
 
-def _mix_task(
-    workspace: Workspace,
-    tasks: Tasks,
-    source: SoftTargetSource,
-    predicted: Mapping[str, Sequence[Task]],
-) -> Task:
-    kept, mix = workspace.config.distill.stored_labels, workspace.config.ensemble.mix
+def _mix(tasks: Tasks, source: SoftTargetSource, predicted: Mapping[str, Sequence[Task]]) -> Task:
+    config, mix = tasks.workspace.config.distill, tasks.workspace.config.ensemble.mix
     used = {model: predicted[model] for model in source.models}
 
     def work(task: Task) -> tuple[list[str], Any]:
         predictions = [_over_training_split(parts) for parts in used.values()]
-        targets = mix_teachers(predictions, source.weights, kept, mix)
+        targets = mix_teachers(predictions, source.weights, config.stored_labels, mix)
         targets.save(task.folder / SOFT_TARGETS_NAME)
         return [SOFT_TARGETS_NAME], {"clips": len(targets.ids), "models": list(used)}
 
     inputs = {
         "teacher": source,
-        "stored_labels": kept,
+        "stored_labels": config.stored_labels,
         "mix": mix,
-        "upstream": {t.name: t.digest() for parts in used.values() for t in parts},
+        "upstream": {task.name: task.digest() for parts in used.values() for task in parts},
     }
-    return tasks.of_work(f"soft/{source.name}", inputs, work)
+    soft = tasks.of_work(f"soft/{source.name}", inputs, work)
+    if config.write_merged:
+        _merge(tasks, source.name, soft)
+    return soft
 
 
-def _merged_task(workspace: Workspace, tasks: Tasks, soft: Task) -> None:
-    """The training split written again with the soft targets in it."""
+def _merge(tasks: Tasks, name: str, soft: Task) -> None:
+    """Writes the training split again, with the soft targets in it."""
+    workspace = tasks.workspace
 
     def work(task: Task) -> tuple[list[str], Any]:
         path = soft.folder / SOFT_TARGETS_NAME
         targets = SoftTargets.load(path, workspace.schema.num_labels)
-        shards = write_merged(task.folder, workspace.split("train"), targets)
+        shards = write_merged(task.folder, workspace.data.open("train"), targets)
         return [shard.name for shard in shards], {"shards": len(shards)}
 
     inputs = {"soft": soft.digest(), "data": workspace.fingerprints["train"]}
-    tasks.of_work(f"merged/{soft.name.partition('/')[2]}", inputs, work)
+    tasks.of_work(f"merged/{name}", inputs, work)
 
 
 def _over_training_split(tasks: Sequence[Task]) -> Predictions:

@@ -12,6 +12,8 @@ from common.registry import Registry
 from runs.store import DONE_NAME
 from stages.workspace import Workspace
 
+Run = TypeVar("Run", bound=Callable[[Workspace], object])
+
 
 @dataclass(frozen=True)
 class Done:
@@ -36,15 +38,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the work on a run, `stage=<name>` on the command line.
-
-    Attributes:
-        name: Its name.
-        help: What it does, in a line.
-        needs: Stages that come before it.
-        run: Does what is not done of it; what it returns is shown.
-        done: How much of it is done; None where that cannot be said.
-    """
+    """A part of the work on a run; its attributes are those of `stage`."""
 
     name: str
     help: str
@@ -53,9 +47,7 @@ class Stage:
     done: Callable[[Workspace], Done] | None
 
 
-_STAGES: Registry[Stage] = Registry("stage", ConfigError)
-
-Run = TypeVar("Run", bound=Callable[[Workspace], object])
+STAGES: Registry[Stage] = Registry("stage", ConfigError)
 
 
 def stage(
@@ -67,14 +59,14 @@ def stage(
 ) -> Callable[[Run], Run]:
     """Registers the decorated function as a stage.
 
-    The function takes the workspace. A text or a path that it returns is printed, the results of
-    the project's own stages are shown as tables.
+    The function takes the workspace and does what is not done yet. A text or a path that it returns
+    is printed, the results of the project's own stages are shown as tables.
 
     Args:
         name: What `stage=` is to be.
         help: What it does, in a line.
         needs: Stages that come before it.
-        done: How much of it is done.
+        done: How much of it is done; None where that cannot be said.
 
     Example:
         @stage("count", help="how many teachers there are", needs=("teachers",))
@@ -83,19 +75,10 @@ def stage(
     """
 
     def add(run: Run) -> Run:
-        _STAGES.add(name, Stage(name, help, needs, run, done))
+        STAGES.add(name, Stage(name, help, needs, run, done))
         return run
 
     return add
-
-
-def get_stage(name: str) -> Stage:
-    """The stage of that name.
-
-    Raises:
-        ConfigError: There is none; the message lists those that there are.
-    """
-    return _STAGES.get(name)
 
 
 def list_stages() -> list[Stage]:
@@ -104,17 +87,15 @@ def list_stages() -> list[Stage]:
     Raises:
         ConfigError: One needs a stage that there is not.
     """
-    ordered: dict[str, Stage] = {}
+    ordered: list[Stage] = []
     visited: set[str] = set()
 
-    def visit(name: str) -> None:
-        if name not in visited:
-            visited.add(name)
-            entry = get_stage(name)
-            for need in entry.needs:
-                visit(need)
-            ordered[name] = entry
+    def visit(names: Iterable[str]) -> None:
+        for name in names:
+            if name not in visited:
+                visited.add(name)
+                visit(STAGES.get(name).needs)
+                ordered.append(STAGES.get(name))
 
-    for name in _STAGES.names():
-        visit(name)
-    return list(ordered.values())
+    visit(STAGES.names())
+    return ordered

@@ -24,10 +24,8 @@ class TrainingSummary:
         training_seconds: how long it took.
         peak_memory: bytes.
         kept: the better phase by GAP on `search`: "main" or "average".
-        gap_search_main: GAP@20 on `search` at the end of the first phase.
-        gap_search_average: the same of the averaged weights, where there was a second phase.
-        gap_report_main: GAP@20 on `report`; None where a fold was left out.
-        gap_report_average: the same of the averaged weights.
+        gap_search_main: GAP@20 on `search` at the end of the first phase; the same of the averaged
+            weights, where there was a second phase, and on `report`, where no fold was left out.
         map_at_10_report: MAP@10 on `report` of what was kept.
         map_report: MAP on `report` of what was kept, over the labels that are stored.
     """

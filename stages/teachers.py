@@ -8,7 +8,7 @@ from pathlib import Path
 from common.errors import ConfigError
 from records import DataError
 from runs import Task
-from stages.execute import Loaded, Made, Tasks
+from stages.execute import Tasks
 from stages.jobs import Training
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary, read_summary
@@ -42,37 +42,24 @@ def teachers(workspace: Workspace) -> TrainedTeachers:
     """Trains what is missing.
 
     Raises:
+        UserError: as in `Workspace.check_members`; nothing is trained then.
         JobsFailed: a training failed; the others have finished.
     """
-    trained = train_teachers(workspace)
+    workspace.check_members()
+    trained = Tasks(workspace).of_jobs(_jobs(workspace))
     summaries = {name: read_summary(task, TrainingSummary) for name, task in trained.items()}
     return TrainedTeachers(workspace.run.root, summaries)
-
-
-def train_teachers(workspace: Workspace) -> dict[str, Task]:
-    """Trains what is missing; returns the finished tasks by member.
-
-    Raises:
-        ConfigError, families.FamilyError: a member is wrong; nothing is trained then.
-        JobsFailed: a training failed; the others have finished.
-    """
-    return _teachers(workspace, Made(workspace))
 
 
 def load_teachers(workspace: Workspace) -> dict[str, Task]:
     """The finished tasks by member.
 
     Raises:
-        ConfigError, families.FamilyError: a member is wrong.
+        UserError: as in `Workspace.check_members`.
         RunError: one is missing; the message names it and the stage to run.
     """
-    return _teachers(workspace, Loaded(workspace, "teachers"))
-
-
-def _teachers(workspace: Workspace, tasks: Tasks) -> dict[str, Task]:
     workspace.check_members()
-    jobs = _jobs(workspace)
-    return dict(zip(jobs, tasks.of_jobs(list(jobs.values())), strict=True))
+    return Tasks(workspace, "teachers").of_jobs(_jobs(workspace))
 
 
 def _jobs(workspace: Workspace) -> dict[str, Training]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from common.files import atomic_path
 from distill.objective import SoftAndHardLabels
@@ -24,7 +24,7 @@ from training.checkpoint import CHECKPOINT_NAME
 from training.device import choose_device, peak_memory
 from training.inference import gap_of, labels_of, predict_split
 from training.objective import HardLabels, Objective
-from training.trainer import Trainer
+from training.trainer import Trained, Trainer
 
 
 def build_model(setting: Setting) -> FamilyModule:
@@ -72,17 +72,16 @@ def train(job: Training, task: Task) -> None:
         workers=setting.data.workers,
     )
     trained = trainer.run()
-    figures: dict[str, Any] = {
-        "family": setting.family,
-        "parameters": parameter_count(model),
-        "bytes": model_bytes(model),
-        "clips_per_second": round(trained.clips_per_second, 1),
-        "training_seconds": round(trained.clips / trained.clips_per_second, 1),
-        "peak_memory": peak_memory(choose_device(setting.device)),
-    }
-    figures |= _keep_better(job, task, model, splits, trained.main, trained.average)
-    files = [WEIGHTS_NAME, *(predictions_name(name) for name in splits)]
-    task.finish(files, TrainingSummary(**figures))
+    summary = TrainingSummary(
+        family=setting.family,
+        parameters=parameter_count(model),
+        bytes=model_bytes(model),
+        clips_per_second=round(trained.clips_per_second, 1),
+        training_seconds=round(trained.clips / trained.clips_per_second, 1),
+        peak_memory=peak_memory(choose_device(setting.device)),
+        **_keep_better(job, task, model, splits, trained),
+    )
+    task.finish([WEIGHTS_NAME, *map(predictions_name, splits)], summary)
     (task.folder / CHECKPOINT_NAME).unlink(missing_ok=True)
 
 
@@ -109,14 +108,13 @@ def _keep_better(
     task: Task,
     model: nn.Module,
     splits: Mapping[str, Split],
-    main: dict[str, Tensor],
-    average: dict[str, Tensor] | None,
+    trained: Trained,
 ) -> dict[str, Any]:
     """Writes weights and predictions of the better phase, by GAP on `search` alone."""
     figures: dict[str, Any] = {}
     kept, best = "main", -1.0
     labels = {name: labels_of(split) for name, split in splits.items() if name != "fold"}
-    for phase, weights in (("main", main), ("average", average)):
+    for phase, weights in (("main", trained.main), ("average", trained.average)):
         if weights is None:
             continue
         model.load_state_dict(weights)

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+from common.codec import replaced, to_plain
 from common.errors import ConfigError
 from common.extensions import load_extensions
 from common.registry import digests_of
-from families import registry
-from families.meta import without_memory
-from families.size import model_bytes, parameter_count
+from families import FamilyModule, config_from_dict
+from families.registry import meta_module
 from metrics import Labels
+from quantize.recipes import check_precisions
 from records import Schema, Split, check_disjoint, load_schema, with_vocabulary
-from records.splits import DataSource, Fold
+from records.splits import DataSource
 from runs import Run, Task
 from stages.config import Config
-from stages.jobs import Job, Setting, SoftLabels, Training
-from training.config import TrainConfig, merged_train_config
+from stages.jobs import Job, Setting, Training
+from training.config import TrainConfig
 from training.inference import labels_of
-
-
-@dataclass(frozen=True)
-class ModelSize:
-    """What a model weighs before it is trained: its parameters, and its bytes at 8 bits."""
-
-    parameters: int
-    bytes: int
 
 
 class Workspace:
@@ -56,24 +47,9 @@ class Workspace:
             ConfigError: `data.schema` is not set.
             records.DataError: the schema or the vocabulary is wrong.
         """
-        data = self.config.data
-        if data.root is None or data.vocabulary is None:
-            return self._named_schema
-        vocabulary = Path(data.root) / data.vocabulary
-        if not vocabulary.is_file():
-            return self._named_schema
-        return with_vocabulary(self._named_schema, vocabulary)
-
-    @cached_property
-    def _named_schema(self) -> Schema:
-        """The schema that `data.schema` names, without a vocabulary."""
-        name = self.config.data.schema
-        if name is None:
-            raise ConfigError(
-                "data.schema: not set; name yt8m_frame, yt8m_video, audioset or a YAML file of "
-                "your own, or choose an experiment=..."
-            )
-        return load_schema(name)
+        root, vocabulary = self.config.data.root, self.config.data.vocabulary
+        named = root and vocabulary and Path(root, vocabulary).is_file()
+        return self.schema if named else self._schema_without_names
 
     @cached_property
     def schema(self) -> Schema:
@@ -84,8 +60,19 @@ class Workspace:
             records.DataError: the schema or the vocabulary is wrong.
         """
         if self.config.data.vocabulary is None:
-            return self._named_schema
-        return with_vocabulary(self._named_schema, self.data_root / self.config.data.vocabulary)
+            return self._schema_without_names
+        vocabulary = self.data_root / self.config.data.vocabulary
+        return with_vocabulary(self._schema_without_names, vocabulary)
+
+    @cached_property
+    def _schema_without_names(self) -> Schema:
+        name = self.config.data.schema
+        if name is None:
+            raise ConfigError(
+                "data.schema: not set; name yt8m_frame, yt8m_video, audioset or a YAML file of "
+                "your own, or choose an experiment=..."
+            )
+        return load_schema(name)
 
     @property
     def data_root(self) -> Path:
@@ -103,40 +90,28 @@ class Workspace:
             raise ConfigError(f"data.root: {root} is no folder; {hint}")
         return root
 
-    @property
-    def index(self) -> Path:
-        """The folder that keeps where the records lie in the shards."""
-        return (self.run.root / "index").resolve()
-
     @cached_property
     def data(self) -> DataSource:
         """The shards; nothing is opened yet."""
+        return self.data_of(self.schema)
+
+    def data_of(self, schema: Schema) -> DataSource:
+        """The shards, read by a schema; nothing is opened yet."""
         data = self.config.data
         return DataSource(
             root=self.data_root.resolve(),
-            schema=self.schema,
+            schema=schema,
             splits=data.splits,
-            cache=self.index,
+            cache=(self.run.root / "index").resolve(),
             on_corrupt=data.on_corrupt,
             workers=data.workers,
             format=data.format,
         )
 
-    def split(self, name: str) -> Split:
-        """The records of a split.
-
-        Raises:
-            ConfigError: the configuration has no such split.
-            records.DataError: it is empty, or its shards are wrong.
-        """
-        if name not in self.data.splits:
-            raise ConfigError(f"data.{name}.shards: not set; give the glob of the split's shards")
-        return self.data.open(name)
-
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """Content hashes of the splits that training sees, shown not to share a clip."""
-        splits = [self.split(name) for name in ("train", "search", "report")]
+        splits = [self.data.open(name) for name in ("train", "search", "report")]
         for split in splits:
             say_skipped(split)
         check_disjoint(splits)
@@ -144,50 +119,27 @@ class Workspace:
 
     def labels(self, name: str) -> Labels:
         """The true labels of a split, in its order."""
-        return labels_of(self.split(name))
-
-    def member_config(self, name: str) -> Any:
-        """The family's config of a member, checked.
-
-        Raises:
-            families.FamilyError: unknown family, field or type.
-        """
-        member = self.config.members[name]
-        return registry.config_from_dict(member.family, member.config)
+        return labels_of(self.data.open(name))
 
     def train_config(self, member: str) -> TrainConfig:
-        """How a member is trained: `train`, and its own `train` over it.
-
-        Raises:
-            ConfigError: a setting is wrong.
-        """
-        own = (f"members.{member}.train", self.config.members[member].train)
-        return merged_train_config(self.config.train, own)
+        """How a member is trained: `train`, and its own `train` over it."""
+        own = self.config.members[member].train
+        return replaced(self.config.train, own, f"members.{member}.train", ConfigError)
 
     def student_train_config(self, student: str) -> TrainConfig:
-        """How a student is trained: as its member, and its own `train` over it.
-
-        Raises:
-            ConfigError: a setting is wrong.
-        """
+        """How a student is trained: as its member, and its own `train` over it."""
         settings = self.config.students[student]
-        own = (f"distill.students.{student}.train", settings.train)
-        return merged_train_config(self.train_config(settings.member), own)
+        base = self.train_config(settings.member)
+        return replaced(base, settings.train, f"distill.students.{student}.train", ConfigError)
 
-    @cached_property
-    def model_sizes(self) -> dict[str, ModelSize]:
-        """What every member's model weighs, by the member's name; each is built once.
+    def planned_model(self, member: str) -> FamilyModule:
+        """A member's model before there is data, without memory.
 
         Raises:
-            families.FamilyError: a family or one of its fields is wrong.
+            families.FamilyError: the family or one of its fields is wrong.
         """
-        threshold = self.config.quantize.threshold
-        sizes = {}
-        for name, member in self.config.members.items():
-            with without_memory():
-                model = registry.build(member.family, self.member_config(name), self.planned_schema)
-            sizes[name] = ModelSize(parameter_count(model), model_bytes(model, threshold))
-        return sizes
+        named = self.config.members[member]
+        return meta_module(named.family, named.config, self.planned_schema)
 
     def check_members(self) -> None:
         """Checks every member and every student before the first of them is trained.
@@ -195,14 +147,17 @@ class Workspace:
         Raises:
             ConfigError: there are none, or a training setting is wrong.
             families.FamilyError: a family or one of its fields is wrong.
+            quantize.BundleError: there is no precision of a name.
         """
         if not self.config.members:
             raise ConfigError("members: none given; choose an experiment=... or write one")
         for name in self.config.members:
             self.train_config(name)
+            self.planned_model(name)
         for name in self.config.students:
             self.student_train_config(name)
-        _ = self.model_sizes
+        quantize = self.config.quantize
+        check_precisions([*quantize.precisions, *quantize.group_precisions])
 
     def setting(self, member: str, *sources: tuple[str, str]) -> Setting:
         """What every job of a member's model is told.
@@ -212,31 +167,23 @@ class Workspace:
             sources: kind and name of what else the result depends on that may be of a user's own
                 file, beside the family.
         """
-        family = self.config.members[member].family
+        named = self.config.members[member]
         return Setting(
-            family=family,
-            config=registry.config_to_dict(self.member_config(member)),
+            family=named.family,
+            config=to_plain(config_from_dict(named.family, named.config)),
             data=self.data,
             fingerprints=self.fingerprints,
             device=self.config.device,
             stored_labels=self.config.ensemble.stored_labels,
             extensions=self.extensions,
-            sources=digests_of(("family", family), *sources),
+            sources=digests_of(("family", named.family), *sources),
         )
 
-    def training(
-        self,
-        task: str,
-        member: str,
-        *,
-        train: TrainConfig | None = None,
-        fold: Fold | None = None,
-        soft: SoftLabels | None = None,
-    ) -> Training:
-        """The training of `member` as the task named `task`."""
-        seed = _seed(self.config.seed, task)
-        train = train or self.train_config(member)
-        return Training(task, self.setting(member), train, seed, fold, soft)
+    def training(self, task: str, member: str) -> Training:
+        """The training of `member` as the task named `task`, its seed independent of all others."""
+        digest = hashlib.blake2b(f"{self.config.seed}/{task}".encode(), digest_size=4).digest()
+        seed = int.from_bytes(digest, "little")
+        return Training(task, self.setting(member), self.train_config(member), seed)
 
     def task(self, job: Job) -> Task:
         """The task that a job fills."""
@@ -247,9 +194,3 @@ def say_skipped(split: Split) -> None:
     """Tells on standard error what `data.on_corrupt=skip` left out."""
     if split.skipped:
         print(f"{split.name}: skipped {split.skipped} damaged records", file=sys.stderr)
-
-
-def _seed(seed: int, task: str) -> int:
-    """A seed for one training, independent of which others there are."""
-    digest = hashlib.blake2b(f"{seed}/{task}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little")

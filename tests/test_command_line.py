@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.stage import get_stage, list_stages
+from stages.stage import STAGES, list_stages
 from tests.line import Line, call, frames_line, start
 
 
@@ -246,4 +246,4 @@ def test_listing_counts_what_this_configuration_lacks(finished: Line) -> None:
 def _mark(listing: str, stage: str) -> str:
     """What stands behind the line of a stage."""
     (row,) = (row for row in listing.splitlines() if row.strip().startswith(stage))
-    return row.split(get_stage(stage).help)[1].strip()
+    return row.split(STAGES.get(stage).help)[1].strip()

@@ -184,7 +184,7 @@ def test_the_winners_keep_800_shards_of_the_validation_partition_from_training()
     assert held_out == of(data.report.patterns) == set(shards) - trained
     assert len(held_out) == 800 and all(name.startswith("validate") for name in held_out)
     assert data.search.ranges == ((0.0, 0.5),) and data.report.ranges == ((0.5, 1.0),)
-    assert (0, 1) in data.train.ranges
+    assert data.train.ranges == ((0.0, 1.0),)
 
 
 @pytest.mark.slow
@@ -193,7 +193,9 @@ def test_the_winners_members_take_a_step(name: str, tmp_path: Path, tiny_split: 
     workspace = Workspace(experiment("skalic2018"))
     assert name in workspace.config.members
     model = build(
-        workspace.config.members[name].family, workspace.member_config(name), workspace.schema
+        workspace.config.members[name].family,
+        workspace.config.members[name].config,
+        workspace.schema,
     )
     trainer = Trainer(
         model,

@@ -11,10 +11,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from common.registry import restored
 from quantize import Bundle
 from records import SplitSpec, iterate_batches, open_split
 from tests.conftest import SMALL_MEANS, make_clips
-from tests.families.own import nothing_stays_registered
 from tests.line import Line, means_line
 
 FOLDER = Path(__file__).parent / "extensions"
@@ -24,7 +24,7 @@ DOCUMENT = FOLDER.parents[1] / "docs" / "extending.md"
 
 @pytest.fixture(autouse=True)
 def registry_of_its_own() -> Iterator[None]:
-    with nothing_stays_registered():
+    with restored():
         yield
 
 
@@ -119,6 +119,8 @@ def test_a_format_of_data(means: Line, tmp_path: Path) -> None:
 
 def test_a_foreign_suffix_is_refused_without_its_file(means: Line, tmp_path: Path) -> None:
     line = Line(tmp_path, means.schema, tmp_path / "outputs", means.changes)
-    (tmp_path / "train-00000.jsonl").write_text("{}\n")
-    refusal = line.call("stage=teachers", "data.train.shards=train-*.jsonl").refusal()
-    assert "train-00000.jsonl" in refusal and ".tfrecord" in refusal
+    for split in ("train", "search", "report"):
+        (tmp_path / f"{split}.jsonl").write_text("{}\n")
+    shards = [f"data.{split}.shards={split}.jsonl" for split in ("train", "search", "report")]
+    refusal = line.call("stage=teachers", *shards).refusal()
+    assert ".jsonl" in refusal and ".tfrecord" in refusal

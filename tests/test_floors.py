@@ -86,6 +86,13 @@ def test_every_package_is_a_room() -> None:
     assert packages - {"tests", "benchmarks"} == set(MAY_IMPORT)
 
 
+def test_no_file_is_too_long() -> None:
+    files = [path for room in (*MAY_IMPORT, "tests") for path in modules(room)]
+    assert len(files) > 200
+    lengths = {path: len(path.read_text().splitlines()) for path in files}
+    assert {path: length for path, length in lengths.items() if length > MOST_LINES} == {}
+
+
 def test_no_room_is_too_full() -> None:
     for room in MAY_IMPORT:
         for folder in (ROOT / room, *filter(Path.is_dir, (ROOT / room).rglob("*"))):

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from common.extensions import load_extension
+from common.registry import restored
 from quantize import Bundle, BundleError
 from tests.conftest import SMALL_FRAMES, write_small_data
-from tests.families.own import EXAMPLES, nothing_stays_registered
+from tests.families.own import EXAMPLES
 from tests.line import Line, write_schema
 
 GEM = "gem: {family: generalized_mean, config: {hidden: 8}}"
@@ -21,7 +22,7 @@ TWIN = "twin: {family: keras_stream_lstm, config: {hidden: 6}}"
 
 @pytest.fixture(autouse=True)
 def registry_of_its_own() -> Iterator[None]:
-    with nothing_stays_registered():
+    with restored():
         yield
 
 
@@ -85,7 +86,7 @@ def test_it_is_trained_distilled_quantized_and_packed(
 def packed(finished: Line, tmp_path_factory: pytest.TempPathFactory, file: Path) -> Line:
     """The same, whose bundle holds the file's family for certain. Not to be changed."""
     line = finished.copy(tmp_path_factory.mktemp("packed"), "selection", "bundle")
-    with nothing_stays_registered():
+    with restored():
         outcome = line.call("stage=all", "~members.plain", "~members.twin", named(file))
     assert outcome.status == 0, outcome.err
     return line

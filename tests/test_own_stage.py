@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.families.own import nothing_stays_registered
+from common.registry import restored
 from tests.line import Line, frames_line
 
 FILE = Path(__file__).parent / "extensions" / "best_teacher.py"
@@ -17,7 +17,7 @@ NAMED = f"extensions=[{FILE}]"
 
 @pytest.fixture(autouse=True)
 def registry_of_its_own() -> Iterator[None]:
-    with nothing_stays_registered():
+    with restored():
         yield
 
 

@@ -117,7 +117,7 @@ def test_evaluate_gives_the_receipts_gap(finished: Line, receipt: dict[str, Any]
     main = {"HYDRA_MAIN_MODULE": "__main__"}
     with patch.object(sys, "argv", ["orchestrate.py", *overrides]), patch.dict(os.environ, main):
         (config,) = orchestrate.parse_command_line()
-    scores = evaluate(Workspace(config)).scores
+    scores = evaluate(Workspace(config))
     assert scores["gap"] == pytest.approx(receipt["gap"], abs=1e-6)
     assert scores["map_at_10"] == pytest.approx(receipt["map_at_10"], abs=1e-6)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from families import list_families
-from families.registry import source
+from families.registry import FAMILIES
 from quantize import Bundle
 from tests.line import call
 from tests.test_experiments import experiment
 
 # Without those that other tests registered from files of their own.
-BUILT_IN = [name for name in list_families() if source(name) is None]
+BUILT_IN = [name for name in list_families() if FAMILIES.source(name) is None]
 # A registry that lost its entries would pass every test that goes over them.
 FAMILIES_AT_LEAST = 23
 DOCUMENT = Path(__file__).parent.parent / "docs" / "families.md"

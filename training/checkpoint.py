@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,17 +42,21 @@ class TrainingState:
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
     """Writes the state atomically, generator states included."""
-    tensors = _prefixed("model", state.model.state_dict())
-    tensors |= _optimizer_tensors(state.optimizer)
-    if state.average is not None:
-        tensors |= _prefixed("average", state.average.state_dict())
-    if state.main is not None:
-        tensors |= _prefixed("main", state.main)
-    tensors["generator/cpu"] = torch.get_rng_state()
+    groups = {
+        "model": state.model.state_dict(),
+        "optimizer": _optimizer_tensors(state.optimizer),
+        "average": {} if state.average is None else state.average.state_dict(),
+        "main": state.main or {},
+        "generator": {"cpu": torch.get_rng_state()},
+    }
     if torch.cuda.is_available():
-        tensors["generator/cuda"] = torch.cuda.get_rng_state()
+        groups["generator"]["cuda"] = torch.cuda.get_rng_state()
     # A tied or sliced tensor would be refused; copies also keep the file free of strides.
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    tensors = {
+        f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
+        for group, members in groups.items()
+        for name, tensor in members.items()
+    }
     with atomic_path(path) as beside:
         save_file(tensors, beside, metadata={"step": json.dumps(state.step)})
 
@@ -67,42 +72,34 @@ def load_checkpoint(path: Path, state: TrainingState, decay: float) -> bool:
     Returns:
         Whether there was a checkpoint. An unreadable one counts as none: training starts anew.
     """
+    groups: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
     try:
         with safe_open(path, framework="pt") as file:
             step = int(json.loads(file.metadata()["step"]))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            for key in file.keys():  # noqa: SIM118
+                group, _, name = key.partition("/")
+                groups[group][name] = file.get_tensor(key)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return False
     state.step = step
-    state.model.load_state_dict(_without_prefix("model", tensors))
-    _load_optimizer(state.optimizer, tensors)
-    average = _without_prefix("average", tensors)
-    if average:
+    state.model.load_state_dict(groups["model"])
+    _load_optimizer(state.optimizer, groups["optimizer"])
+    if groups["average"]:
         state.average = WeightAverage(state.model, decay)
-        state.average.load_state_dict(average)
-    main = _without_prefix("main", tensors)
-    if main:
+        state.average.load_state_dict(groups["average"])
+    if groups["main"]:
         device = next(state.model.parameters()).device
-        state.main = {k: v.to(device) for k, v in main.items()}
-    torch.set_rng_state(tensors["generator/cpu"])
-    if torch.cuda.is_available() and "generator/cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["generator/cuda"])
+        state.main = {k: v.to(device) for k, v in groups["main"].items()}
+    torch.set_rng_state(groups["generator"]["cpu"])
+    if torch.cuda.is_available() and "cuda" in groups["generator"]:
+        torch.cuda.set_rng_state(groups["generator"]["cuda"])
     return True
-
-
-def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}/{key}": value for key, value in tensors.items()}
-
-
-def _without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    start = f"{prefix}/"
-    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
     return {
-        f"optimizer/{index}/{name}": torch.as_tensor(value)
+        f"{index}/{name}": torch.as_tensor(value)
         for index, values in state.items()
         for name, value in values.items()
     }
@@ -110,7 +107,7 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in _without_prefix("optimizer", tensors).items():
+    for key, value in tensors.items():
         index, name = key.split("/")
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict(

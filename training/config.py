@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from common.codec import Positive, replaced
-from common.errors import ConfigError
+from common.codec import Positive
 
 AboveZero = Annotated[float, Gt(0)]
 AtLeastZero = Annotated[float, Ge(0)]
@@ -49,20 +47,3 @@ class TrainConfig:
     averaging_decay: Annotated[float, Gt(0), Lt(1)] = 0.9995
     inference_batch_size: Positive = 256
     checkpoint_seconds: AtLeastZero = 120.0
-
-
-def merged_train_config(
-    base: TrainConfig, *overrides: tuple[str, Mapping[str, Any]]
-) -> TrainConfig:
-    """Lays overrides over `base`, later ones first in rank.
-
-    Args:
-        base: the settings that hold where nothing else is said.
-        *overrides: pairs of the key they were written under (for messages) and the values.
-
-    Raises:
-        ConfigError: an override names no field of `TrainConfig`, or has the wrong type.
-    """
-    for where, values in overrides:
-        base = replaced(base, values, where, ConfigError)
-    return base

@@ -7,7 +7,7 @@ thousands the targets stay sparse: the second term is computed where t differs f
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +16,8 @@ from torch import Tensor
 from families.base import FamilyModule
 from records import Batch
 
-
-class Objective(Protocol):
-    """A task of the trainer."""
-
-    def __call__(self, model: FamilyModule, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Loss (a scalar, float32) and log-odds (B, V) of one batch on the model's device."""
-        ...
+# Loss (a scalar, float32) and log-odds (B, V) of one batch on the model's device.
+Objective = Callable[[FamilyModule, Batch], tuple[Tensor, Tensor]]
 
 
 def loss_of(

@@ -34,14 +34,13 @@ class Schedule:
         Averaging goes on at the rate reached, or of the peak for one_cycle (which reaches none),
         divided by `averaging_divisor`.
         """
-        if step >= self.main_steps:
-            return self._averaging_rate()
+        averaging = step >= self.main_steps
         if self.train.schedule == "exponential":
-            return self._exponential(step)
-        return self._one_cycle(step)
-
-    def _exponential(self, step: int) -> float:
-        return self.train.learning_rate * self.train.decay ** (step // self.steps_per_epoch)
+            epoch = min(step, self.main_steps - 1) // self.steps_per_epoch
+            rate = self.train.learning_rate * self.train.decay**epoch
+        else:
+            rate = self.train.learning_rate if averaging else self._one_cycle(step)
+        return rate / self.train.averaging_divisor if averaging else rate
 
     def _one_cycle(self, step: int) -> float:
         peak = self.train.learning_rate
@@ -51,13 +50,6 @@ class Schedule:
             return _cosine(start, peak, step / turn)
         rest = self.main_steps - 1 - turn
         return _cosine(peak, start / _END_DIVISOR, (step - turn) / rest if rest > 0 else 1.0)
-
-    def _averaging_rate(self) -> float:
-        if self.train.schedule == "exponential":
-            reached = self._exponential(max(self.main_steps - 1, 0))
-        else:
-            reached = self.train.learning_rate
-        return reached / self.train.averaging_divisor
 
 
 def _cosine(start: float, end: float, share: float) -> float:

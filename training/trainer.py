@@ -7,8 +7,9 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 
@@ -151,10 +152,11 @@ class Trainer:
             torch.manual_seed(self._seed)
         first = self._state.step
         started = saved = time.monotonic()
-        with _Log(self._folder, self._phases, first) as log, self._on_sigterm():
+        with closing(_Log(self._folder, self._phases, first)) as log, self._on_sigterm():
             for batch in self._batches():
                 loss, norm = self.step(batch.to(self._device))
-                log.record(self._state.step, loss, norm, self._lr(), len(batch))
+                rate = self._schedule.learning_rate(self._state.step - 1)
+                log.record(self._state.step, loss, norm, rate, len(batch))
                 now = time.monotonic()
                 if self._stop_requested or now - saved > self._train.checkpoint_seconds:
                     save_checkpoint(checkpoint, self._state)
@@ -162,16 +164,12 @@ class Trainer:
                 if self._stop_requested:
                     raise Interrupted
         seconds = time.monotonic() - started
-        return self._trained((self._state.step - first) * self._train.batch_size / seconds)
-
-    def _trained(self, clips_per_second: float) -> Trained:
-        average = self._state.average
-        main = self._state.main
+        state, per_step = self._state, self._train.batch_size
         return Trained(
-            main=self._state.model.state_dict() if main is None else main,
-            average=None if average is None else average.state_dict(),
-            clips=self._state.step * self._train.batch_size,
-            clips_per_second=clips_per_second,
+            main=state.model.state_dict() if state.main is None else state.main,
+            average=None if state.average is None else state.average.state_dict(),
+            clips=state.step * per_step,
+            clips_per_second=(state.step - first) * per_step / seconds,
         )
 
     def _batches(self) -> Iterator[Batch]:
@@ -189,13 +187,7 @@ class Trainer:
                 workers=self._workers,
                 drop_last=True,
             )
-            for _, batch in zip(
-                range(self._phases.total - self._state.step), batches, strict=False
-            ):
-                yield batch
-
-    def _lr(self) -> float:
-        return self._schedule.learning_rate(self._state.step - 1)
+            yield from islice(batches, self._phases.total - self._state.step)
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One update; returns loss and gradient norm without waiting for the device."""
@@ -245,10 +237,7 @@ class _Log:
         self._clips = 0
         self._since = self._shown = time.monotonic()
 
-    def __enter__(self) -> _Log:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._lines.close()
         self._events.close()
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -12,9 +11,10 @@ from annotated_types import Gt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.codec import Positive, Share
-from families import FamilyModule, HeadConfig, register
-from families.layers.classifier import Classifier
+from common.codec import Positive
+from families import FamilyModule, register
+from families.base import Features
+from families.layers.classifier import ClassifierConfig, classifier_of
 from families.layers.pooling import NormedLinear, masked_mean
 from records import Schema
 
@@ -22,20 +22,16 @@ FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
-class GeneralizedMeanConfig:
-    """Hyperparameters of the generalized mean.
+class GeneralizedMeanConfig(ClassifierConfig):
+    """Hyperparameters of the generalized mean, beside gating, dropout and head.
 
     Attributes:
         hidden: units of a stream.
         exponent: what every unit starts with; 1 is the mean, infinity the maximum.
-        dropout: of the pooled units.
-        head: the classifier.
     """
 
     hidden: Positive = 512
     exponent: Annotated[float, Gt(0)] = 3.0
-    dropout: Share = 0.5
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
 
 class GeneralizedMeanPooling(nn.Module):
@@ -62,16 +58,10 @@ class GeneralizedMean(FamilyModule):
         self.pools = nn.ModuleList(
             GeneralizedMeanPooling(config.hidden, config.exponent) for _ in self.streams
         )
-        self.classifier = Classifier(
-            config.hidden * len(self.streams),
-            schema.num_labels,
-            head=config.head,
-            gating=False,
-            dropout=config.dropout,
-        )
+        width = config.hidden * len(self.streams)
+        self.classifier = classifier_of(config, width, schema.num_labels)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         frames, mask = self.frames(features, mask)
         pooled = [
             pool(functional.softplus(layer(x, mask)), mask)

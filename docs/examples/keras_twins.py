@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -22,10 +22,11 @@ os.environ["KERAS_BACKEND"] = "torch"
 import keras
 from keras import layers
 
-from common.codec import Positive, Share
-from families import FamilyModule, HeadConfig, register
+from common.codec import Positive
+from families import FamilyModule, register
+from families.base import Features
 from families.bilstm import BiLSTMConfig
-from families.layers.classifier import Classifier
+from families.layers.classifier import ClassifierConfig, classifier_of
 from families.stream_lstm import StreamLSTMConfig
 from families.stream_lstm_fc import mean_log_odds
 from records import Schema
@@ -133,22 +134,16 @@ def stream_lstm(sizes: Sequence[int], config: StreamLSTMConfig) -> Any:
 
 
 @dataclass(frozen=True)
-class KerasPerceptronConfig:
+class KerasPerceptronConfig(ClassifierConfig):
     """Hyperparameters of the fully connected model.
 
     Attributes:
         decoder: units of the layers that widen each stream before they are joined.
         hidden: units of the hidden layers.
-        gating: context gating of the last of them.
-        dropout: of the last of them.
-        head: the classifier.
     """
 
     decoder: tuple[Positive, ...] = (1024,)
     hidden: tuple[Positive, ...] = (1024,)
-    gating: bool = False
-    dropout: Share = 0.5
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
 
 @dataclass(frozen=True)
@@ -168,23 +163,16 @@ class KerasFamily(FamilyModule):
         super().__init__(config, schema)
         sizes = [stream.size for stream in self.streams]
         self.body = KerasModel(lambda: type(self).make(sizes, config))
-        self.classifier = Classifier(
-            self.body.size,
-            schema.num_labels,
-            head=config.head,
-            gating=config.gating,
-            dropout=config.dropout,
-        )
+        self.classifier = classifier_of(config, self.body.size, schema.num_labels)
 
-    def inputs(self, features: Mapping[str, Tensor], mask: Tensor | None) -> list[Tensor]:
+    def inputs(self, features: Features, mask: Tensor | None) -> list[Tensor]:
         """What the Keras model takes."""
         frames, mask = self.frames(features, mask)
         if mask is None:
             mask = torch.ones(frames[0].shape[:2], dtype=torch.bool, device=frames[0].device)
         return [*frames, mask]
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         return self.classifier(self.body(*self.inputs(features, mask)))
 
 
@@ -194,7 +182,7 @@ class KerasPerceptron(KerasFamily):
 
     make = perceptron
 
-    def inputs(self, features: Mapping[str, Tensor], mask: Tensor | None) -> list[Tensor]:
+    def inputs(self, features: Features, mask: Tensor | None) -> list[Tensor]:
         """What the Keras model takes."""
         return self.means(features, mask)
 
@@ -222,6 +210,5 @@ class KerasStreamLSTMFC(FamilyModule):
         self.stream_lstm = KerasStreamLSTM(config.stream_lstm, schema)
         self.perceptron = KerasPerceptron(config.perceptron, schema)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         return mean_log_odds(self.stream_lstm(features, mask), self.perceptron(features, mask))

@@ -47,10 +47,9 @@ class MaskedBatchNorm(nn.Module):
         """
         if self.training and mask is None and x.numel() > x.shape[-1]:
             return self._normalize_batch(x)
+        mean, variance = self.running_mean, self.running_var
         if self.training and mask is not None:
-            mean, variance = self._masked_statistics(x, mask)
-        else:
-            mean, variance = self.running_mean, self.running_var
+            mean, variance = self._statistics(x, mask)
         scale, shift = self._affine(mean, variance)
         return torch.addcmul(shift, x, scale)
 
@@ -67,7 +66,7 @@ class MaskedBatchNorm(nn.Module):
         if not self.training:
             return self._affine(self.running_mean, self.running_var)
         with torch.no_grad():
-            mean, variance = self._input_statistics(x.flatten(0, -2).float(), mask)
+            mean, variance = self._statistics(x, mask)
         return self._affine(mean, variance)
 
     def _affine(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,26 +83,15 @@ class MaskedBatchNorm(nn.Module):
         self._update(mean, variance)
         return out.view(x.shape)
 
-    def _masked_statistics(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        flat, share, count = x.flatten(0, -2).float(), *_shares(mask)
+    def _statistics(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Of the batch if it has two frames or more, else the running ones: mean and variance."""
+        flat = x.flatten(0, -2).float()
+        real = flat.new_ones(len(flat)) if mask is None else mask.flatten().float()
+        count = real.sum()
+        share = real / count.clamp(min=1)
         with torch.autocast(x.device.type, enabled=False):
             mean = share @ flat
-            variance = share @ (flat - mean).square()
-        return self._trusted(mean, variance, count)
-
-    def _input_statistics(self, flat: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        if mask is None:
-            rows = len(flat)
-            share, count = flat.new_full((rows,), 1 / max(rows, 1)), flat.new_full((), rows)
-        else:
-            share, count = _shares(mask)
-        with torch.autocast(flat.device.type, enabled=False):
-            mean = share @ flat
             variance = share @ (flat - mean).square_()
-        return self._trusted(mean, variance, count)
-
-    def _trusted(self, mean: Tensor, variance: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-        """The batch's statistics if it has two frames or more, the running ones otherwise."""
         enough = count > 1
         unbiased = variance * (count / (count - 1).clamp(min=1))
         self._update(mean.detach(), unbiased.detach(), enough)
@@ -119,10 +107,3 @@ class MaskedBatchNorm(nn.Module):
         momentum = taken * (1 / self.updates.clamp(min=1)).clamp(min=self.momentum)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
         self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
-
-
-def _shares(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Each position's share of a mean over the real ones (N,), and how many of these there are."""
-    real = mask.flatten().float()
-    count = real.sum()
-    return real / count.clamp(min=1), count

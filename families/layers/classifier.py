@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from common.codec import Share
 from families.layers.gating import ContextGating
-from families.layers.heads import Head, HeadConfig
+from families.layers.heads import LOGISTIC, Head, HeadConfig
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Hyperparameters that nearly all families have.
+
+    Attributes:
+        gating: context gating of what the head sees.
+        dropout: of what the head sees.
+        head: the classifier.
+    """
+
+    gating: bool = False
+    dropout: Share = 0.5
+    head: HeadConfig = LOGISTIC
 
 
 class Classifier(nn.Module):
@@ -22,7 +38,13 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, size: int, num_labels: int, *, head: HeadConfig, gating: bool, dropout: float
+        self,
+        size: int,
+        num_labels: int,
+        *,
+        head: HeadConfig,
+        gating: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.gating = ContextGating(size) if gating else nn.Identity()
@@ -32,19 +54,6 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H) to log-odds (B, V), float32."""
         return self.head(self.dropout(self.gating(x)))
-
-
-class ClassifierConfig(Protocol):
-    """The hyperparameters of a family whose classifier is the usual one."""
-
-    @property
-    def head(self) -> HeadConfig: ...
-
-    @property
-    def gating(self) -> bool: ...
-
-    @property
-    def dropout(self) -> float: ...
 
 
 def classifier_of(config: ClassifierConfig, size: int, num_labels: int) -> Classifier:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 
 class GroupedLinear(nn.Module):
-    """A linear map a group.
-
-    Args:
-        groups: G.
-        size: D.
-        units: U.
-    """
+    """A linear map a group."""
 
     def __init__(self, groups: int, size: int, units: int) -> None:
         super().__init__()
@@ -27,9 +23,8 @@ class GroupedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(G, B, D), or (1, B, D) that all groups share, to (G, B, U)."""
         groups, _, units = self.weight.shape
-        return torch.baddbmm(
-            self.bias.view(groups, 1, units), x.expand(groups, -1, -1), self.weight
-        )
+        bias = self.bias.view(groups, 1, units)
+        return torch.baddbmm(bias, x.expand(groups, -1, -1), self.weight)
 
 
 class GroupedHidden(nn.Sequential):
@@ -39,16 +34,15 @@ class GroupedHidden(nn.Sequential):
         super().__init__(GroupedLinear(groups, size, units), nn.ReLU(), nn.Dropout(dropout))
 
 
-class Experts(nn.Module):
-    """n experts a group, each a hidden layer on its group's input.
+def grouped_layers(groups: int, sizes: Sequence[int], *, dropout: float) -> nn.Sequential:
+    """The hidden layers from each size to the next."""
+    return nn.Sequential(
+        *(GroupedHidden(groups, *pair, dropout=dropout) for pair in pairwise(sizes))
+    )
 
-    Args:
-        groups: G.
-        experts: n.
-        size: D.
-        units: U, of every expert.
-        dropout: behind every expert.
-    """
+
+class Experts(nn.Module):
+    """n experts a group, each a hidden layer of U units on its group's input."""
 
     def __init__(self, groups: int, experts: int, size: int, units: int, *, dropout: float) -> None:
         super().__init__()
@@ -62,13 +56,7 @@ class Experts(nn.Module):
 
 
 class Gates(nn.Module):
-    """softmax(W x), a gate a group: how much of every expert it takes.
-
-    Args:
-        groups: G.
-        size: D.
-        experts: n.
-    """
+    """softmax(W x), a gate a group: how much of every expert it takes."""
 
     def __init__(self, groups: int, size: int, experts: int) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ def fo_pooling(scores: Tensor, mask: Tensor | None, hidden: int) -> Tensor:
         hidden: H.
 
     Returns:
-        h, or c where there is no o; (T, B, H).
+        h, or c where there is no o; (T, B, H). c before the first frame is zero.
     """
     if has_torch_function_unary(scores):
         pooled: Tensor = handle_torch_function(fo_pooling, (scores,), scores, mask, hidden)
@@ -40,17 +40,7 @@ class FOPooling(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, mask: Tensor | None, hidden: int) -> Tensor:
-        """Pools over time.
-
-        Args:
-            ctx: autograd's.
-            scores: float (T, B, 3 H), what goes into z, f and o; or (T, B, 2 H), without o.
-            mask: bool (T, B), True on real frames; the others leave the state c as it is.
-            hidden: H.
-
-        Returns:
-            h, or c where there is no o; (T, B, H). c before the first frame is zero.
-        """
+        """See `fo_pooling`."""
         z, f = torch.tanh(scores[..., :hidden]), torch.sigmoid(scores[..., hidden : 2 * hidden])
         if mask is not None:
             f.masked_fill_(~mask[..., None], 1.0)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.codec import Positive
-from families.layers.batch_norm import MaskedBatchNorm
+from families.layers.gating import ContextGating
 from families.layers.groups import HEAD, in_group
 
 DEFAULT_L2 = {"logistic": 1e-8, "mixture": 1e-6}
@@ -38,15 +38,14 @@ class HeadConfig:
     l2: Annotated[float, Ge(0)] | None = None
 
 
+LOGISTIC = HeadConfig(kind="logistic")
+MIXTURE = HeadConfig()
+GATED_MIXTURE = HeadConfig(probability_gating=True)
+
+
 @in_group(HEAD)
 class Head(nn.Module):
-    """The head that a `HeadConfig` describes, probability gating included.
-
-    Args:
-        config: what to build.
-        size: H.
-        num_labels: V.
-    """
+    """The head that a `HeadConfig` describes, probability gating included."""
 
     def __init__(self, config: HeadConfig, size: int, num_labels: int) -> None:
         super().__init__()
@@ -72,8 +71,8 @@ class Head(nn.Module):
         Called between the backward pass and the optimizer: through autograd the penalty would
         read and write every weight of the head three times more.
         """
-        for weight in self.classifier.penalized() if self.l2 > 0 else ():
-            if weight.grad is not None:
+        for weight in self.classifier.parameters() if self.l2 > 0 else ():
+            if weight.dim() > 1 and weight.grad is not None:
                 weight.grad.add_(weight, alpha=self.l2)
 
 
@@ -90,10 +89,6 @@ class LogisticHead(nn.Module):
         """(B, H) to log-odds (B, V), float32."""
         log_odds: Tensor = self.linear(x)
         return log_odds.float()
-
-    def penalized(self) -> tuple[Tensor, ...]:
-        """The weights that the L2 penalty is on."""
-        return (self.linear.weight,)
 
 
 class MixtureOfExpertsHead(nn.Module):
@@ -122,24 +117,13 @@ class MixtureOfExpertsHead(nn.Module):
         experts = self.experts(x).float().view(-1, self.num_experts, self.num_labels)
         return mixture_log_odds(gates, experts)
 
-    def penalized(self) -> tuple[Tensor, ...]:
-        """The weights that the L2 penalty is on: gates' and experts'."""
-        return self.gates.weight, self.experts.weight
 
-
-class ProbabilityGating(nn.Module):
+class ProbabilityGating(ContextGating):
     """p * sigmoid(BN(p W)) with W of V x V, in log-odds throughout (Miech et al. 2017)."""
-
-    def __init__(self, num_labels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(num_labels, num_labels))
-        self.norm = MaskedBatchNorm(num_labels)
-        nn.init.normal_(self.weight, std=1 / math.sqrt(num_labels))
 
     def forward(self, log_odds: Tensor) -> Tensor:
         """Log-odds (B, V) to log-odds (B, V), float32."""
-        gates = self.norm(functional.linear(torch.sigmoid(log_odds), self.weight))
-        return gated_log_odds(log_odds, gates.float())
+        return gated_log_odds(log_odds, self.gates(torch.sigmoid(log_odds)).float())
 
 
 def mixture_log_odds(gates: Tensor, experts: Tensor) -> Tensor:

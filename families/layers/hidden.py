@@ -16,16 +16,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU}
 
 
 class HiddenLayer(nn.Module):
-    """Linear, norm, activation, dropout; plus its input where that is wanted and fits.
-
-    Args:
-        size: of its input.
-        units: of its output.
-        norm: before the activation.
-        activation: by name.
-        dropout: share of the units that is dropped in training.
-        residual: whether the input is added to the output where both have one size.
-    """
+    """Linear, norm, activation, dropout; plus its input where that is wanted and of one size."""
 
     def __init__(
         self,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from common.codec import Share
+from families.layers.classifier import ClassifierConfig
 from families.layers.inputs import InputNorm, JoinedMeans
 from families.layers.pooling import masked_mean
 from records.schema import Stream
@@ -16,23 +18,30 @@ ClipPooling = Literal["mean", "moments"]
 HIGHEST = 5
 
 
-class PooledClip(nn.Module):
-    """The streams pooled over the frames, normalized and joined.
+@dataclass(frozen=True)
+class ClipConfig(ClassifierConfig):
+    """Hyperparameters of what scores a clip's vector.
 
-    Args:
-        streams: in the order of their frames.
-        pooling: "mean", or "moments": see `moments`.
-        norm: of each stream's values: "none", "batch" (standardized) or "length" (L2).
+    Attributes:
+        pooling: what the frames become: their "mean", or "moments" (mean, standard deviation and
+            the five highest values of every dimension).
+        input_norm: of each stream's vector: "none", "batch" (standardized) or "length" (L2).
     """
 
-    def __init__(
-        self, streams: tuple[Stream, ...], *, pooling: ClipPooling, norm: InputNorm
-    ) -> None:
+    pooling: ClipPooling = "mean"
+    input_norm: InputNorm = "batch"
+    dropout: Share = 0.0
+
+
+class PooledClip(nn.Module):
+    """The streams pooled over the frames, normalized and joined."""
+
+    def __init__(self, streams: tuple[Stream, ...], config: ClipConfig) -> None:
         super().__init__()
-        self.pool = masked_mean if pooling == "mean" else moments
-        values = 1 if pooling == "mean" else 2 + HIGHEST
+        self.pool = masked_mean if config.pooling == "mean" else moments
+        values = 1 if config.pooling == "mean" else 2 + HIGHEST
         pooled = tuple(replace(stream, size=values * stream.size) for stream in streams)
-        self.joined = JoinedMeans(pooled, norm=norm, dropout=0.0)
+        self.joined = JoinedMeans(pooled, config.input_norm)
         self.size = self.joined.size
 
     def forward(self, frames: list[Tensor], mask: Tensor | None) -> Tensor:

@@ -36,12 +36,7 @@ class PooledStreams(nn.ModuleList):
 
 
 class NormedLinear(nn.Module):
-    """W BN(x) for frames x, as one matrix product.
-
-    Args:
-        size: D.
-        units: K.
-    """
+    """W BN(x) for frames x, as one matrix product."""
 
     def __init__(self, size: int, units: int) -> None:
         super().__init__()
@@ -59,10 +54,6 @@ class ClusterScores(nn.Module):
     """BN(W x) for frames x whose own normalization is a scale and a shift, which W absorbs.
 
     In evaluation both batch norms are part of one matrix product.
-
-    Args:
-        size: D.
-        clusters: K.
     """
 
     def __init__(self, size: int, clusters: int) -> None:
@@ -98,9 +89,9 @@ def weighted_sums(shares: Tensor, x: Tensor) -> Tensor:
     return torch.bmm(shares.transpose(1, 2), x.to(shares.dtype)).float()
 
 
-def unit_length(x: Tensor, dim: int = -1) -> Tensor:
-    """x over its L2 norm along `dim`; zero stays zero."""
-    return functional.normalize(x, dim=dim, eps=NORM_FLOOR)
+def unit_length(x: Tensor) -> Tensor:
+    """x over its L2 norm along the last dimension; zero stays zero."""
+    return functional.normalize(x, dim=-1, eps=NORM_FLOOR)
 
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -110,17 +101,3 @@ def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
     real = mask.to(x.dtype)
     share = real / real.sum(dim=1, keepdim=True).clamp(min=1)
     return torch.bmm(share[:, None], x)[:, 0]
-
-
-def hidden_layer(width: int, hidden: int, clusters: int) -> nn.Linear:
-    """The linear layer behind pooled streams, with the winners' start (standard deviation K^-1/2).
-
-    Args:
-        width: size of the concatenated streams.
-        hidden: H.
-        clusters: K of the widest stream.
-    """
-    layer = nn.Linear(width, hidden)
-    nn.init.normal_(layer.weight, std=1 / math.sqrt(clusters))
-    nn.init.normal_(layer.bias, std=0.01)
-    return layer

@@ -17,12 +17,6 @@ class LastOutputs(nn.Module):
 
     The backward direction's last output is the one at the first frame (Keras'
     `return_sequences=False`), where it has seen the whole clip.
-
-    Args:
-        size: D.
-        hidden: H, units a direction.
-        layers: how many.
-        bidirectional: whether every layer reads in both directions.
     """
 
     def __init__(self, size: int, hidden: int, *, layers: int, bidirectional: bool) -> None:

@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from common.codec import Positive, Share
-from families.base import FamilyModule
+from families.base import FamilyModule, Features
 from families.errors import FamilyError
 from families.layers.classifier import Classifier
-from families.layers.experts import GroupedHidden
-from families.layers.heads import HeadConfig
-from families.layers.inputs import InputNorm, JoinedMeans
+from families.layers.experts import grouped_layers
+from families.layers.inputs import JoinedMeans, MeansConfig
 from records.schema import Schema
 
+# The labels of every task.
 Tasks = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
-class MultiTaskConfig:
+class MultiTaskConfig(MeansConfig):
     """Hyperparameters that all multi-task families have.
 
     Attributes:
-        input_norm: of each stream's mean: "none", "batch" (standardized) or "length" (L2).
-        input_dropout: of the inputs.
-        dropout: behind every hidden layer, shared or of a tower.
         tower_hidden: units of every hidden layer of a tower; none leaves the heads alone.
-        gating: context gating of every tower's last hidden layer.
         task_weights: "even", or "uncertainty" (see `UncertaintyWeights`).
-        head: the classifier of every tower.
     """
 
-    input_norm: InputNorm = "batch"
-    input_dropout: Share = 0.0
     dropout: Share = 0.3
     tower_hidden: tuple[Positive, ...] = (256,)
-    gating: bool = False
     task_weights: Literal["even", "uncertainty"] = "even"
-    head: HeadConfig = field(default_factory=lambda: HeadConfig(kind="logistic"))
 
 
 def tasks_of(schema: Schema) -> Tasks:
@@ -67,31 +57,17 @@ def tasks_of(schema: Schema) -> Tasks:
 
 
 class Towers(nn.Module):
-    """A tower a task: hidden layers, then a head for the task's labels.
-
-    Args:
-        tasks: the labels of every task.
-        size: H, of every task's representation.
-        config: the towers' sizes.
-    """
+    """A tower a task: hidden layers, then a head for the task's labels."""
 
     positions: Tensor
 
     def __init__(self, tasks: Tasks, size: int, config: MultiTaskConfig) -> None:
         super().__init__()
         sizes = [size, *config.tower_hidden]
-        self.hidden = nn.Sequential(
-            *(GroupedHidden(len(tasks), *pair, dropout=config.dropout) for pair in pairwise(sizes))
-        )
+        self.hidden = grouped_layers(len(tasks), sizes, dropout=config.dropout)
+        # Every hidden layer has its own dropout already.
         self.classifiers = nn.ModuleList(
-            Classifier(
-                sizes[-1],
-                len(labels),
-                head=config.head,
-                gating=config.gating,
-                # Every hidden layer has its own dropout already.
-                dropout=0.0,
-            )
+            Classifier(sizes[-1], len(labels), head=config.head, gating=config.gating)
             for labels in tasks
         )
         by_task = list(chain.from_iterable(tasks))
@@ -113,9 +89,6 @@ class UncertaintyWeights(nn.Module):
     s is the logarithm of a variance. Where s_t is best, exp(-s_t) L_t is 1/2: there every task
     weighs the same, however many labels it has and however rare they are. L_t is the sum of the
     losses of the task's labels.
-
-    Args:
-        tasks: the labels of every task.
     """
 
     members: Tensor
@@ -138,20 +111,14 @@ class UncertaintyWeights(nn.Module):
 class MultiTask(FamilyModule):
     """Joined means, what the subclass makes of them for every task, a tower a task.
 
-    Subclasses define `representations`.
-
-    Args:
-        config: of the subclass.
-        schema: its verticals are the tasks.
-        size: H, of every task's representation; None for that of the joined means.
+    The schema's verticals are the tasks. Subclasses define `representations`, each of `size`
+    values; None stands for the size of the joined means.
     """
 
     def __init__(self, config: MultiTaskConfig, schema: Schema, size: int | None) -> None:
         super().__init__(config, schema)
         self.tasks = tasks_of(schema)
-        self.inputs = JoinedMeans(
-            self.streams, norm=config.input_norm, dropout=config.input_dropout
-        )
+        self.inputs = JoinedMeans(self.streams, config.input_norm, dropout=config.input_dropout)
         self.towers = Towers(self.tasks, self.inputs.size if size is None else size, config)
         self.task_weights: UncertaintyWeights | None = None
         if config.task_weights == "uncertainty":
@@ -161,13 +128,10 @@ class MultiTask(FamilyModule):
         """Joined means (B, D) to every task's representation (tasks, B, H)."""
         raise NotImplementedError
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """See `FamilyModule.forward`."""
-        x = self.inputs(self.means(features, mask))
-        return self.towers(self.representations(x))
+    def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
+        return self.towers(self.representations(self.inputs(self.means(features, mask))))
 
     def total_loss(self, label_losses: Tensor) -> Tensor:
-        """See `FamilyModule.total_loss`; weighed by task if so configured."""
         if self.task_weights is None:
             return super().total_loss(label_losses)
         return self.task_weights(label_losses)

@@ -15,10 +15,17 @@ import torch
 from torch import Tensor
 
 from quantize.bundle.container import read_container, write_container
-from quantize.bundle.layout import METADATA_KEY
-from quantize.bundle.manifest import Manifest, MemberEntry, from_text, make_manifest, to_text
-from quantize.bundle.skeleton import tensor_shapes
-from quantize.bundle.stored import from_tensors, tensor_count, to_tensors
+from quantize.bundle.manifest import (
+    METADATA_KEY,
+    VERSION,
+    Manifest,
+    MemberEntry,
+    completed,
+    from_text,
+    to_text,
+)
+from quantize.bundle.skeleton import build_skeleton
+from quantize.bundle.stored import from_tensors, to_tensors
 from quantize.errors import BundleError
 from quantize.precision import UNIFORM8
 from quantize.state import QuantizedState
@@ -26,39 +33,17 @@ from records import Schema
 
 
 @dataclass(frozen=True)
-class BundleMember:
-    """One member, with its tensors.
+class BundleMember(MemberEntry):
+    """One member, with its weights in `state`."""
 
-    Attributes:
-        name: Unique in the bundle; letters, digits and ._+-
-        family: Its name in the registry of families.
-        config: Fields of the family's configuration, as `families.config_to_dict` writes them.
-        weight: Its share in the mix, from 0 to 1.
-        state: Its weights.
-    """
-
-    name: str
-    family: str
-    config: Mapping[str, Any]
-    weight: float
     state: QuantizedState
 
 
 @dataclass(frozen=True)
-class BundleContent:
-    """What a bundle's file holds.
+class BundleContent(Manifest):
+    """What a bundle's file holds; the members' codes are views of the memory-mapped file."""
 
-    Attributes:
-        schema: What a record holds.
-        mix: `probability` or `log_odds`.
-        members: Sorted by name; their codes are views of the memory-mapped file.
-        receipt: What the maker reports of it.
-    """
-
-    schema: Schema
-    mix: str
     members: tuple[BundleMember, ...]
-    receipt: Mapping[str, Any]
 
 
 def write_bundle(
@@ -86,11 +71,10 @@ def write_bundle(
     Raises:
         BundleError: Something is wrong that a reader would refuse; nothing is written.
     """
-    entries = [MemberEntry(m.name, m.family, m.config, m.weight) for m in members]
-    manifest = make_manifest(schema, mix, entries, receipt)
-    by_name = {member.name: member for member in members}
-    for entry in manifest.members:
-        _state(entry, schema, to_tensors(by_name[entry.name].state, entropy=False))
+    members = completed(members)
+    manifest = Manifest(VERSION, schema, mix, members, receipt)
+    for member in members:
+        _state(member, schema, to_tensors(member.state, entropy=False))
     text, slack = to_text(manifest)
     tensors = {
         f"{member.name}/{name}": tensor
@@ -127,17 +111,18 @@ def _content(manifest: Manifest, tensors: Mapping[str, Tensor]) -> BundleContent
             # There was one precision, and no need to say so.
             rest = f"{rest}/{UNIFORM8}"
         groups[member][rest] = tensor
-    members = []
-    for entry in manifest.members:
-        state = _state(entry, manifest.schema, groups[entry.name])
-        members.append(BundleMember(entry.name, entry.family, entry.config, entry.weight, state))
-    return BundleContent(manifest.schema, manifest.mix, tuple(members), manifest.receipt)
+    members = tuple(
+        BundleMember(**vars(entry), state=_state(entry, manifest.schema, groups[entry.name]))
+        for entry in manifest.members
+    )
+    return BundleContent(**vars(manifest) | {"members": members})
 
 
 def _state(entry: MemberEntry, schema: Schema, tensors: Mapping[str, Tensor]) -> QuantizedState:
     """A member's state, held against its configuration."""
-    shapes = tensor_shapes(entry, schema, tensor_count(tensors))
+    count = len({place.partition("/")[0] for place in tensors})
+    expected = build_skeleton(entry, schema, count).state_dict()
     try:
-        return from_tensors(tensors, shapes)
+        return from_tensors(tensors, {name: tuple(t.shape) for name, t in expected.items()})
     except BundleError as error:
         raise BundleError(f"member {entry.name}: {error}") from error

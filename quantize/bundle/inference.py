@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -13,47 +12,24 @@ from torch import Tensor
 from ensemble import mix
 from families import FamilyModule
 from quantize.bundle.content import BundleMember, read_bundle
-from quantize.bundle.manifest import MemberEntry
+from quantize.bundle.manifest import Manifest, MemberEntry
 from quantize.bundle.skeleton import build_skeleton
 from quantize.errors import BundleError
 from records import Batch, Schema
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedMember:
-    """A member that can be run.
+@dataclass(frozen=True)
+class LoadedMember(MemberEntry):
+    """A member that can be run: its `module` is in evaluation mode, float32."""
 
-    Attributes:
-        name: Its name in the bundle.
-        family: Its name in the registry of families.
-        config: Every field of its configuration.
-        weight: Its share in the mix.
-        module: The model, in evaluation mode, float32.
-    """
-
-    name: str
-    family: str
-    config: Mapping[str, Any]
-    weight: float
     module: FamilyModule
 
 
-@dataclass(frozen=True, eq=False)
-class Bundle:
-    """The ensemble of a bundle's file.
+@dataclass(frozen=True)
+class Bundle(Manifest):
+    """The ensemble of a bundle's file, its members on a `device`."""
 
-    Attributes:
-        schema: What the records of a batch have to hold.
-        mix: What the weights mix: `probability` or `log_odds`.
-        members: Sorted by name.
-        receipt: What the maker reported.
-        device: Where the members are.
-    """
-
-    schema: Schema
-    mix: str
     members: tuple[LoadedMember, ...]
-    receipt: Mapping[str, Any]
     device: torch.device
 
     @classmethod
@@ -69,7 +45,7 @@ class Bundle:
         device = torch.device(device)
         content = read_bundle(path)
         members = tuple(_load(member, content.schema, device) for member in content.members)
-        return cls(content.schema, content.mix, members, content.receipt, device)
+        return cls(**vars(content) | {"members": members, "device": device})
 
     @property
     def weights(self) -> Tensor:
@@ -111,9 +87,8 @@ class Bundle:
 
 
 def _load(member: BundleMember, schema: Schema, device: torch.device) -> LoadedMember:
-    entry = MemberEntry(member.name, member.family, member.config, member.weight)
     state = member.state.dequantize()
-    module = build_skeleton(entry, schema, len(state))
+    module = build_skeleton(member, schema, len(state))
     # The tensors become the parameters themselves; a copy would double the memory.
     module.load_state_dict(state, assign=True)
     module.requires_grad_(False)

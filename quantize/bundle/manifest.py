@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from common.codec import from_plain, parse_json, to_plain
 from families import FamilyError, config_from_dict, config_to_dict, with_older_fields
 from quantize.errors import BundleError
-from records import DataError, Schema
+from records import Schema
 
+METADATA_KEY = "onegig"
 VERSION = 2
 READABLE = (1, 2)
 MIXES = ("probability", "log_odds")
@@ -28,9 +29,9 @@ class MemberEntry:
     """One member, without its tensors.
 
     Attributes:
-        name: Unique in the bundle.
+        name: Unique in the bundle; letters, digits and ._+-
         family: Its name in the registry of families.
-        config: Every field of the family's configuration.
+        config: Fields of the family's configuration, as `families.config_to_dict` writes them.
         weight: Its share in the mix, from 0 to 1.
     """
 
@@ -40,67 +41,44 @@ class MemberEntry:
     weight: float
 
 
+Entry = TypeVar("Entry", bound=MemberEntry)
+
+
 @dataclass(frozen=True)
 class Manifest:
-    """Everything in a bundle that is no tensor.
+    """Everything in a bundle that is no tensor; the keys of the JSON text.
 
     Attributes:
+        version: Of the file's format.
         schema: What a record holds, with the labels' names where they are known.
         mix: What the weights mix: `probability` or `log_odds`.
         members: Sorted by name.
         receipt: What the maker reports of it; read by people.
-        version: Of the file's format.
+
+    Raises:
+        BundleError: The mix is unknown, there is no member, or there are two of a name, or none
+            has a weight.
     """
 
+    version: int
     schema: Schema
     mix: str
     members: tuple[MemberEntry, ...]
     receipt: Mapping[str, Any]
-    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if self.mix not in MIXES:
+            raise BundleError(f"mix {self.mix!r}: probability and log_odds are known")
+        if not self.members:
+            raise BundleError("a bundle needs at least one member")
+        for name, following in itertools.pairwise(sorted(member.name for member in self.members)):
+            if name == following:
+                raise BundleError(f"member {name}: there are two of that name")
+        if all(member.weight == 0 for member in self.members):
+            raise BundleError("every member has weight 0; at least one must have more")
 
 
-@dataclass(frozen=True)
-class _Document:
-    """The keys of the JSON text."""
-
-    version: int
-    schema: dict[str, Any]
-    mix: str
-    members: tuple[MemberEntry, ...]
-    receipt: dict[str, Any]
-
-
-def make_manifest(
-    schema: Schema, mix: str, members: Sequence[MemberEntry], receipt: Mapping[str, Any]
-) -> Manifest:
-    """Checks and completes: members sorted by name, configurations with all their fields.
-
-    Raises:
-        BundleError: A name, family, configuration, weight or the mix is wrong; it is named.
-    """
-    complete = tuple(sorted((complete_entry(m) for m in members), key=lambda m: m.name))
-    check_members(mix, [member.name for member in complete])
-    if not any(member.weight > 0 for member in complete):
-        raise BundleError("every member has weight 0; at least one must have more")
-    return Manifest(schema, mix, complete, receipt)
-
-
-def check_members(mix: str, names: Sequence[str]) -> None:
-    """Holds the mix and the members' sorted names against what a bundle needs.
-
-    Raises:
-        BundleError: The mix is unknown, there is no member, or there are two of a name.
-    """
-    if mix not in MIXES:
-        raise BundleError(f"mix {mix!r}: probability and log_odds are known")
-    if not names:
-        raise BundleError("a bundle needs at least one member")
-    for name, following in itertools.pairwise(names):
-        if name == following:
-            raise BundleError(f"member {name}: there are two of that name")
-
-
-def complete_entry(member: MemberEntry) -> MemberEntry:
+def complete(member: Entry) -> Entry:
     """Checks a member; writes out the fields of its configuration that were left to defaults.
 
     Raises:
@@ -114,59 +92,12 @@ def complete_entry(member: MemberEntry) -> MemberEntry:
         config = config_to_dict(config_from_dict(member.family, member.config))
     except FamilyError as error:
         raise BundleError(f"member {member.name}: {error}") from error
-    return MemberEntry(member.name, member.family, config, float(member.weight))
+    return replace(member, config=config, weight=float(member.weight))
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A part of the manifest's text.
-
-    Attributes:
-        text: JSON, or what stands between two parts of it; ASCII.
-        slack: By how many characters its floats fall short of the longest ones.
-    """
-
-    text: str
-    slack: int = 0
-
-    @cached_property
-    def header_bytes(self) -> int:
-        """What it takes in the header, where it stands in a JSON string, with its slack."""
-        return len(self.text) + self.text.count('"') + self.text.count("\\") + self.slack
-
-
-def json_piece(value: Any, place: str) -> Piece:
-    """A value as JSON.
-
-    Raises:
-        BundleError: It cannot be, or holds NaN or an infinity; the message opens with `place`.
-    """
-    try:
-        text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise BundleError(f"{place}: not writable as JSON: {error}") from error
-    return Piece(text, sum(_WIDEST_FLOAT - len(repr(number)) for number in _floats(value)))
-
-
-def entry_piece(member: MemberEntry) -> Piece:
-    """A member's entry, which `complete_entry` has been through."""
-    return json_piece(vars(member), f"member {member.name}")
-
-
-def manifest_pieces(
-    schema: Piece, mix: str, members: Sequence[Piece], receipt: Piece
-) -> Iterator[Piece]:
-    """The manifest in pieces, of which most do not change while members are being chosen."""
-    yield Piece(f'{{"version":{VERSION},"schema":')
-    yield schema
-    yield Piece(f',"mix":"{mix}","members":[')
-    for i, member in enumerate(members):
-        if i:
-            yield Piece(",")
-        yield member
-    yield Piece('],"receipt":')
-    yield receipt
-    yield Piece("}")
+def completed(members: Sequence[Entry]) -> tuple[Entry, ...]:
+    """All of them, as `complete` does it, sorted by name."""
+    return tuple(sorted(map(complete, members), key=lambda member: member.name))
 
 
 def to_text(manifest: Manifest) -> tuple[str, int]:
@@ -178,26 +109,34 @@ def to_text(manifest: Manifest) -> tuple[str, int]:
     Raises:
         BundleError: The receipt is not JSON, or holds NaN or an infinity.
     """
-    pieces = list(
-        manifest_pieces(
-            json_piece(to_plain(manifest.schema), "schema"),
-            manifest.mix,
-            [entry_piece(member) for member in manifest.members],
-            json_piece(manifest.receipt, "receipt"),
-        )
-    )
-    return "".join(piece.text for piece in pieces), sum(piece.slack for piece in pieces)
+    keys = [field.name for field in fields(MemberEntry)]
+    entries = [{key: getattr(member, key) for key in keys} for member in manifest.members]
+    parts = {
+        "version": (str(manifest.version), 0),
+        "schema": _schema_text(manifest.schema),
+        "mix": _text(manifest.mix, "mix"),
+        "members": _text(entries, "members"),
+        "receipt": _text(manifest.receipt, "receipt"),
+    }
+    text = ",".join(f'"{key}":{part}' for key, (part, _) in parts.items())
+    return f"{{{text}}}", sum(slack for _, slack in parts.values())
 
 
-def _floats(value: Any) -> Iterator[float]:
-    if isinstance(value, float):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _floats(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _floats(item)
+def _text(value: Any, place: str) -> tuple[str, int]:
+    """A value as JSON, and by how many characters its floats fall short of the longest ones."""
+    try:
+        text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"{place}: not writable as JSON: {error}") from error
+    floats: list[str] = []
+    json.loads(text, parse_float=floats.append)
+    return text, sum(_WIDEST_FLOAT - len(number) for number in floats)
+
+
+@lru_cache(maxsize=8)
+def _schema_text(schema: Schema) -> tuple[str, int]:
+    # The longest part of all, which does not change while members are being chosen.
+    return _text(to_plain(schema), "schema")
 
 
 def from_text(text: str) -> Manifest:
@@ -211,11 +150,6 @@ def from_text(text: str) -> Manifest:
     version = values.get("version", VERSION) if isinstance(values, dict) else VERSION
     if type(version) is not int or version not in READABLE:
         raise BundleError(f"metadata: format version {str(version)[:20]}; 1 and 2 are known")
-    document = from_plain(_Document, values, "metadata", BundleError)
-    try:
-        schema = from_plain(Schema, document.schema, "schema", DataError)
-    except DataError as error:
-        raise BundleError(f"metadata: {error}") from error
-    members = [replace(m, config=with_older_fields(m.family, m.config)) for m in document.members]
-    manifest = make_manifest(schema, document.mix, members, document.receipt)
-    return replace(manifest, version=version)
+    manifest = from_plain(Manifest, values, "metadata", BundleError)
+    members = [replace(m, config=with_older_fields(m.family, m.config)) for m in manifest.members]
+    return replace(manifest, members=completed(members))

@@ -42,15 +42,6 @@ def build_skeleton(member: MemberEntry, schema: Schema, tensors: int) -> FamilyM
         raise BundleError(f"member {member.name}: cannot be built: {reason}") from error
 
 
-def tensor_shapes(member: MemberEntry, schema: Schema, tensors: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of the member's tensors by name, as its configuration has them.
-
-    Args and raises as in `build_skeleton`.
-    """
-    state = build_skeleton(member, schema, tensors).state_dict()
-    return {name: tuple(tensor.shape) for name, tensor in state.items()}
-
-
 @contextmanager
 def _at_most(tensors: int) -> Iterator[None]:
     """Stops the building of modules in this thread at more tensors, or far more modules.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,28 +60,24 @@ def from_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, Shape]) -> 
     Raises:
         BundleError: A tensor is missing or too many, or is not what its name and shape want.
     """
-    groups: dict[str, dict[str, Tensor]] = {}
+    groups: dict[str, dict[str, Tensor]] = {name: {} for name in shapes}
     for place, tensor in tensors.items():
         name, slash, kind = place.partition("/")
         if name not in shapes:
             raise BundleError(f"no place for tensor {place[:100]!r}")
-        groups.setdefault(name, {})[slash + kind] = tensor
+        groups[name][slash + kind] = tensor
     codes: dict[str, Codes] = {}
     plain: dict[str, Tensor] = {}
-    for name, shape in shapes.items():
-        if name not in groups:
-            raise BundleError(f"tensor {name} is missing")
-        kind = _kind(name, groups[name])
-        if kind:
-            codes[name] = _codes(name, shape, kind, groups[name])
-        else:
-            plain[name] = _checked(name, groups[name][kind], torch.float32, shape)
+    for name, group in groups.items():
+        try:
+            kind = _kind(group)
+            if kind:
+                codes[name] = _codes(shapes[name], kind, group)
+            else:
+                plain[name] = _checked(FLOAT32, group[kind], torch.float32, shapes[name])
+        except BundleError as error:
+            raise BundleError(f"tensor {name}: {error}") from None
     return QuantizedState(codes, plain)
-
-
-def tensor_count(tensors: Mapping[str, Tensor]) -> int:
-    """How many tensors a state has that is stored so."""
-    return len({place.partition("/")[0] for place in tensors})
 
 
 def _compressed(quantized: Codes) -> bytes | None:
@@ -99,13 +94,15 @@ def _symbols(precision: Precision, shape: Shape) -> tuple[int, int]:
     return 8, math.prod(precision.stored(shape)[1])
 
 
-def _kind(name: str, group: Mapping[str, Tensor]) -> str:
+def _kind(group: Mapping[str, Tensor]) -> str:
     """The one way in which a tensor is stored: what stands behind its name."""
+    if not group:
+        raise BundleError("is missing")
     kinds = sorted(kind for kind in group if kind != _CODEBOOK)
     if not kinds or (kinds == [""] and _CODEBOOK in group):
-        raise BundleError(f"tensor {name}: a codebook without codes")
+        raise BundleError("a codebook without codes")
     if len(kinds) > 1:
-        raise BundleError(f"tensor {name}: stored twice, as {_say(kinds[0])} and {_say(kinds[1])}")
+        raise BundleError(f"stored twice, as {_say(kinds[0])} and {_say(kinds[1])}")
     return kinds[0]
 
 
@@ -113,51 +110,34 @@ def _say(kind: str) -> str:
     return repr(kind[1:50]) if kind else FLOAT32
 
 
-def _codes(name: str, shape: Shape, kind: str, group: Mapping[str, Tensor]) -> Codes:
+def _codes(shape: Shape, kind: str, group: Mapping[str, Tensor]) -> Codes:
     found = kind[1:].removesuffix(_COMPRESSED)
     if found == FLOAT32:
-        raise BundleError(f"tensor {name}: unknown precision {found!r} of codes")
-    try:
-        precision = get_precision(found)
-    except BundleError as error:
-        raise BundleError(f"tensor {name}: {error}") from None
+        raise BundleError(f"unknown precision {found!r} of codes")
+    precision = get_precision(found)
     dtype, stored = precision.stored(shape)
     codes = group[kind]
     if kind.endswith(_COMPRESSED):
-        codes = _decompressed(name, codes, dtype, *_symbols(precision, shape)).reshape(stored)
-    return Codes(
-        found,
-        shape,
-        _checked(name, codes, dtype, stored),
-        _codebook(name, group.get(_CODEBOOK), precision.codebook(shape)),
-    )
-
-
-def _codebook(name: str, codebook: Tensor | None, shape: Shape | None) -> Tensor | None:
-    if codebook is None and shape is None:
-        return None
-    if codebook is None or shape is None:
-        raise BundleError(f"tensor {name}: {'no' if codebook is None else 'an unwanted'} codebook")
-    return _checked(name + _CODEBOOK, codebook, torch.float32, shape)
-
-
-def _decompressed(name: str, frame: Tensor, dtype: torch.dtype, bits: int, count: int) -> Tensor:
-    if dtype != torch.uint8 or frame.dtype != torch.uint8 or frame.dim() != 1:
-        raise BundleError(f"tensor {name}: no compressed codes")
-    try:
-        packed: np.ndarray = decompress_codes(frame.numpy().data, bits, count)
-    except BundleError as error:
-        raise BundleError(f"tensor {name}: {error}") from None
-    return torch.from_numpy(packed)
+        if dtype != torch.uint8 or codes.dtype != torch.uint8 or codes.dim() != 1:
+            raise BundleError("no compressed codes")
+        packed = decompress_codes(codes.numpy().data, *_symbols(precision, shape))
+        codes = torch.from_numpy(packed).reshape(stored)
+    codes = _checked(found, codes, dtype, stored)
+    codebook, wanted = group.get(_CODEBOOK), precision.codebook(shape)
+    if codebook is not None and wanted is not None:
+        codebook = _checked(CODEBOOK, codebook, torch.float32, wanted)
+    elif codebook is not None or wanted is not None:
+        raise BundleError(f"{'no' if codebook is None else 'an unwanted'} codebook")
+    return Codes(found, shape, codes, codebook)
 
 
 def _checked(name: str, tensor: Tensor, dtype: torch.dtype, shape: Shape) -> Tensor:
     if tuple(tensor.shape) != shape:
         raise BundleError(
-            f"tensor {name} has shape {list(tensor.shape)}, its configuration wants {list(shape)}"
+            f"{name} has shape {list(tensor.shape)}, its configuration wants {list(shape)}"
         )
     if tensor.dtype != dtype:
-        raise BundleError(f"tensor {name} is {tensor.dtype}, {dtype} is needed")
+        raise BundleError(f"{name} has type {tensor.dtype}, {dtype} is needed")
     if dtype.is_floating_point:
-        check_finite(tensor, f"tensor {name}")
+        check_finite(tensor, name)
     return tensor

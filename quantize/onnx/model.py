@@ -11,7 +11,6 @@ from torch.export import Dim, ExportedProgram
 from torch.nn import functional
 
 from quantize.bundle.content import BundleMember
-from quantize.bundle.manifest import MemberEntry
 from quantize.bundle.skeleton import build_skeleton
 from quantize.errors import BundleError
 from quantize.onnx.forms import OnnxForms, replace_recurrent
@@ -47,9 +46,8 @@ class OnnxMix(nn.Module):
         self.shares = [member.weight / total for member in members]
         self.members = nn.ModuleList()
         for member in members:
-            entry = MemberEntry(member.name, member.family, member.config, member.weight)
             tensors = len(member.state.plain) + len(member.state.codes)
-            module = build_skeleton(entry, schema, tensors)
+            module = build_skeleton(member, schema, tensors)
             replace_recurrent(module)
             self.members.append(module)
         buffers = self.named_buffers()

@@ -3,13 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import decoding
-from records import encode_clip, load_schema, write_shards
+from benchmarks.generated import generate_clips, generate_split
+from records import load_schema
 
 
 def test_readers_hand_out_the_same_values(tmp_path: Path) -> None:
     schema = load_schema("yt8m_frame")
-    clips = list(decoding._generate(3, schema))
-    (shard,) = write_shards(tmp_path, "x", (encode_clip(clip, schema) for clip in clips))
+    clips = list(generate_clips(schema, 3, (2, 5)))
+    (shard,) = generate_split(tmp_path, schema, 3, (2, 5)).shards
     values = sum(frames.size for clip in clips for frames in clip.features.values())
     assert decoding._decode(shard, schema) == values
     assert decoding._decode_with_tfrecord(shard) == values

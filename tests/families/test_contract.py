@@ -15,6 +15,7 @@ from torch.nn import functional
 
 import families
 from families import FamilyError, FamilyModule, Head
+from families.size import model_bytes
 from records import Batch
 from records.schema import Schema
 from tests.families.flavors import FLAVORS
@@ -234,7 +235,7 @@ class Contract:
         payload = len(written) - 8 - int.from_bytes(written[:8], "little")
         with torch.device("meta"):
             model = families.build(name, flavor, schema)
-        assert families.model_bytes(model, threshold) == payload
+        assert model_bytes(model, threshold) == payload
 
     def test_every_tensor_is_float32(
         self, name: str, flavor: dict[str, Any], schema: Schema

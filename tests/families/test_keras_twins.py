@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 import families
 from common.extensions import load_extension
+from common.registry import restored
 from families import FamilyModule
 from quantize import Bundle, BundleMember, quantize_state, write_bundle
 from records import Schema, Stream
-from tests.families.own import EXAMPLES, nothing_stays_registered
+from tests.families.own import EXAMPLES
 from tests.families.test_contract import Contract
 
 STREAM_LSTM: dict[str, Any] = {"hidden": 8}
@@ -35,7 +36,7 @@ CASES = [
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded() -> Iterator[None]:
-    with nothing_stays_registered():
+    with restored():
         assert load_extension(EXAMPLES / "keras_twins.py") == tuple(FLAVORS)
         yield
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 import families
-from families import parameter_count
 from families.nextvlad import NeXtVLADPooling, SqueezedGating
+from families.size import parameter_count
 from records.schema import Schema, load_schema
 
 

@@ -14,13 +14,13 @@ from torch import Tensor
 import families
 from common.errors import UserError
 from common.extensions import load_extension
-from common.registry import Extension
-from families import registry
+from common.registry import Extension, restored
+from families.registry import FAMILIES
 from records import Schema
 from records.splits import DataSource
 from runs import Task, content_key
 from stages.jobs import Setting, Training, prepare_job, read_job
-from tests.families.own import DOCS, EXAMPLES, module_of, nothing_stays_registered
+from tests.families.own import DOCS, EXAMPLES, module_of
 from tests.families.test_contract import Contract
 from training.config import TrainConfig
 
@@ -41,7 +41,7 @@ class Module(families.FamilyModule):
 
 @pytest.fixture(autouse=True)
 def registry_of_its_own() -> Iterator[None]:
-    with nothing_stays_registered():
+    with restored():
         yield
 
 
@@ -94,14 +94,14 @@ def test_file_is_executed_once_wherever_it_is_named(tmp_path: Path) -> None:
         assert load_extension(path) == ("mine",)
     assert (tmp_path / "count").read_text() == "x"
     assert "mine" in families.list_families()
-    source = registry.source("mine")
+    source = FAMILIES.source("mine")
     assert source is not None and source.path == file.resolve()
     assert list(tmp_path.glob("**/*.pyc")) == []
 
 
 def test_family_of_the_package_has_no_file(tmp_path: Path) -> None:
     load_extension(write(tmp_path / "mine.py", SMALL.format(name="mine")))
-    assert registry.source("netvlad") is None
+    assert FAMILIES.source("netvlad") is None
 
 
 @pytest.mark.parametrize(
@@ -166,15 +166,15 @@ def test_content_of_the_file_is_in_the_key_and_its_path_is_not(
 
 def test_worker_takes_the_file_that_the_run_began_with(tmp_path: Path, schema: Schema) -> None:
     file = write(tmp_path / "mine.py", SMALL.format(name="mine"))
-    with nothing_stays_registered():
+    with restored():
         load_extension(file)
-        source = registry.source("mine")
+        source = FAMILIES.source("mine")
     written = job(tmp_path, schema, source)
     folder = tmp_path / "task"
     prepare_job(written, Task("teachers/one", folder, written.inputs()))
-    with nothing_stays_registered():
+    with restored():
         assert read_job(folder) == written
-        assert registry.source("mine") == source
+        assert FAMILIES.source("mine") == source
     write(file, file.read_text() + "# edited\n")
-    with nothing_stays_registered(), pytest.raises(UserError, match=r"mine\.py was edited"):
+    with restored(), pytest.raises(UserError, match=r"mine\.py was edited"):
         read_job(folder)

@@ -10,8 +10,10 @@ import pytest
 
 import families
 from families import FamilyError
+from families.meta import without_memory
 from families.netvlad import NetVLADConfig
 from families.perceptron import PerceptronConfig
+from families.size import model_bytes
 from records.schema import Schema
 
 
@@ -56,7 +58,7 @@ def test_lists_become_tuples_and_integers_floats() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("netvlad", {"cluster": 8}, "netvlad: unknown key 'cluster'; known are clusters, "),
+        ("netvlad", {"cluster": 8}, "netvlad: unknown key 'cluster'; known are gating, "),
         ("netvlad", {"clusters": "8"}, "netvlad.clusters: expected int, not '8'"),
         ("netvlad", {"clusters": True}, "netvlad.clusters: expected int, not True"),
         ("netvlad", {"clusters": 8.0}, "netvlad.clusters: expected int, not 8.0"),
@@ -82,20 +84,18 @@ def test_wrong_fields_are_named(name: str, values: dict[str, Any], message: str)
 
 
 def test_bounds_hold_for_a_config_built_in_python_too(schema: Schema) -> None:
-    for build in (families.build, families.meta_module):
-        with pytest.raises(FamilyError, match=r"netvlad\.clusters: must be at least 2, not 1"):
-            build("netvlad", NetVLADConfig(clusters=1), schema)
-        with pytest.raises(FamilyError, match="netvlad: expected a NetVLADConfig"):
-            build("netvlad", PerceptronConfig(), schema)
+    with pytest.raises(FamilyError, match=r"netvlad\.clusters: must be at least 2, not 1"):
+        families.build("netvlad", NetVLADConfig(clusters=1), schema)
+    with pytest.raises(FamilyError, match="netvlad: expected a NetVLADConfig"):
+        families.build("netvlad", PerceptronConfig(), schema)
 
 
-def test_a_meta_module_is_built_once_and_takes_no_memory(schema: Schema) -> None:
-    model = families.meta_module("netvlad", {"clusters": 4, "hidden": 8}, schema)
+def test_without_memory_a_model_weighs_the_same(schema: Schema) -> None:
+    with without_memory():
+        model = families.build("netvlad", {"clusters": 4, "hidden": 8}, schema)
     assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}
     built = families.build("netvlad", model.config, schema)
-    assert families.model_bytes(model) == families.model_bytes(built)
-    assert families.meta_module("netvlad", NetVLADConfig(clusters=4, hidden=8), schema) is model
-    assert families.meta_module("netvlad", {"clusters": 5, "hidden": 8}, schema) is not model
+    assert model_bytes(model) == model_bytes(built)
 
 
 def test_a_bundles_config_gets_the_fields_that_it_is_too_old_to_have() -> None:

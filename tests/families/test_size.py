@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from torch import nn
 
 import families
-from families import THRESHOLD, model_bytes, parameter_count
+from families.meta import without_memory
+from families.size import THRESHOLD, model_bytes, parameter_count, tensor_bytes
 from records.schema import Schema, Stream
 
 YOUTUBE_8M = Schema(
@@ -43,22 +45,25 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any], float]] = {
 
 
 def test_only_large_tensors_take_a_byte_a_value() -> None:
-    assert model_bytes([(1, THRESHOLD)]) == 4 * THRESHOLD
-    assert model_bytes([(1, THRESHOLD + 1)]) == THRESHOLD + 1 + 256 * 4
-    assert model_bytes([(THRESHOLD + 1,)]) == 4 * (THRESHOLD + 1), "a bias"
-    assert model_bytes([(200, 100), (), (3,)]) == 20_000 + 1024 + 4 + 12
+    assert tensor_bytes((1, THRESHOLD)) == 4 * THRESHOLD
+    assert tensor_bytes((1, THRESHOLD + 1)) == THRESHOLD + 1 + 256 * 4
+    assert tensor_bytes((THRESHOLD + 1,)) == 4 * (THRESHOLD + 1), "a bias"
+    assert tensor_bytes(()) == 4
+    assert model_bytes(nn.Linear(200, 100)) == 20_000 + 1024 + 400
 
 
 @pytest.mark.parametrize("member", PUBLISHED)
 def test_published_members_come_to_their_bytes(member: str) -> None:
     family, config, megabytes = PUBLISHED[member]
-    model = families.meta_module(family, config, YOUTUBE_8M)
+    with without_memory():
+        model = families.build(family, config, YOUTUBE_8M)
     assert model_bytes(model) / 1e6 == pytest.approx(megabytes, rel=0.005)
 
 
 def test_netvlad1_tensors() -> None:
     family, config, _ = PUBLISHED["NetVLAD1"]
-    model = families.meta_module(family, config, YOUTUBE_8M)
+    with without_memory():
+        model = families.build(family, config, YOUTUBE_8M)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     assert shapes["hidden.weight"] == (992, 208_896)
     assert shapes["classifier.gating.weight"] == (992, 992)

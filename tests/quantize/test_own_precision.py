@@ -13,6 +13,7 @@ from torch import Tensor
 
 import families
 from common.extensions import load_extension
+from common.registry import restored
 from quantize import (
     Bundle,
     BundleError,
@@ -33,7 +34,6 @@ from quantize.onnx.graph import onnx_bytes
 from quantize.precision import precision_source
 from quantize.recipes import check_precisions
 from records import Batch, Schema
-from tests.families.own import nothing_stays_registered
 from tests.line import call
 
 FILE = Path(__file__).parents[1] / "extensions" / "symmetric8.py"
@@ -41,7 +41,7 @@ FILE = Path(__file__).parents[1] / "extensions" / "symmetric8.py"
 
 @pytest.fixture(autouse=True)
 def registry_of_its_own() -> Iterator[None]:
-    with nothing_stays_registered():
+    with restored():
         yield
 
 
@@ -100,7 +100,7 @@ def test_a_bundle_and_its_onnx_file_score_as_its_weights(
 
 
 def test_without_its_file_a_bundle_says_what_is_missing(tmp_path: Path, schema: Schema) -> None:
-    with nothing_stays_registered():
+    with restored():
         load_extension(FILE)
         write_bundle(tmp_path / "bundle", schema, [member(schema, "symmetric8")], {})
     with pytest.raises(BundleError, match=r"unknown precision 'symmetric8'.*extensions="):

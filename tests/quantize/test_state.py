@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import families
+from families.size import model_bytes
 from quantize import (
     BundleError,
     MemberLayout,
@@ -80,7 +81,7 @@ def test_small_tensors_are_copies() -> None:
 def test_bytes_are_those_that_the_family_expects(schema: Schema, threshold: int) -> None:
     module = families.build("perceptron", {"hidden": [64, 32]}, schema)
     state = quantize_state(module.state_dict(), threshold)
-    assert tensor_bytes(state) == families.model_bytes(module, threshold)
+    assert tensor_bytes(state) == model_bytes(module, threshold)
 
 
 @pytest.mark.parametrize("size", [10, 100])

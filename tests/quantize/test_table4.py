@@ -42,7 +42,7 @@ def shapes_of(workspace: Workspace, name: str) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         model = build(
             workspace.config.members[name].family,
-            workspace.member_config(name),
+            workspace.config.members[name].config,
             workspace.schema,
         )
     return {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}

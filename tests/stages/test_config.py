@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from common.codec import to_plain
+from common.codec import replaced, to_plain
 from common.errors import ConfigError
 from stages.config import Config, config_from
-from training.config import TrainConfig, merged_train_config
+from training.config import TrainConfig
 
 
 def test_overrides_are_laid_over_each_other() -> None:
-    train = merged_train_config(
-        TrainConfig(), ("a", {"epochs": 3, "batch_size": 7}), ("b", {"batch_size": 9})
-    )
+    train = replaced(TrainConfig(), {"epochs": 3, "batch_size": 7}, "a", ConfigError)
+    train = replaced(train, {"batch_size": 9}, "b", ConfigError)
     assert (train.epochs, train.batch_size) == (3.0, 9)
     assert isinstance(train.epochs, float)
     assert train == dataclasses.replace(TrainConfig(), epochs=3.0, batch_size=9)
@@ -41,7 +40,7 @@ def test_overrides_are_laid_over_each_other() -> None:
 )
 def test_wrong_training_settings_are_named(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        merged_train_config(TrainConfig(), ("here", values))
+        replaced(TrainConfig(), values, "here", ConfigError)
 
 
 MEMBERS = {"a": {"family": "netvlad"}, "b": {"family": "rnn"}}

@@ -11,15 +11,15 @@ import pytest
 
 import stages.builtin  # noqa: F401
 from common.errors import ConfigError
-from stages.stage import Done, get_stage, list_stages, stage
-from tests.families.own import nothing_stays_registered
+from common.registry import restored
+from stages.stage import STAGES, Done, list_stages, stage
 
 BUILT_IN = ["synthesize", "plan", "teachers", "ensemble", "distill", "pack", "predict"]
 
 
 @pytest.fixture(autouse=True)
 def registry_of_its_own() -> Iterator[None]:
-    with nothing_stays_registered():
+    with restored():
         yield
 
 
@@ -38,7 +38,7 @@ def test_stage_stands_behind_what_it_needs() -> None:
     stage("last", help="", needs=("first", "plan"))(print)
     stage("first", help="", needs=("teachers",))(print)
     assert names()[-2:] == ["first", "last"]
-    assert get_stage("last").run is print
+    assert STAGES.get("last").run is print
 
 
 def test_stages_that_need_each_other_are_listed_all_the_same() -> None:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import families
+from common.codec import from_plain, to_plain
 from quantize import (
     BundleError,
     BundleMember,
@@ -105,8 +106,10 @@ def test_the_size_is_predicted_and_the_bytes_are_the_same(
 def layouts(members: list[BundleMember], entropy: bool = False) -> list[MemberLayout]:
     """The members' layouts, as they come back from a file that another process wrote."""
     made = [MemberLayout.of(m.name, m.family, m.config, m.state, entropy) for m in members]
-    written = json.dumps([layout.to_dict() for layout in made])
-    return [MemberLayout.from_dict(values) for values in json.loads(written)]
+    written = json.dumps([to_plain(layout) for layout in made])
+    return [
+        from_plain(MemberLayout, values, "layout", BundleError) for values in json.loads(written)
+    ]
 
 
 @settings(
