@@ -77,7 +77,7 @@ def _parts(buffer: memoryview, schema: Schema) -> tuple[Span, Span]:
     context = _message(buffer, 0, len(buffer), FIRST)
     end = context[1]
     if schema.level == "frame":
-        return context, _only(buffer, end, len(buffer), SECOND)
+        return context, _message(buffer, end, len(buffer), SECOND, True)
     if end != len(buffer) and buffer[end:].tobytes() != _NO_FRAMES:
         raise NotCanonicalError
     return context, (end, end)
@@ -131,25 +131,21 @@ def _read_varint(buffer: memoryview, at: int, end: int) -> tuple[int, int]:
     return value, at
 
 
-def _message(buffer: memoryview, at: int, end: int, tag: int) -> Span:
-    """Start and end of the content of the length-delimited field at `at`, which must have `tag`."""
+def _message(buffer: memoryview, at: int, end: int, tag: int, whole: bool = False) -> Span:
+    """Start and end of the content of the length-delimited field at `at`, which must have `tag`.
+
+    If it is the whole, it must reach up to `end`.
+    """
     if at + 1 >= end or buffer[at] != tag:
         raise NotCanonicalError
     start = at + 2
     length = buffer[at + 1]
     if length > 0x7F:
         length, start = _read_varint(buffer, at + 1, end)
-    if start + length > end:
+    stop = start + length
+    if stop > end or (whole and stop != end):
         raise NotCanonicalError
-    return start, start + length
-
-
-def _only(buffer: memoryview, at: int, end: int, tag: int) -> Span:
-    """As `_message`, for a field that reaches up to `end`."""
-    span = _message(buffer, at, end, tag)
-    if span[1] != end:
-        raise NotCanonicalError
-    return span
+    return start, stop
 
 
 def _entries(buffer: memoryview, at: int, end: int) -> dict[bytes, Span]:
@@ -161,7 +157,7 @@ def _entries(buffer: memoryview, at: int, end: int) -> dict[bytes, Span]:
         key = buffer[key_start:key_end].tobytes()
         if key in entries:
             raise NotCanonicalError
-        entries[key] = _only(buffer, key_end, at, SECOND)
+        entries[key] = _message(buffer, key_end, at, SECOND, True)
     return entries
 
 
@@ -169,7 +165,7 @@ def _id(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> bytes
     for key in schema.id_keys:
         span = context.get(key.encode())
         if span is not None:
-            start, end = _only(buffer, *_only(buffer, *span, BYTES_LIST), FIRST)
+            start, end = _message(buffer, *_message(buffer, *span, BYTES_LIST, True), FIRST, True)
             return buffer[start:end].tobytes()
     return None
 
@@ -179,9 +175,9 @@ def _labels(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> l
     span = context.get(schema.labels_key.encode())
     if span is None:
         return labels
-    at, end = _only(buffer, *span, INT64_LIST)
+    at, end = _message(buffer, *span, INT64_LIST, True)
     if at < end:
-        at, end = _only(buffer, at, end, FIRST)
+        at, end = _message(buffer, at, end, FIRST, True)
     while at < end:
         value, at = _read_varint(buffer, at, end)
         labels.append(value - (1 << 64) if value >= 1 << 63 else value)
