@@ -5,7 +5,6 @@ of the range. Level 1 comes within one percent of their entropy; higher levels l
 take long, and win nothing.
 """
 
-
 import numpy as np
 import zstandard
 

@@ -46,17 +46,9 @@ def _scores(scores: dict[str, float | int]) -> None:
 @show.register
 def _plan(plan: Plan) -> None:
     """Members with their sizes, and the sum against the budget."""
-    rows = [
-        {
-            "member": member.name,
-            "family": member.family,
-            "parameters": member.parameters,
-            "bytes at 8 bits": member.bytes,
-        }
-        for member in plan.members
-    ]
-    print_table(rows, dict.fromkeys(("parameters", "bytes at 8 bits"), "{:,}".format))
-    print(f"sum {plan.bytes:,} of {plan.budget_bytes:,} bytes")
+    rows = [vars(member) for member in plan.members]
+    print_table(rows, dict.fromkeys(("parameters", "bytes"), "{:,}".format))
+    print(f"sum {plan.bytes:,} of {plan.budget_bytes:,} bytes, at 8 bits")
 
 
 @show.register

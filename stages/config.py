@@ -33,7 +33,8 @@ class MemberConfig:
 class Config:
     """Every key of the command line.
 
-    `extensions` names Python files of the user's own that register families and the like.
+    `extensions` names Python files of the user's own that register families and the like. `jobs`
+    are processes at once; 0 means one a core, or one on a GPU.
     """
 
     stage: str | None = None

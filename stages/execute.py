@@ -1,4 +1,4 @@
-"""How the tasks of a stage are come by: what is missing is made, or it is refused."""
+"""How a stage gets its finished tasks: a missing one is made, or reported as an error."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,12 +22,11 @@ class JobsFailed(Exception):
 
 
 class Tasks:
-    """Finished tasks; the stages say which ones.
+    """Gives a stage the finished tasks that it asks for.
 
     Args:
         workspace: the run.
-        maker: the stage that makes them, where a missing one is an error. Without it, what is
-            missing is made.
+        maker: the stage to be run first when a task is missing. None: a missing task is made.
     """
 
     def __init__(self, workspace: Workspace, maker: str | None = None) -> None:
@@ -40,7 +39,7 @@ class Tasks:
         Raises:
             JobsFailed: some failed; the others have finished.
             UserError: so they did, all over the same input.
-            RunError: one is missing, and is not to be made.
+            RunError: one is missing, and there is a `maker`.
         """
         tasks = {name: self.workspace.task(job) for name, job in jobs.items()}
         processes = []
@@ -81,7 +80,9 @@ class Tasks:
         return not done
 
     def _run(self, processes: Sequence[Process]) -> None:
-        parallel, threads = _parallelism(self.workspace.config.jobs)
+        cores = cpu_count()
+        parallel = self.workspace.config.jobs or (1 if torch.cuda.is_available() else cores)
+        threads = max(1, cores // parallel)
         with ProgressDisplay() as display:
             results = run_jobs(processes, parallel, threads=threads, on_progress=display.update)
         failed = [result for result in results if result.message is not None]
@@ -91,10 +92,3 @@ class Tasks:
             raise UserError(messages[0].splitlines()[-1])
         if failed:
             raise JobsFailed("\n".join(messages))
-
-
-def _parallelism(jobs: int) -> tuple[int, int]:
-    """Processes at once and threads in each; `jobs` 0 means one a core, or one on a GPU."""
-    cores = cpu_count()
-    parallel = jobs or (1 if torch.cuda.is_available() else cores)
-    return parallel, max(1, cores // parallel)

@@ -11,6 +11,7 @@ from common.codec import from_plain, to_plain
 from common.extensions import load_extensions
 from common.files import read_json, write_json
 from common.registry import Extension
+from records import Schema
 from records.splits import DataSource, Fold
 from runs import RunError, Task
 from training.config import TrainConfig
@@ -18,7 +19,10 @@ from training.config import TrainConfig
 JOB_NAME = "job.json"
 WEIGHTS_NAME = "weights.safetensors"
 # What changes no result: renaming a label retrains nothing, nor does saving more often.
-_NOT_COVERED = {"task", "setting", "checkpoint_seconds", "label_names", "vertical_names"}
+_NOT_COVERED: dict[type, tuple[str, ...]] = {
+    Schema: ("label_names", "vertical_names"),
+    TrainConfig: ("checkpoint_seconds",),
+}
 
 
 def predictions_name(split: str) -> str:
@@ -109,7 +113,7 @@ class Job:
 
     def inputs(self) -> dict[str, Any]:
         """What the content key covers: all that changes the result, and no path."""
-        return {**self.setting.inputs(self.splits), **_covered(self)}
+        return {**self.setting.inputs(self.splits), **_covered(self, "task", "setting")}
 
 
 @dataclass(frozen=True)
@@ -186,10 +190,12 @@ def read_job(folder: Path) -> Job:
     return job
 
 
-def _covered(value: Any) -> Any:
+def _covered(value: Any, *without: str) -> Any:
+    """What of a job, or of a part of one, its content key covers."""
     if isinstance(value, Upstream):
         return value.digest
     if is_dataclass(value):
-        covered = (part.name for part in fields(value) if part.name not in _NOT_COVERED)
-        return {name: _covered(getattr(value, name)) for name in covered}
+        without += _NOT_COVERED.get(type(value), ())
+        names = (part.name for part in fields(value) if part.name not in without)
+        return {name: _covered(getattr(value, name)) for name in names}
     return value

@@ -43,7 +43,7 @@ def soft_targets(
     """The finished tasks `soft/<name>`, by the sources' names.
 
     Args:
-        tasks: how they are come by.
+        tasks: gives finished tasks, or makes them.
         sources: one of a name counts once.
         jobs_of: the jobs that together predict the training split with a model, by the name that
             the sources use.

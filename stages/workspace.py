@@ -136,8 +136,8 @@ class Workspace:
         Raises:
             families.FamilyError: the family or one of its fields is wrong.
         """
-        named = self.config.members[member]
-        return meta_module(named.family, named.config, self.planned_schema)
+        settings = self.config.members[member]
+        return meta_module(settings.family, settings.config, self.planned_schema)
 
     def check_members(self) -> None:
         """Checks every member and every student before the first of them is trained.
@@ -165,16 +165,16 @@ class Workspace:
             sources: kind and name of what else the result depends on that may be of a user's own
                 file, beside the family.
         """
-        named = self.config.members[member]
+        settings = self.config.members[member]
         return Setting(
-            family=named.family,
-            config=to_plain(config_from_dict(named.family, named.config)),
+            family=settings.family,
+            config=to_plain(config_from_dict(settings.family, settings.config)),
             data=self.data,
             fingerprints=self.fingerprints,
             device=self.config.device,
             stored_labels=self.config.ensemble.stored_labels,
             extensions=self.extensions,
-            sources=digests_of(("family", named.family), *sources),
+            sources=digests_of(("family", settings.family), *sources),
         )
 
     def training(self, task: str, member: str) -> Training:
