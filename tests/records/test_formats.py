@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 
 from common.errors import UserError
 from common.extensions import load_extension
+from common.registry import restored
 from records import (
     Batch,
     Clip,
@@ -38,8 +39,10 @@ FORMAT = Path(__file__).parents[1] / "extensions" / "json_lines.py"
 
 
 @pytest.fixture(autouse=True)
-def json_lines() -> None:
-    load_extension(FORMAT)
+def json_lines() -> Iterator[None]:
+    with restored():
+        load_extension(FORMAT)
+        yield
 
 
 def write_lines(path: Path, clips: list[Clip]) -> Path:
