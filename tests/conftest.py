@@ -83,6 +83,11 @@ def dense_labels(batch: Batch) -> Tensor:
     return dense
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole runs first, which lie at the top: begun last, one would keep a single core busy."""
+    items.sort(key=lambda item: len(item.path.parts))
+
+
 @pytest.fixture(scope="session")
 def small_frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_small_data(tmp_path_factory.mktemp("frames"), SMALL_FRAMES)
