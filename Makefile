@@ -9,7 +9,7 @@ run: $(VENV)/.installed
 	$(BIN)/python orchestrate.py stage=all experiment=demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
