@@ -47,7 +47,9 @@ def test_every_family_has_its_paragraph() -> None:
 @pytest.mark.slow
 def test_one_member_of_every_family_fits_one_bundle(tmp_path: Path) -> None:
     root = f"data.root={tmp_path}/data"
-    outcome = call("stage=all", "experiment=zoo_smoke", f"outputs={tmp_path}", root)
+    # What is shown here does not need many clips, and there are 92 processes to run.
+    sizes = ("data.demo.train_clips=64", "data.demo.search_clips=40", "data.demo.report_clips=40")
+    outcome = call("stage=all", "experiment=zoo_smoke", f"outputs={tmp_path}", root, *sizes)
     assert outcome.status == 0, outcome.err
     folder = tmp_path / "zoo_smoke" / "bundle"
     receipt = json.loads((folder / "receipt.json").read_text())
