@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Annotated, Any, NoReturn, TypeVar
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Le, Lt
 
 from common.errors import UserError
 from common.problems import at, first_flood, first_problem, joined, one_line, quoted, step
@@ -49,6 +49,8 @@ class _NumberAsText:
 
 
 Positive = Annotated[int, Ge(1)]
+# Of what is built one by one: a number from a file must not keep a machine busy.
+Depth = Annotated[int, Ge(1), Le(100)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Text = Annotated[str, _NumberAsText()]
 
