@@ -10,7 +10,9 @@ from joblib import cpu_count
 from common.errors import UserError
 from runs import Job as Process
 from runs import ProgressDisplay, RunError, Task, run_jobs
-from stages.jobs import Job, prepare_job
+from runs.code import record_code
+from runs.store import TASK_NAME
+from stages.jobs import PREDICTIONS, Job, prepare_job
 from stages.workspace import Workspace
 
 # Is given the prepared task; returns the files it wrote, and a summary.
@@ -39,12 +41,15 @@ class Tasks:
         Raises:
             JobsFailed: some failed; the others have finished.
             UserError: so they did, all over the same input.
-            RunError: one is missing, and there is a `maker`.
+            RunError: one is missing, and there is a `maker`; or other code made one, and that is
+                to be an error.
         """
         tasks = {name: self.workspace.task(job) for name, job in jobs.items()}
+        missing = [name for name in tasks if self._is_to_be_made(tasks[name], jobs[name].modules)]
+        self.workspace.code_changes.check()
         processes = []
         for name, task in tasks.items():
-            if self._is_to_be_made(task):
+            if name in missing:
                 prepare_job(jobs[name], task)
                 folder = task.folder.resolve()
                 command = (sys.executable, "-m", "stages.worker", str(folder))
@@ -53,18 +58,35 @@ class Tasks:
             self._run(processes)
         return tasks
 
-    def of_work(self, name: str, inputs: Mapping[str, Any], work: Work) -> Task:
+    def of_work(
+        self, name: str, inputs: Mapping[str, Any], work: Work, modules: Sequence[str] = ()
+    ) -> Task:
         """The task `name`, which this process does by itself.
 
+        Args:
+            name: of the task.
+            inputs: what its content key covers.
+            work: what makes it.
+            modules: those that `work` uses of the room `stages`, and other families' than its own.
+
         Raises:
-            RunError: it is missing, and is not to be made.
+            RunError: it is missing, and is not to be made; or other code made it, and that is to be
+                an error.
         """
         task = self.workspace.run.task(name, inputs)
-        if self._is_to_be_made(task):
+        modules = (work.__module__, PREDICTIONS, *modules)
+        is_to_be_made = self._is_to_be_made(task, modules)
+        self.workspace.code_changes.check()
+        if is_to_be_made:
             with task.lock():
                 task.prepare()
+                record_code(task, modules)
                 task.finish(*work(task))
         return task
+
+    def is_done(self, task: Task, modules: Sequence[str]) -> bool:
+        """Whether a task is done, and may stay so if other code made it than that of `modules`."""
+        return not self.workspace.code_changes.calls_for_redoing(task, modules) and task.is_done()
 
     def missing(self, name: str) -> RunError:
         """What is said of a task that is not done."""
@@ -73,11 +95,16 @@ class Tasks:
             f"stage={self._maker} first"
         )
 
-    def _is_to_be_made(self, task: Task) -> bool:
-        done = task.is_done()
-        if self._maker and not done:
+    def _is_to_be_made(self, task: Task, modules: Sequence[str]) -> bool:
+        if self.is_done(task, modules):
+            return False
+        if self._maker:
             raise self.missing(task.name)
-        return not done
+        if self.workspace.code_changes.calls_for_redoing(task, modules):
+            with task.lock():
+                # What the other code left is nobody's then, and is cleared.
+                (task.folder / TASK_NAME).unlink(missing_ok=True)
+        return True
 
     def _run(self, processes: Sequence[Process]) -> None:
         cores = cpu_count()

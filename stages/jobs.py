@@ -11,13 +11,17 @@ from common.codec import from_plain, to_plain
 from common.extensions import load_extensions
 from common.files import read_json, write_json
 from common.registry import Extension
+from families import registry
 from records import Schema
 from records.splits import DataSource, Fold
 from runs import RunError, Task
+from runs.code import record_code
 from training.config import TrainConfig
 
 JOB_NAME = "job.json"
 WEIGHTS_NAME = "weights.safetensors"
+# The module of `runs` that a result depends on.
+PREDICTIONS = "runs.predictions"
 # What changes no result: renaming a label retrains nothing, nor does saving more often.
 _NOT_COVERED: dict[type, tuple[str, ...]] = {
     Schema: ("label_names", "vertical_names"),
@@ -103,17 +107,24 @@ class Job:
 
     Attributes:
         splits: those that it reads.
+        work: the modules of `stages` that do it.
         task: the task's name within the run, such as "teachers/netvlad-64".
         setting: model, data, machine.
     """
 
     splits: ClassVar[tuple[str, ...]]
+    work: ClassVar[tuple[str, ...]] = ("stages.worker", "stages.training_work")
     task: str
     setting: Setting
 
     def inputs(self) -> dict[str, Any]:
         """What the content key covers: all that changes the result, and no path."""
         return {**self.setting.inputs(self.splits), **_covered(self, "task", "setting")}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Those whose code, with what they import, makes the result."""
+        return (*self.work, PREDICTIONS, module_of(self.setting.family))
 
 
 @dataclass(frozen=True)
@@ -155,6 +166,7 @@ class Measurement(Job):
     """
 
     splits = ("search", "report")
+    work = ("stages.worker", "stages.training_work", "stages.measurement_work")
     trained: Upstream
     batch_size: int
     student: str
@@ -167,10 +179,16 @@ class Measurement(Job):
 _KINDS = {kind.__name__.lower(): kind for kind in (Training, Prediction, Measurement)}
 
 
+def module_of(family: str) -> str:
+    """The dotted name of the module that holds a family."""
+    return registry.get(family).module.__module__
+
+
 def prepare_job(job: Job, task: Task) -> None:
     """Makes the task's folder ready for a process that is given nothing else."""
     with task.lock():
         task.prepare()
+        record_code(task, job.modules)
         write_json(task.folder / JOB_NAME, {"kind": type(job).__name__.lower(), **to_plain(job)})
 
 

@@ -25,6 +25,7 @@ from stages.catalogue import Catalogue
 from stages.distill import load_students
 from stages.ensemble import search_inputs
 from stages.execute import Tasks
+from stages.jobs import module_of
 from stages.receipt import Baseline, Receipt
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary, read_summary
@@ -33,6 +34,7 @@ from stages.workspace import Workspace
 
 RECEIPT_NAME = "receipt.json"
 _SOLUTIONS_NAME = "solutions.json"
+_MODULES = ("stages.catalogue", "stages.receipt")
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,14 @@ def pack(workspace: Workspace) -> Packed:
     tasks = Tasks(workspace)
     # The budget is not among what the curve depends on.
     inputs = search_inputs(workspace, packer.catalogue.measured.values())
-    traced = tasks.of_work("curve", {**inputs, "schema": workspace.schema}, packer.trace)
+    inputs |= {"schema": workspace.schema}
+    traced = tasks.of_work("curve", inputs, packer.trace, _MODULES)
     solutions = _read_solutions(traced)
     chosen = tasks.of_work(
         "selection",
         {"budget": packer.budget, "curve": traced.digest()},
         lambda task: packer.select(task, solutions),
+        _MODULES,
     )
     solution, *baseline = _read_solutions(chosen)
     inputs = {
@@ -96,7 +100,13 @@ def pack(workspace: Workspace) -> Packed:
         "schema": workspace.schema,
         "fingerprint": workspace.fingerprints["report"],
     }
-    task = tasks.of_work(BUNDLE_FOLDER, inputs, lambda task: packer.write(task, solution, baseline))
+    families = {packer.catalogue.jobs[name].setting.family for name in solution.choice}
+    task = tasks.of_work(
+        BUNDLE_FOLDER,
+        inputs,
+        lambda task: packer.write(task, solution, baseline),
+        (*_MODULES, "stages.bundles", "stages.measurement_work", *map(module_of, sorted(families))),
+    )
     receipt = task.folder / RECEIPT_NAME
     return Packed(
         workspace.run.root,

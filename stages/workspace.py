@@ -16,6 +16,7 @@ from quantize.recipes import check_precisions
 from records import Schema, Split, check_disjoint, load_schema, with_vocabulary
 from records.splits import DataSource
 from runs import Run, Task
+from runs.code_changes import CodeChanges
 from stages.config import Config
 from stages.jobs import Job, Setting, Training
 from training.config import TrainConfig
@@ -36,6 +37,7 @@ class Workspace:
         self.config = config
         self.run = Run(Path(config.outputs) / config.run)
         self.extensions = load_extensions(config.extensions)
+        self.code_changes = CodeChanges(config.on_code_change)
 
     @cached_property
     def planned_schema(self) -> Schema:
