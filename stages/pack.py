@@ -15,10 +15,12 @@ from ensemble import WeightedScorer
 from quantize.bundle.content import BundleMember, write_bundle
 from quantize.bundle.inference import Bundle
 from quantize.bundle.layout import bundle_bytes
+from quantize.bundle.manifest import VERSION
 from quantize.precision import UNIFORM8
 from quantize.selection.curve import curve, front
 from quantize.selection.problem import Problem, Solution
 from quantize.selection.solver import Solver
+from records.seen import SeenClips, seen_clips
 from runs import RunError, Task
 from stages.bundles import BUNDLE_FOLDER, BUNDLE_NAME, score
 from stages.catalogue import Catalogue
@@ -85,7 +87,7 @@ def pack(workspace: Workspace) -> Packed:
     tasks = Tasks(workspace)
     # The budget is not among what the curve depends on.
     inputs = search_inputs(workspace, packer.catalogue.measured.values())
-    inputs |= {"schema": workspace.schema}
+    inputs |= {"schema": workspace.schema, "file": [VERSION, *Receipt.names_in_file()]}
     traced = tasks.of_work("curve", inputs, packer.trace, _MODULES)
     solutions = _read_solutions(traced)
     chosen = tasks.of_work(
@@ -139,6 +141,10 @@ class _Packer:
     def _problem(self) -> Problem:
         labels = self._workspace.labels("search")
         return Problem(self.catalogue.options(), labels, self._size, self._mix)
+
+    @cached_property
+    def _seen(self) -> tuple[SeenClips, ...]:
+        return seen_clips(self._workspace.data, ("train", "search"))
 
     def _size(self, choice: Mapping[str, str]) -> int:
         """Exact bytes of the file with these recipes by member; the figures do not change it."""
@@ -210,6 +216,7 @@ class _Packer:
                 "data": self._workspace.fingerprints,
                 "students": {name: jobs[name].trained.digest for name in choice},
             },
+            seen=self._seen,
         )
 
     def _on_report(self, weights: Mapping[str, float], *, quantized: bool) -> float:
