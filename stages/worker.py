@@ -6,6 +6,10 @@ from pathlib import Path
 
 import torch
 
+# The first optimizer of a process would import it, for over a second; the process that jobs are
+# forked from does so once for all of them.
+import torch._dynamo
+
 from common.errors import UserError
 from runs import Task, die_with_parent
 from runs.code import record_code
