@@ -66,18 +66,22 @@ class Tasks:
                 task.finish(*work(task))
         return task
 
-    def missing(self, name: str) -> RunError:
-        """What is said of a task that is not done."""
-        return RunError(
-            f"{self.workspace.run.root}: {name} is not done with this configuration; run "
-            f"stage={self._maker} first"
-        )
+    def missing(self, name: str, damaged: str | None = None) -> RunError:
+        """What is said of a task that is not done, or of which a file is damaged."""
+        what = "is not done with this configuration"
+        if damaged:
+            what = f"is damaged ({damaged}, which may also be missing)"
+        return RunError(f"{self.workspace.run.root}: {name} {what}; run stage={self._maker} first")
 
     def _is_to_be_made(self, task: Task) -> bool:
-        done = task.is_done()
-        if self._maker and not done:
-            raise self.missing(task.name)
-        return not done
+        if task.is_done():
+            return False
+        damaged = task.damaged()
+        if self._maker:
+            raise self.missing(task.name, damaged)
+        if damaged:
+            print(f"{task.name}: {damaged} is missing or damaged; made again", file=sys.stderr)
+        return True
 
     def _run(self, processes: Sequence[Process]) -> None:
         cores = cpu_count()
