@@ -88,18 +88,21 @@ class Tasks:
         """Whether a task is done, and may stay so if other code made it than that of `modules`."""
         return not self.workspace.code_changes.calls_for_redoing(task, modules) and task.is_done()
 
-    def missing(self, name: str) -> RunError:
-        """What is said of a task that is not done."""
-        return RunError(
-            f"{self.workspace.run.root}: {name} is not done with this configuration; run "
-            f"stage={self._maker} first"
-        )
+    def missing(self, name: str, damaged: str | None = None) -> RunError:
+        """What is said of a task that is not done, or of which a file is damaged."""
+        what = "is not done with this configuration"
+        if damaged:
+            what = f"is damaged ({damaged}, which may also be missing)"
+        return RunError(f"{self.workspace.run.root}: {name} {what}; run stage={self._maker} first")
 
     def _is_to_be_made(self, task: Task, modules: Sequence[str]) -> bool:
         if self.is_done(task, modules):
             return False
+        damaged = task.damaged()
         if self._maker:
-            raise self.missing(task.name)
+            raise self.missing(task.name, damaged)
+        if damaged:
+            print(f"{task.name}: {damaged} is missing or damaged; made again", file=sys.stderr)
         if self.workspace.code_changes.calls_for_redoing(task, modules):
             with task.lock():
                 # What the other code left is nobody's then, and is cleared.

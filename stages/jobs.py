@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 
 from common.codec import from_plain, to_plain
 from common.extensions import load_extensions
-from common.files import read_json, write_json
 from common.registry import Extension
 from families import registry
 from records import Schema
 from records.splits import DataSource, Fold
 from runs import RunError, Task
+from runs.checksums import read_checked_json, write_checked_json
 from runs.code import record_code
+from runs.marker import Marker
 from training.config import TrainConfig
 
 JOB_NAME = "job.json"
@@ -86,6 +87,17 @@ class Upstream:
     @classmethod
     def of(cls, task: Task) -> Upstream:
         return cls(task.folder.resolve(), task.digest())
+
+    def file(self, name: str) -> Path:
+        """The path of one of its files, shown to be as it was when the job was given.
+
+        Raises:
+            UserError: it is not.
+        """
+        marker = Marker.read(self.folder)
+        if marker is None or marker.digest != self.digest:
+            raise RunError(f"{self.folder}: changed while this job waited; give the command again")
+        return marker.file(self.folder, name)
 
 
 @dataclass(frozen=True)
@@ -189,17 +201,19 @@ def prepare_job(job: Job, task: Task) -> None:
     with task.lock():
         task.prepare()
         record_code(task, job.modules)
-        write_json(task.folder / JOB_NAME, {"kind": type(job).__name__.lower(), **to_plain(job)})
+        kind = type(job).__name__.lower()
+        write_checked_json(task.folder / JOB_NAME, {"kind": kind, **to_plain(job)})
 
 
 def read_job(folder: Path) -> Job:
     """The job of a task's folder, its extensions loaded.
 
     Raises:
-        UserError: a file of the user's own is gone, or not the one that the run began with.
+        UserError: the file is damaged, or a file of the user's own is gone or not the one that the
+            run began with.
     """
     place = folder / JOB_NAME
-    values = dict(read_json(place))
+    values = read_checked_json(place)
     job: Job = from_plain(_KINDS[values.pop("kind")], values, str(place), RunError)
     wanted = job.setting.extensions
     for extension, found in zip(wanted, load_extensions(e.path for e in wanted), strict=True):

@@ -8,6 +8,7 @@ from pathlib import Path
 from common.codec import replaced, to_plain
 from common.errors import ConfigError
 from common.extensions import load_extensions
+from common.problems import quoted
 from common.registry import digests_of, kinds_of
 from families import FamilyModule, config_from_dict
 from families.registry import meta_module
@@ -17,6 +18,7 @@ from records import Schema, Split, check_disjoint, load_schema, with_vocabulary
 from records.splits import DataSource
 from runs import Run, Task
 from runs.code_changes import CodeChanges
+from runs.store import is_name
 from stages.config import Config
 from stages.jobs import Job, Setting, Training
 from training.config import TrainConfig
@@ -145,16 +147,18 @@ class Workspace:
         """Checks every member and every student before the first of them is trained.
 
         Raises:
-            ConfigError: there are none, or a training setting is wrong.
+            ConfigError: there are none, a name is none of a task, or a training setting is wrong.
             families.FamilyError: a family or one of its fields is wrong.
             quantize.BundleError: there is no precision of a name.
         """
         if not self.config.members:
             raise ConfigError("members: none given; choose an experiment=... or write one")
         for name in self.config.members:
+            _check_name("members", name)
             self.train_config(name)
             self.planned_model(name)
         for name in self.config.students:
+            _check_name("distill.students", name)
             self.student_train_config(name)
         quantize = self.config.quantize
         check_precisions([*quantize.precisions, *quantize.group_precisions])
@@ -195,6 +199,15 @@ class Workspace:
     def task(self, job: Job) -> Task:
         """The task that a job fills."""
         return self.run.task(job.task, job.inputs())
+
+
+def _check_name(where: str, name: str) -> None:
+    """Refuses what cannot be a task's name, or would lie in another member's folder."""
+    if not is_name(name):
+        raise ConfigError(
+            f"{where}: name {quoted(name)}; use up to 200 letters, digits and ._+- (the first one "
+            "a letter, digit or _)"
+        )
 
 
 def say_skipped(split: Split) -> None:
