@@ -34,7 +34,8 @@ class Config:
     """Every key of the command line.
 
     `extensions` names Python files of the user's own that register families and the like. `jobs`
-    are processes at once; 0 means one a core, or one on a GPU.
+    are processes at once; 0 means as many as keep all cores busy at `train.threads` each, or one on
+    a GPU. One that reports no progress for `silent_minutes` is ended; 0 means never.
     """
 
     stage: str | None = None
@@ -42,6 +43,7 @@ class Config:
     outputs: Text = "outputs"
     seed: int = 0
     jobs: Annotated[int, Ge(0)] = 0
+    silent_minutes: Annotated[float, Ge(0)] = 30.0
     budget: Text = "1GiB"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     data: DataConfig = field(default_factory=DataConfig)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from runs import RunError, Task
 from training.config import TrainConfig
 
 JOB_NAME = "job.json"
+# How a process ends that met no space, no memory and the like; its last line says it.
+MACHINE_FAILED = os.EX_OSERR
 WEIGHTS_NAME = "weights.safetensors"
 # What changes no result: renaming a label retrains nothing, nor does saving more often.
 _NOT_COVERED: dict[type, tuple[str, ...]] = {
@@ -111,6 +114,10 @@ class Job:
     task: str
     setting: Setting
 
+    def thread_count(self) -> int:
+        """How many threads it computes with, on which the last digits of its results depend."""
+        raise NotImplementedError
+
     def inputs(self) -> dict[str, Any]:
         """What the content key covers: all that changes the result, and no path."""
         return {**self.setting.inputs(self.splits), **_covered(self, "task", "setting")}
@@ -133,6 +140,9 @@ class Training(Job):
     fold: Fold | None = None
     soft: SoftLabels | None = None
 
+    def thread_count(self) -> int:
+        return self.train.threads
+
 
 @dataclass(frozen=True)
 class Prediction(Job):
@@ -141,6 +151,10 @@ class Prediction(Job):
     splits = ("train",)
     trained: Upstream
     batch_size: int
+    threads: int
+
+    def thread_count(self) -> int:
+        return self.threads
 
 
 @dataclass(frozen=True)
@@ -150,6 +164,7 @@ class Measurement(Job):
     Attributes:
         trained: the student's training.
         batch_size: clips a forward pass.
+        threads: those that it computes with.
         student: its name in a bundle.
         threshold: as in `QuantizeConfig`, and so are the following.
     """
@@ -157,11 +172,15 @@ class Measurement(Job):
     splits = ("search", "report")
     trained: Upstream
     batch_size: int
+    threads: int
     student: str
     threshold: int
     precisions: tuple[str, ...]
     group_precisions: tuple[str, ...]
     entropy: bool
+
+    def thread_count(self) -> int:
+        return self.threads
 
 
 _KINDS = {kind.__name__.lower(): kind for kind in (Training, Prediction, Measurement)}
