@@ -44,7 +44,7 @@ class Setting:
         fingerprints: of the splits' contents, by name.
         device: "auto", "cpu" or "cuda".
         stored_labels: labels kept a clip in predictions.
-        extensions: the files of the user's own that the run was given.
+        extensions: the files of the user's own that the job uses.
         sources: digests of those of them that a result depends on, by what they provide.
     """
 

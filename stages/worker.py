@@ -8,6 +8,10 @@ from typing import NoReturn
 
 import torch
 
+# The first optimizer of a process would import it, for over a second; the process that jobs are
+# forked from does so once for all of them.
+import torch._dynamo
+
 from common import system_errors
 from common.errors import UserError
 from runs import Task, die_with_parent

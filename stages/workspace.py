@@ -8,7 +8,7 @@ from pathlib import Path
 from common.codec import replaced, to_plain
 from common.errors import ConfigError
 from common.extensions import load_extensions
-from common.registry import digests_of
+from common.registry import digests_of, kinds_of
 from families import FamilyModule, config_from_dict
 from families.registry import meta_module
 from metrics import Labels
@@ -166,6 +166,13 @@ class Workspace:
                 file, beside the family.
         """
         settings = self.config.members[member]
+        provided = digests_of(("family", settings.family), *sources)
+        # A process imports no more than it uses, and nobody names the format of a file.
+        used = [
+            extension
+            for extension in self.extensions
+            if extension.digest in provided.values() or "format" in kinds_of(extension)
+        ]
         return Setting(
             family=settings.family,
             config=to_plain(config_from_dict(settings.family, settings.config)),
@@ -173,8 +180,8 @@ class Workspace:
             fingerprints=self.fingerprints,
             device=self.config.device,
             stored_labels=self.config.ensemble.stored_labels,
-            extensions=self.extensions,
-            sources=digests_of(("family", settings.family), *sources),
+            extensions=tuple(used),
+            sources=provided,
         )
 
     def training(self, task: str, member: str) -> Training:
