@@ -32,9 +32,9 @@ def build_model(setting: Setting) -> FamilyModule:
 
 
 def predict(
-    setting: Setting, model: nn.Module, split: Split, batch_size: int, progress: Path
+    setting: Setting, model: nn.Module, split: Split, batch_size: int, progress: Path | None = None
 ) -> Predictions:
-    """The predictions of a job's model; the folder of the job is told how far they are."""
+    """The predictions of a job's model; a job's folder is told how far they are."""
     return predict_split(
         model,
         split,
