@@ -109,7 +109,7 @@ def pack(workspace: Workspace) -> Packed:
         lambda task: packer.write(task, solution, baseline),
         (*_MODULES, "stages.bundles", "stages.measurement_work", *map(module_of, sorted(families))),
     )
-    receipt = task.folder / RECEIPT_NAME
+    receipt = task.file(RECEIPT_NAME)
     return Packed(
         workspace.run.root,
         from_plain(Receipt, read_json(receipt), str(receipt), RunError),
@@ -232,5 +232,5 @@ def _write_solutions(task: Task, solutions: Sequence[Solution]) -> tuple[list[st
 
 
 def _read_solutions(task: Task) -> list[Solution]:
-    path = task.folder / _SOLUTIONS_NAME
+    path = task.file(_SOLUTIONS_NAME)
     return [from_plain(Solution, found, str(path), RunError) for found in read_json(path)]
