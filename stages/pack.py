@@ -15,16 +15,19 @@ from ensemble import WeightedScorer
 from quantize.bundle.content import BundleMember, write_bundle
 from quantize.bundle.inference import Bundle
 from quantize.bundle.layout import bundle_bytes
+from quantize.bundle.manifest import VERSION
 from quantize.precision import UNIFORM8
 from quantize.selection.curve import curve, front
 from quantize.selection.problem import Problem, Solution
 from quantize.selection.solver import Solver
+from records.seen import SeenClips, seen_clips
 from runs import RunError, Task
 from stages.bundles import BUNDLE_FOLDER, BUNDLE_NAME, score
 from stages.catalogue import Catalogue
 from stages.distill import load_students
 from stages.ensemble import search_inputs
 from stages.execute import Tasks
+from stages.jobs import module_of
 from stages.receipt import RECEIPT_NAME, Baseline, Receipt
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary, read_summary
@@ -32,6 +35,7 @@ from stages.teachers import load_teachers
 from stages.workspace import Workspace
 
 _SOLUTIONS_NAME = "solutions.json"
+_MODULES = ("stages.catalogue", "stages.receipt")
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,14 @@ def pack(workspace: Workspace) -> Packed:
     tasks = Tasks(workspace)
     # The budget is not among what the curve depends on.
     inputs = search_inputs(workspace, packer.catalogue.measured.values())
-    traced = tasks.of_work("curve", {**inputs, "schema": workspace.schema}, packer.trace)
+    inputs |= {"schema": workspace.schema, "file": [VERSION, *Receipt.names_in_file()]}
+    traced = tasks.of_work("curve", inputs, packer.trace, _MODULES)
     solutions = _read_solutions(traced)
     chosen = tasks.of_work(
         "selection",
         {"budget": packer.budget, "curve": traced.digest()},
         lambda task: packer.select(task, solutions),
+        _MODULES,
     )
     solution, *baseline = _read_solutions(chosen)
     inputs = {
@@ -95,8 +101,14 @@ def pack(workspace: Workspace) -> Packed:
         "schema": workspace.schema,
         "fingerprint": workspace.fingerprints["report"],
     }
-    task = tasks.of_work(BUNDLE_FOLDER, inputs, lambda task: packer.write(task, solution, baseline))
-    receipt = task.folder / RECEIPT_NAME
+    families = {packer.catalogue.jobs[name].setting.family for name in solution.choice}
+    task = tasks.of_work(
+        BUNDLE_FOLDER,
+        inputs,
+        lambda task: packer.write(task, solution, baseline),
+        (*_MODULES, "stages.bundles", "stages.measurement_work", *map(module_of, sorted(families))),
+    )
+    receipt = task.file(RECEIPT_NAME)
     return Packed(
         workspace.run.root,
         from_plain(Receipt, read_json(receipt), str(receipt), RunError),
@@ -128,6 +140,10 @@ class _Packer:
     def _problem(self) -> Problem:
         labels = self._workspace.labels("search")
         return Problem(self.catalogue.options(), labels, self._size, self._mix)
+
+    @cached_property
+    def _seen(self) -> tuple[SeenClips, ...]:
+        return seen_clips(self._workspace.data, ("train", "search"))
 
     def _size(self, choice: Mapping[str, str]) -> int:
         """Exact bytes of the file with these recipes by member; the figures do not change it."""
@@ -203,6 +219,7 @@ class _Packer:
                 "data": self._workspace.fingerprints,
                 "students": {name: jobs[name].trained.digest for name in choice},
             },
+            seen=self._seen,
         )
 
     def _on_report(self, weights: Mapping[str, float], *, quantized: bool) -> float:
@@ -218,5 +235,5 @@ def _write_solutions(task: Task, solutions: Sequence[Solution]) -> tuple[list[st
 
 
 def _read_solutions(task: Task) -> list[Solution]:
-    path = task.folder / _SOLUTIONS_NAME
+    path = task.file(_SOLUTIONS_NAME)
     return [from_plain(Solution, found, str(path), RunError) for found in read_json(path)]

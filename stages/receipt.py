@@ -1,12 +1,17 @@
 """The receipt of a bundle: what it scores and what it weighs, in the file and beside it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import MaxLen
 
 from common.codec import count_values, from_plain, parse_json, to_plain
 from common.errors import ConfigError
 from common.files import sha256_file
+from quantize.errors import BundleError
+from records.seen import SeenClips
 
 RECEIPT_NAME = "receipt.json"
 # Far above any need: a member takes 400 bytes and ten values, a shard a hundred bytes and one.
@@ -54,6 +59,7 @@ class Receipt:
         search_gap: GAP@20 on `search`, where the bundle was chosen.
         members: what is in it.
         hashes: fingerprints of the splits (`data`) and digests of the students (`students`).
+        seen: the clips that its members were trained on, and those that it was chosen on.
         uniform8: the baseline, where any member fits at 8 bits.
         left_out: the students that are not in it.
     """
@@ -70,13 +76,36 @@ class Receipt:
     search_gap: float = 0.0
     members: tuple[MemberReceipt, ...]
     hashes: dict[str, dict[str, str]]
+    seen: tuple[SeenClips, ...] = ()
     uniform8: tuple[Baseline, ...] = ()
     left_out: tuple[MemberReceipt, ...] = ()
 
     def in_file(self) -> dict[str, Any]:
         """What stands in the file itself: nothing that depends on the budget, or on the file."""
         plain = to_plain(self)
-        return {name: value for name, value in plain.items() if name not in _ONLY_BESIDE}
+        return {name: plain[name] for name in self.names_in_file()}
+
+    @classmethod
+    def names_in_file(cls) -> list[str]:
+        """The keys of `in_file`."""
+        return [field.name for field in fields(cls) if field.name not in _ONLY_BESIDE]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What of a receipt says what its bundle has seen: train and search, in as many parts."""
+
+    seen: Annotated[tuple[SeenClips, ...], MaxLen(2)] = ()
+
+
+def seen_by(receipt: Mapping[str, Any]) -> tuple[SeenClips, ...]:
+    """The clips that a bundle has seen, by the receipt in its file; none where it does not say.
+
+    Raises:
+        BundleError: the receipt says something else.
+    """
+    values = {name: value for name, value in receipt.items() if name == "seen"}
+    return from_plain(_Seen, values, "receipt", BundleError).seen
 
 
 def read_receipt(path: Path) -> Receipt:
