@@ -36,6 +36,7 @@ from omegaconf.errors import (  # noqa: E402
 
 from common import system_errors  # noqa: E402
 from common.errors import UserError  # noqa: E402
+from common.files import naming  # noqa: E402
 from report import print_stages, show  # noqa: E402
 from stages import builtin  # noqa: E402, F401
 from stages.config import Config, config_from, hydra_node  # noqa: E402
@@ -103,7 +104,8 @@ def main() -> int:
         interrupts.heed_while_working()
         for config in parse_command_line():
             run_stage(config)
-        sys.stdout.flush()
+        with naming(Path("standard output")):
+            sys.stdout.flush()
         return 0
     except UserError as error:
         said, status = str(error), 2
@@ -112,7 +114,7 @@ def main() -> int:
     except JobsFailed as error:
         said, status = str(error), 1
     except OSError as error:
-        said, status = system_errors.describe(error), system_errors.exit_status(error)
+        said, status = system_errors.describe(error), 2 if system_errors.is_of_path(error) else 1
     except KeyboardInterrupt:
         said, status = interrupts.MESSAGE, interrupts.STATUS
     with suppress(OSError):

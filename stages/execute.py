@@ -9,9 +9,9 @@ import torch
 
 from common.errors import UserError
 from common.threads import cores
+from runs import MACHINE_FAILED, ProgressDisplay, RunError, Task, describe_failures, run_jobs
 from runs import Job as Process
-from runs import ProgressDisplay, RunError, Task, describe_failures, run_jobs
-from stages.jobs import MACHINE_FAILED, Job, prepare_job
+from stages.jobs import Job, prepare_job
 from stages.workspace import Workspace
 
 # Is given the prepared task; returns the files it wrote, and a summary.
