@@ -36,7 +36,6 @@ from omegaconf.errors import (  # noqa: E402
 
 from common import system_errors  # noqa: E402
 from common.errors import UserError  # noqa: E402
-from common.files import naming  # noqa: E402
 from report import print_stages, show  # noqa: E402
 from stages import builtin  # noqa: E402, F401
 from stages.config import Config, config_from, hydra_node  # noqa: E402
@@ -104,8 +103,7 @@ def main() -> int:
         interrupts.heed_while_working()
         for config in parse_command_line():
             run_stage(config)
-        with naming(Path("standard output")):
-            sys.stdout.flush()
+        sys.stdout.flush()
         return 0
     except UserError as error:
         said, status = str(error), 2

@@ -89,7 +89,7 @@ def test_standard_output_that_is_full(finished: Line) -> None:
             text=True,
         )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == "onegig: standard output: No space left on device"
+    assert done.stderr.splitlines()[0] == "onegig: No space left on device"
 
 
 OF_PATH = ("ENOENT", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "ENAMETOOLONG")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 import stages.execute
 from runs import Job, Result
@@ -35,7 +36,7 @@ def test_threads_are_those_of_the_training(
 
     monkeypatch.setattr(stages.execute, "run_jobs", run_jobs)
     monkeypatch.setattr(stages.execute, "cores", lambda: 6)
-    monkeypatch.setattr(stages.execute.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     line = finished.fresh(tmp_path)
     more = (f"jobs={jobs}", "members.plain.train.threads=2", "silent_minutes=2")
     assert line.call("stage=teachers", *more).status == 130
