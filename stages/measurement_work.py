@@ -36,7 +36,7 @@ def quantized_by_recipe(
         model: the student's module; on the meta device will do.
         only: one recipe's name, for that one alone.
     """
-    state = load_file(job.trained.folder / WEIGHTS_NAME)
+    state = load_file(job.trained.file(WEIGHTS_NAME))
     groups = tensor_groups(model)
     for recipe in recipes_of(model, job.precisions, job.group_precisions, job.threshold):
         if only in (None, recipe.name):
@@ -61,7 +61,7 @@ def measure(job: Measurement, task: Task) -> None:
         model.load_state_dict(state.dequantize())
         layout = MemberLayout.of(job.student, setting.family, setting.config, state, job.entropy)
         if recipe == FLOAT32:
-            found = Predictions.load(job.trained.folder / predictions_name("search"))
+            found = Predictions.load(job.trained.file(predictions_name("search")))
         else:
             found = predict(setting, model, search, job.batch_size, task.folder)
         if recipe == UNIFORM8:
@@ -74,7 +74,7 @@ def measure(job: Measurement, task: Task) -> None:
     write_json(task.folder / LAYOUTS_NAME, layouts)
     truth = labels_of(report)
     quantized_gap, float_gap = (
-        gap_of(truth, Predictions.load(folder / on_report))
-        for folder in (task.folder, job.trained.folder)
+        gap_of(truth, Predictions.load(path))
+        for path in (task.folder / on_report, job.trained.file(on_report))
     )
     task.finish(files, MeasurementSummary(figures, quantized_gap, float_gap))

@@ -48,7 +48,7 @@ def predict(
 def predict_training_split(job: Prediction, task: Task) -> None:
     """Writes the predictions of trained weights on the split `train`."""
     model = build_model(job.setting)
-    model.load_state_dict(load_file(job.trained.folder / WEIGHTS_NAME))
+    model.load_state_dict(load_file(job.trained.file(WEIGHTS_NAME)))
     split = job.setting.data.open("train")
     found = predict(job.setting, model, split, job.batch_size, task.folder)
     found.save(task.folder / predictions_name("train"))
@@ -90,7 +90,7 @@ def train(job: Training, task: Task) -> None:
 def _objective(job: Training) -> Objective:
     if job.soft is None:
         return HardLabels()
-    path = job.soft.targets.folder / SOFT_TARGETS_NAME
+    path = job.soft.targets.file(SOFT_TARGETS_NAME)
     targets = SoftTargets.load(path, job.setting.data.schema.num_labels)
     return SoftAndHardLabels(targets, job.soft.hard_weight)
 

@@ -15,6 +15,7 @@ import torch._dynamo
 from common import system_errors
 from common.errors import UserError
 from runs import MACHINE_FAILED, Task, die_with_parent
+from runs.code import record_code
 from stages.jobs import Measurement, Prediction, Training, read_job
 from stages.measurement_work import measure
 from stages.training_work import predict_training_split, train
@@ -28,6 +29,8 @@ def main(folder: Path) -> None:
     with task.lock():
         if task.is_done():
             return
+        # It may be another than when the folder was prepared.
+        record_code(task, job.modules)
         match job:
             case Training():
                 train(job, task)
