@@ -119,6 +119,16 @@ def names_of(extension: Extension) -> tuple[str, ...]:
     )
 
 
+def kinds_of(extension: Extension) -> set[str]:
+    """What a file, or another of the same content, adds: kinds such as "family" or "format"."""
+    return {
+        registry._kind
+        for registry in Registry._all
+        for _, source in registry._entries.values()
+        if source is not None and source.digest == extension.digest
+    }
+
+
 def digests_of(*entries: tuple[str, str]) -> dict[str, str]:
     """The digests of the users' files that added these entries, for the keys of what they make.
 

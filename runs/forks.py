@@ -5,6 +5,7 @@ Importing torch takes longer than many a job of a small run, and a run has dozen
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
@@ -14,7 +15,7 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from setproctitle import setproctitle
 # So few bytes are written to a pipe and read from it as one.
 _ANSWER = struct.Struct("ii")
 _STARTED = 1 << 16
+_POLL_MILLISECONDS = 50
 
 
 class ForkServer:
@@ -61,10 +63,19 @@ class ForkServer:
         """Whether it can start jobs."""
         return self._server.poll() is None
 
-    def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Forked:
+    def start(
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> Forked:
         """Starts a job, the leader of a process group of its own; it appends what it says to `log`.
 
+        A server that is new still imports, which takes seconds; `is_wanted` is asked meanwhile.
+
         Raises:
+            InterruptedError: the job is wanted no more; the server is ended with it.
             OSError: the server is gone.
         """
         request = {
@@ -77,6 +88,12 @@ class ForkServer:
         self._requests.flush()
         code = 0
         while code != _STARTED:
+            while not self._news.poll(_POLL_MILLISECONDS):
+                # One that has started jobs is needed by them, and answers soon.
+                if not self._codes and not is_wanted():
+                    self._server.kill()
+                    self._server.wait()
+                    raise InterruptedError
             pid, code = self._read()
             if self._ended:
                 raise ChildProcessError(0, "the process that starts the jobs ended")
@@ -180,3 +197,8 @@ def main(module: str) -> None:
     # Before the environment, beside which the title is written, changes.
     setproctitle(f"onegig: starts {module}")
     run(module, serve(module))
+    # A second goes by before an interpreter has taken thousands of modules apart.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
