@@ -105,7 +105,10 @@ class Tasks:
         if self._maker:
             raise self.missing(task.name, damaged)
         if damaged:
-            print(f"{task.name}: {damaged} is missing or damaged; made again", file=sys.stderr)
+            print(
+                f"{task.name}: {damaged} is missing or damaged; has to be made again",
+                file=sys.stderr,
+            )
         if self.workspace.code_changes.calls_for_redoing(task, modules):
             with task.lock():
                 # What the other code left is nobody's then, and is cleared.
