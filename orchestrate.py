@@ -3,20 +3,36 @@
 What the stages do lies in `stages/`, a file each; how their results are shown in `report/`.
 """
 
+from common import interrupts
+
+if __name__ == "__main__":
+    interrupts.heed_while_importing()
+
+import hashlib
 import os
+import re
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+from common.threads import LIBRARY_VARIABLES
 
 # Worker processes import the same packages, from wherever this file is called.
 ROOT = Path(__file__).resolve().parent
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+# Results of this process must not depend on the number of cores either.
+os.environ.update(dict.fromkeys(LIBRARY_VARIABLES, "1"))
 # Hydra shall raise: its own report of an error is many lines and ends with status 1.
 os.environ["HYDRA_FULL_ERROR"] = "1"
 
 import hydra  # noqa: E402
 from hydra.core.config_store import ConfigStore  # noqa: E402
+from hydra.core.hydra_config import HydraConfig  # noqa: E402
+from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
 from hydra.errors import ConfigCompositionException, HydraException  # noqa: E402
+from hydra.types import RunMode  # noqa: E402
 from omegaconf import DictConfig, OmegaConf  # noqa: E402
 from omegaconf.errors import (  # noqa: E402
     ConfigAttributeError,
@@ -24,55 +40,124 @@ from omegaconf.errors import (  # noqa: E402
     OmegaConfBaseException,
 )
 
+from common import system_errors  # noqa: E402
 from common.errors import UserError  # noqa: E402
-from report import print_stages, show  # noqa: E402
+from report import print_stages, score_of, show  # noqa: E402
 from stages import builtin  # noqa: E402, F401
 from stages.config import Config, config_from, hydra_node  # noqa: E402
 from stages.execute import JobsFailed  # noqa: E402
 from stages.stage import STAGES  # noqa: E402
 from stages.workspace import Workspace  # noqa: E402
 
+# Keys that choose a run, or what is done with it; jobs that differ in nothing else share the run.
+_OF_NO_RUN = {"run", "outputs", "stage", "bundle", "split"}
+# Characters of a run's name, without those that tell two from each other.
+_LONGEST = 150
 
-def parse_command_line() -> list[Config]:
-    """The configurations of this call: one, or several with Hydra's `--multirun`.
+
+class Carried(BaseException):
+    """Carries an error past Hydra, which writes lines of its own about every `Exception`."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def parse_command_line(run: Callable[[Config], float | None]) -> None:
+    """Calls `run` with the configuration of this call; with Hydra's `--multirun`, job by job.
+
+    Args:
+        run: Returns a score, for the sweeper.
 
     Raises:
         ConfigError: an unknown key, a wrong type, a value out of bounds.
         HydraException, OmegaConfBaseException: bad syntax, an unknown experiment.
+        Exception: what `run` raises; no further job is begun.
     """
-    composed: list[Any] = []
-    refused: list[OmegaConfBaseException] = []
     ConfigStore.instance().store(name="onegig", node=hydra_node())
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-    def collect(config: DictConfig) -> None:
+    def job(composed: DictConfig) -> float | None:
         try:
-            composed.append(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-        except OmegaConfBaseException as error:
-            # Raised in here, Hydra would write lines of its own about it.
-            refused.append(error)
+            values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+            return run(_in_its_own_run(config_from(values)))
+        except Exception as error:
+            raise Carried(error) from None
 
     try:
-        collect()
-    except ConfigCompositionException as error:
-        if isinstance(error.__cause__, ConfigAttributeError | ConfigKeyError):
-            # The codec says which keys there are.
-            config_from({str(error.__cause__.full_key): None})
-        raise
-    if refused:
-        raise refused[0]
-    return [config_from(values) for values in composed]
-
-
-def run_stage(config: Config) -> None:
-    """Runs the stage that a configuration names, or shows what there is to do."""
-    workspace = Workspace(config)
-    if config.stage is None:
-        print_stages(workspace)
+        job()
         return
-    stage = STAGES.get(config.stage)
-    with workspace.run.lock():
-        show(stage.run(workspace))
+    except Carried as carried:
+        error = carried.error
+    except ConfigCompositionException as refused:
+        if isinstance(refused.__cause__, ConfigAttributeError | ConfigKeyError):
+            # The codec says which keys there are.
+            config_from({str(refused.__cause__.full_key): None})
+        raise
+    raise error
+
+
+def _in_its_own_run(config: Config) -> Config:
+    """The configuration; with `--multirun` of a run that no other job of the sweep has."""
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode != RunMode.MULTIRUN:
+        return config
+    name = run_of_job(config.run, hydra_config.overrides.task, sys.argv[1:])
+    print(f"run {name}")
+    return replace(config, run=name)
+
+
+def run_of_job(run: str, overrides: Sequence[str], given: Sequence[str]) -> str:
+    """The run of one job of a sweep: behind its name stands what the sweep sets in it.
+
+    Args:
+        run: The name that the configuration has.
+        overrides: The job's.
+        given: Those of the command line.
+
+    Example:
+        >>> run_of_job("demo", ["seed=1", "train.epochs=2"], ["-m", "seed=1", "train.epochs=1,2"])
+        'demo+train.epochs-2'
+    """
+    as_given = set(_as_hydra_writes(given))
+    swept = [text.lstrip("+") for text in overrides if text not in as_given]
+    told = [text for text in swept if text.partition("=")[0] not in _OF_NO_RUN]
+    name = "".join(f"+{text.replace('=', '-')}" for text in told)
+    safe = re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[:_LONGEST]
+    if safe != name:
+        safe += "-" + hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+    return run + safe
+
+
+def _as_hydra_writes(arguments: Sequence[str]) -> Iterator[str]:
+    """Those arguments that are overrides, as a job has them: 1e-3 is 0.001 there."""
+    parser = OverridesParser.create()
+    for argument in arguments:
+        with suppress(HydraException):
+            override = parser.parse_override(argument)
+            yield f"{override.get_key_element()}={override.get_value_element_as_str()}"
+
+
+def run_stage(config: Config) -> float | None:
+    """Runs the stage that a configuration names, or shows what there is to do.
+
+    Returns:
+        What the stage scored on `search`, if it did.
+    """
+    workspace = Workspace(config)
+    try:
+        if config.stage is None:
+            print_stages(workspace)
+            return None
+        stage = STAGES.get(config.stage)
+        with workspace.run.lock():
+            result = stage.run(workspace)
+            show(result)
+            return score_of(result)
+    finally:
+        line = workspace.code_changes.line()
+        if line:
+            print(line, file=sys.stderr)
 
 
 def one_line(error: BaseException) -> str:
@@ -87,10 +172,11 @@ def one_line(error: BaseException) -> str:
 
 
 def main() -> int:
-    """The exit status: 0 done, 2 wrong input, 1 a failed process or a defect of ours."""
+    """The exit status: 0 done, 2 wrong input, 1 a failed process or machine, 130 Ctrl-C."""
     try:
-        for config in parse_command_line():
-            run_stage(config)
+        interrupts.heed_while_working()
+        parse_command_line(run_stage)
+        sys.stdout.flush()
         return 0
     except UserError as error:
         said, status = str(error), 2
@@ -98,9 +184,12 @@ def main() -> int:
         said, status = one_line(error), 2
     except JobsFailed as error:
         said, status = str(error), 1
+    except OSError as error:
+        said, status = system_errors.describe(error), system_errors.exit_status(error)
     except KeyboardInterrupt:
-        said, status = "interrupted; the same command goes on from here", 130
-    print(f"onegig: {said}", file=sys.stderr)
+        said, status = interrupts.MESSAGE, interrupts.STATUS
+    with suppress(OSError):
+        print(f"onegig: {said}", file=sys.stderr)
     return status
 
 

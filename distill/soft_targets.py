@@ -19,6 +19,7 @@ from scipy.special import expit, logit
 
 from common.errors import UserError
 from common.files import atomic_path
+from common.problems import one_line
 from runs import Predictions
 
 SOFT_TARGETS_NAME = "soft-targets.safetensors"
@@ -81,18 +82,36 @@ class SoftTargets:
         """Reads a file of `save`.
 
         Raises:
-            SoftTargetError: it is missing or damaged, or names a label that the data has not.
+            SoftTargetError: it is missing or damaged, names a label that the data has not, holds a
+                probability that is none, or ids that do not ascend.
         """
         try:
             tensors = load_file(path)
             ids = np.ascontiguousarray(tensors.pop("ids"))
             ids = ids.view(f"S{ids.shape[1]}")[:, 0]
             targets = cls(ids, num_labels=num_labels, **tensors)
+            fault = targets._fault()
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise SoftTargetError(f"{path}: no readable soft targets: {error}") from error
-        if targets.labels.size and int(targets.labels.max()) >= num_labels:
-            raise SoftTargetError(f"{path}: a label is out of range of {num_labels}")
+            raise SoftTargetError(f"{path}: no readable soft targets: {one_line(error)}") from error
+        if fault:
+            raise SoftTargetError(f"{path}: {fault}; run stage=distill again")
         return targets
+
+    def _fault(self) -> str | None:
+        """What is not as the class promises it."""
+        clips, stored = len(self.ids), self.labels.shape[-1]
+        shapes = self.labels.shape, self.probabilities.shape, self.tail.shape
+        if shapes != ((clips, stored), (clips, stored), (clips,)):
+            return f"its arrays do not agree: {shapes}"
+        unsigned = self.labels.dtype in (np.uint16, np.uint32)
+        if not (unsigned and (self.labels < self.num_labels).all()):
+            return f"a label is out of range of {self.num_labels}"
+        # A comparison with NaN is false.
+        if not ((self.probabilities >= 0) & (self.probabilities <= 1)).all():
+            return "a probability is not from 0 to 1"
+        if not ((self.tail >= 0) & (self.tail <= self.num_labels)).all():
+            return "a tail is not from 0 to the number of labels"
+        return None if (self.ids[1:] > self.ids[:-1]).all() else "its ids do not ascend"
 
 
 def mix_teachers(

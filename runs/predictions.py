@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
+from common.codec import parse_json
 from common.files import atomic_path
+from common.problems import quoted
 from common.tensors import map_tensors
 from runs.errors import RunError
 
@@ -21,6 +23,9 @@ FORMAT = "onegig predictions 1"
 METADATA_KEY = "onegig"
 DTYPES = ("U8", "U16", "U32", "I64", "F32")
 _BY_CLIP = ("ids", "labels", "log_odds", "left_out", "tail")
+_CHECKED_CLIPS = 1 << 14
+# Of a sum in float32.
+_ROUNDING = 1e-4
 _TENSORS = {"id_ends", "id_bytes", *_BY_CLIP[1:]}
 
 
@@ -34,7 +39,7 @@ class Predictions:
         log_odds: (N, K) float32, finite, falling within a clip.
         left_out: (N,) float32, the greatest log-odds that is not stored, so an upper bound on
             every label that is missing; -inf where K = V and nothing is missing.
-        tail: (N,) float32, the summed probability of the labels that are not stored.
+        tail: (N,) float32, the summed probability of the labels that are not stored; 0 to V - K.
         num_labels: V.
 
     Raises:
@@ -117,22 +122,25 @@ class Predictions:
         """Reads a file that `save` wrote; labels and log-odds stay on disk, memory-mapped.
 
         Raises:
-            RunError: The file is missing, is no file of predictions, or is cut short.
+            RunError: The file is missing, is no file of predictions, or is cut short, or a value is
+                not as the class promises it: NaN, for example.
         """
         path = Path(path)
         metadata, mapped = map_tensors(path, DTYPES, RunError)
         tensors = {name: tensor.numpy() for name, tensor in mapped.items()}
         try:
-            about = json.loads(metadata[METADATA_KEY])
+            about = parse_json(metadata[METADATA_KEY], "", RunError)
             if about["format"] != FORMAT or tensors.keys() != _TENSORS:
                 raise KeyError("format")
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, RunError) as error:
             raise RunError(f"{path}: not a file of predictions ({FORMAT})") from error
         try:
             tensors["ids"] = _unpack_ids(tensors.pop("id_ends"), tensors.pop("id_bytes"))
             for name in ("left_out", "tail"):
                 tensors[name] = tensors[name].copy()
-            return cls(**tensors, num_labels=int(about["num_labels"]))
+            loaded = cls(**tensors, num_labels=int(about["num_labels"]))
+            _check(loaded)
+            return loaded
         except RunError as error:
             raise RunError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
@@ -187,7 +195,7 @@ class PredictionsWriter:
         bound = values[:, self.k] if missing else np.full(len(ids), -np.inf, dtype=np.float32)
         part = Predictions(
             np.array(ids, dtype=np.str_),
-            labels.cpu().numpy().astype(np.uint16 if self.num_labels <= 1 << 16 else np.uint32),
+            labels.cpu().numpy().astype(_label_type(self.num_labels)),
             np.ascontiguousarray(values[:, : self.k]),
             np.ascontiguousarray(bound),
             tail.cpu().numpy(),
@@ -204,6 +212,38 @@ class PredictionsWriter:
         if not any(map(len, self._parts)):
             raise RunError("predictions: no clip was added")
         return Predictions.concatenate(self._parts)
+
+
+def _label_type(num_labels: int) -> type[np.unsignedinteger]:
+    return np.uint16 if num_labels <= 1 << 16 else np.uint32
+
+
+def _check(found: Predictions) -> None:
+    """Refuses values that are not as the class promises them.
+
+    Raises:
+        RunError: One is not; the message names its clip.
+    """
+    types = dict.fromkeys(_BY_CLIP[2:], np.float32) | {"labels": _label_type(found.num_labels)}
+    for name, wanted in types.items():
+        if getattr(found, name).dtype != wanted:
+            raise RunError(f"predictions: {name} must be {wanted.__name__}")
+    for start in range(0, len(found), _CHECKED_CLIPS):
+        part = found.select(slice(start, start + _CHECKED_CLIPS))
+        values, left_out, labels = part.log_odds, part.left_out, np.sort(part.labels, axis=1)
+        most = (part.num_labels - part.stored) * (1 + _ROUNDING)
+        wrong = {
+            "log-odds that are NaN or infinite": ~np.isfinite(values).all(axis=1),
+            "log-odds that rise": (values[:, 1:] > values[:, :-1]).any(axis=1),
+            "a label out of range": labels[:, -1] >= part.num_labels,
+            "a label twice": (labels[:, 1:] == labels[:, :-1]).any(axis=1),
+            "a wrong bound": ~(left_out <= values[:, -1])
+            | (np.isneginf(left_out) != part.complete),
+            "a wrong tail": ~((part.tail >= 0) & (part.tail <= most)),
+        }
+        for what, clips in wrong.items():
+            if clips.any():
+                raise RunError(f"predictions: clip {quoted(part.ids[clips.argmax()])} has {what}")
 
 
 def _pack_ids(ids: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:

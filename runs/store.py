@@ -7,49 +7,37 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from common.codec import from_plain, to_plain
+from common.codec import to_plain
 from common.errors import UserError
 from common.files import TEMPORARY_SUFFIX, read_json, sha256_file, sync, write_json
 from runs.errors import RunError
 from runs.keys import content_key
+from runs.marker import DONE_NAME, CoveredFile, Marker
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 LOCK_NAME = "LOCK"
-DONE_NAME = "DONE"
 TASK_NAME = "task.json"
 LOG_NAME = "log.txt"
 PROGRESS_NAME = "progress.jsonl"
 
 # What the executor and the locks have open while a task prepares its folder.
 _KEPT = frozenset({LOCK_NAME, LOG_NAME, PROGRESS_NAME})
-_TASK_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
+# A bundle takes as much of a member's name.
+_NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
 # An orphan dies with its parent at once; its forked data workers notice within five seconds.
 _ORPHAN_SECONDS = 15.0
 
 
-@dataclass(frozen=True)
-class _Covered:
-    """What `DONE` vouches for of one file."""
-
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class _Done:
-    """What `DONE` says: the inputs' key, the files by name, and the figures of `Task.summary`."""
-
-    key: str
-    files: dict[str, _Covered]
-    summary: dict[str, Any]
+def is_name(name: str) -> bool:
+    """Whether a folder of tasks, or a task in it, may have this name."""
+    return _NAME_PATTERN.fullmatch(name) is not None
 
 
 class Run:
@@ -67,7 +55,7 @@ class Run:
         Raises:
             RunError: The name is no plain relative path, or an input has no content key.
         """
-        if not _TASK_PATTERN.fullmatch(name):
+        if not all(map(is_name, name.split("/"))):
             raise RunError(f"task {name!r}: use letters, digits and ._+- (and / between folders)")
         return Task(name, self.root / name, inputs)
 
@@ -84,7 +72,8 @@ class Task:
     """One subfolder of a run, complete when and only when its `DONE` stands.
 
     `DONE` is a JSON file written last: the key of the inputs, the size and sha256 of every file
-    that it covers, and a summary.
+    that it covers, a summary, and a checksum of all this. What it covers is used as it was written,
+    or not at all.
 
     Attributes:
         name: The task's name within the run, such as `teachers/netvlad-0`.
@@ -99,11 +88,29 @@ class Task:
         self._inputs = to_plain(inputs, "inputs", RunError)
 
     def is_done(self) -> bool:
-        """Whether `DONE` stands, for these inputs, with every covered file at its size."""
-        done = self._read_done()
-        return done is not None and all(
-            _size(self.folder / name) == entry.size for name, entry in done.files.items()
-        )
+        """Whether `DONE` stands, for these inputs, and all that it covers is as it was written."""
+        marker = self._marker()
+        return marker is not None and marker.damaged(self.folder) is None
+
+    def damaged(self) -> str | None:
+        """The first file of a finished task that is not as it was written, `DONE` included.
+
+        None where there is none, and where the task has not been finished for these inputs.
+        """
+        try:
+            Marker.read(self.folder)
+        except UserError:
+            return DONE_NAME
+        marker = self._marker()
+        return marker.damaged(self.folder) if marker else None
+
+    def file(self, name: str) -> Path:
+        """The path of a file that the task wrote, shown to be as it was written.
+
+        Raises:
+            RunError: It is not, or the task is not done.
+        """
+        return self._finished().file(self.folder, name)
 
     def digest(self) -> str:
         """One hash of the covered files' names and contents, for the keys of what follows.
@@ -111,8 +118,7 @@ class Task:
         Raises:
             RunError: The task is not done.
         """
-        files = self._finished().files
-        return content_key({name: entry.sha256 for name, entry in files.items()})
+        return self._finished().digest
 
     def summary(self) -> dict[str, Any]:
         """What `finish` was given as summary.
@@ -166,16 +172,15 @@ class Task:
             raise RunError(f"task {self.name}: {self.folder} was not prepared for these inputs")
         covered = {name: self._covered(name) for name in sorted(set(files))}
         sync(self.folder)
-        done = _Done(self.key, covered, to_plain(summary, "summary", RunError))
-        write_json(self.folder / DONE_NAME, to_plain(done))
+        Marker(self.key, covered, to_plain(summary, "summary", RunError)).write(self.folder)
 
-    def _covered(self, name: str) -> _Covered:
+    def _covered(self, name: str) -> CoveredFile:
         path = self.folder / name
         if ".." in Path(name).parts or Path(name).is_absolute() or not path.is_file():
             raise RunError(f"task {self.name}: {name} is no file of {self.folder}")
         # Not every writer flushes; DONE must not outlive what it vouches for.
         sync(path)
-        return _Covered(path.stat().st_size, sha256_file(path))
+        return CoveredFile(path.stat().st_size, sha256_file(path))
 
     def _is_prepared(self) -> bool:
         try:
@@ -183,21 +188,20 @@ class Task:
         except (UserError, KeyError, TypeError):
             return False
 
-    def _read_done(self) -> _Done | None:
+    def _marker(self) -> Marker | None:
         """What `DONE` says, if it stands for these inputs."""
-        place = self.folder / DONE_NAME
         try:
-            done = from_plain(_Done, read_json(place), str(place))
+            marker = Marker.read(self.folder)
         except UserError:
             return None
-        return done if done.key == self.key else None
+        return marker if marker and marker.key == self.key else None
 
-    def _finished(self) -> _Done:
-        done = self._read_done()
-        if done is None:
+    def _finished(self) -> Marker:
+        marker = self._marker()
+        if marker is None:
             place = self.folder / DONE_NAME
             raise RunError(f"task {self.name} is not done: {place} does not stand")
-        return done
+        return marker
 
 
 @contextmanager
@@ -222,13 +226,6 @@ def _locked(folder: Path, holder: str, timeout: float = 0.0) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size if path.is_file() else None
-    except OSError:
-        return None
 
 
 def _leftovers(folder: Path, *, temporary_only: bool) -> Iterator[Path]:

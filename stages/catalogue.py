@@ -45,7 +45,7 @@ class Catalogue:
     def options(self) -> list[Option]:
         """Every student by every recipe, with its predictions on `search`."""
         return [
-            Option(name, recipe, Predictions.load(task.folder / search_predictions_name(recipe)))
+            Option(name, recipe, Predictions.load(task.file(search_predictions_name(recipe))))
             for name, task in self.measured.items()
             for recipe in self._figures[name].recipes
         ]
@@ -53,7 +53,7 @@ class Catalogue:
     def on_report(self, student: str, *, quantized: bool) -> Predictions:
         """Predictions on `report`: at uniform8, or of the float32 weights."""
         task = (self.measured if quantized else self.students)[student]
-        return Predictions.load(task.folder / predictions_name("report"))
+        return Predictions.load(task.file(predictions_name("report")))
 
     @cached_property
     def layouts(self) -> dict[tuple[str, str], MemberLayout]:
@@ -61,7 +61,7 @@ class Catalogue:
         return {
             (name, recipe): from_plain(MemberLayout, layout, "layout", BundleError)
             for name, task in self.measured.items()
-            for recipe, layout in read_json(task.folder / LAYOUTS_NAME).items()
+            for recipe, layout in read_json(task.file(LAYOUTS_NAME)).items()
         }
 
     def member(self, student: str, recipe: str, weight: float) -> BundleMember:
@@ -100,6 +100,7 @@ class Catalogue:
 
 def _measurement(workspace: Workspace, name: str, student: Task) -> Measurement:
     config = workspace.config.quantize
+    train = workspace.student_train_config(name)
     precisions = (*config.precisions, *config.group_precisions)
     return Measurement(
         f"quantized/{name}",
@@ -107,7 +108,8 @@ def _measurement(workspace: Workspace, name: str, student: Task) -> Measurement:
             workspace.config.students[name].member, *(("precision", p) for p in precisions)
         ),
         Upstream.of(student),
-        workspace.student_train_config(name).inference_batch_size,
+        train.inference_batch_size,
+        train.threads,
         name,
         **vars(config),
     )

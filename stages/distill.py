@@ -6,7 +6,7 @@ from dataclasses import replace
 from distill.config import StudentConfig
 from ensemble.choice import Choice
 from runs import RunError, Task
-from runs.store import DONE_NAME
+from runs.marker import DONE_NAME
 from stages.ensemble import choose_teachers
 from stages.execute import Tasks
 from stages.jobs import Job, SoftLabels, Upstream

@@ -46,7 +46,7 @@ def choose_teachers(workspace: Workspace, teachers: Mapping[str, Task]) -> Choic
     }
 
     def evidence(split: str) -> Evidence:
-        paths = {name: task.folder / predictions_name(split) for name, task in teachers.items()}
+        paths = {name: task.file(predictions_name(split)) for name, task in teachers.items()}
         predictions = {name: Predictions.load(path) for name, path in paths.items()}
         return Evidence(predictions, workspace.labels(split))
 
@@ -56,7 +56,7 @@ def choose_teachers(workspace: Workspace, teachers: Mapping[str, Task]) -> Choic
         write_json(task.folder / CHOICE_NAME, to_plain(choice))
         return [CHOICE_NAME], choice.report
 
-    path = Tasks(workspace).of_work(_TASK, inputs, work).folder / CHOICE_NAME
+    path = Tasks(workspace).of_work(_TASK, inputs, work).file(CHOICE_NAME)
     return from_plain(Choice, read_json(path), str(path), RunError)
 
 

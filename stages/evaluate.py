@@ -1,20 +1,57 @@
 """Stage `evaluate`: the scores of a bundle on labeled shards."""
 
+import sys
+from pathlib import Path
+
+from common.problems import quoted
 from quantize.bundle.inference import Bundle
+from records import Split
+from records.seen import count_seen
 from stages.bundles import choose_split, find_bundle, score
+from stages.receipt import seen_by
 from stages.stage import stage
 from stages.workspace import Workspace
 from training.device import choose_device
 
+_MOST_NAMED = 3
+
 
 @stage("evaluate", help="score a bundle on labeled shards", needs=("pack",))
 def evaluate(workspace: Workspace) -> dict[str, float | int]:
-    """The scores of a bundle on a labeled split (`split=`, by default `report`), and its clips.
+    """The scores of a bundle on a labeled split (`split=`, by default `report`).
+
+    Returns:
+        They, and how many `videos` there are; of these `seen` are among those that the bundle was
+        trained or chosen on, where its receipt says so. A score on such clips is no result.
 
     Raises:
         ConfigError: no bundle or no data.
+        BundleError: it is no bundle.
         records.DataError: there is no such split, a shard is damaged or of another schema than the
             bundle's, or no clip has a label.
     """
-    bundle = Bundle.load(find_bundle(workspace), choose_device(workspace.config.device))
-    return score(bundle, choose_split(workspace, bundle.schema, "report"))
+    path = find_bundle(workspace)
+    bundle = Bundle.load(path, choose_device(workspace.config.device))
+    split = choose_split(workspace, bundle.schema, "report")
+    print(_contents(split, workspace.data_root.resolve()), file=sys.stderr)
+    seen = seen_by(bundle.receipt)
+    count = count_seen(split, seen)
+    if not seen:
+        warning = f"{path} does not say which clips it has seen: these may be among them"
+    else:
+        warning = (
+            f"warning: {count} of these {len(split)} clips are among those that the bundle was "
+            "trained or chosen on: the score is no result; name others, such as "
+            "data.report.shards='report-*'"
+        )
+    if count or not seen:
+        print(warning, file=sys.stderr)
+    return score(bundle, split) | ({"seen": count} if seen else {})
+
+
+def _contents(split: Split, root: Path) -> str:
+    """How many clips of which files."""
+    names = [quoted(path.relative_to(root).as_posix()) for path in split.shards]
+    more = len(names) - _MOST_NAMED
+    listed = ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"split {split.name}: {len(split)} clips in {len(names)} files: {listed}"

@@ -1,16 +1,19 @@
 """How a stage gets its finished tasks: a missing one is made, or reported as an error."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from joblib import cpu_count
 
 from common.errors import UserError
+from common.threads import cores
 from runs import Job as Process
-from runs import ProgressDisplay, RunError, Task, run_jobs
-from stages.jobs import Job, prepare_job
+from runs import ProgressDisplay, RunError, Task, describe_failures, run_jobs
+from runs.code import record_code
+from runs.store import TASK_NAME
+from stages.jobs import MACHINE_FAILED, PREDICTIONS, Job, prepare_job
 from stages.workspace import Workspace
 
 # Is given the prepared task; returns the files it wrote, and a summary.
@@ -39,56 +42,95 @@ class Tasks:
         Raises:
             JobsFailed: some failed; the others have finished.
             UserError: so they did, all over the same input.
-            RunError: one is missing, and there is a `maker`.
+            RunError: one is missing, and there is a `maker`; or other code made one, and that is
+                to be an error.
         """
         tasks = {name: self.workspace.task(job) for name, job in jobs.items()}
+        missing = [name for name in tasks if self._is_to_be_made(tasks[name], jobs[name].modules)]
+        self.workspace.code_changes.check()
         processes = []
         for name, task in tasks.items():
-            if self._is_to_be_made(task):
+            if name in missing:
                 prepare_job(jobs[name], task)
                 folder = task.folder.resolve()
-                command = (sys.executable, "-m", "stages.worker", str(folder))
-                processes.append(Process(task.name, folder, command))
+                # -P: the folder in which the command was given may be another checkout's.
+                command = (sys.executable, "-P", "-m", "stages.worker", str(folder))
+                threads = jobs[name].thread_count()
+                processes.append(Process(task.name, folder, command, threads))
         if processes:
             self._run(processes)
         return tasks
 
-    def of_work(self, name: str, inputs: Mapping[str, Any], work: Work) -> Task:
+    def of_work(
+        self, name: str, inputs: Mapping[str, Any], work: Work, modules: Sequence[str] = ()
+    ) -> Task:
         """The task `name`, which this process does by itself.
 
+        Args:
+            name: of the task.
+            inputs: what its content key covers.
+            work: what makes it.
+            modules: those that `work` uses of the room `stages`, and other families' than its own.
+
         Raises:
-            RunError: it is missing, and is not to be made.
+            RunError: it is missing, and is not to be made; or other code made it, and that is to be
+                an error.
         """
         task = self.workspace.run.task(name, inputs)
-        if self._is_to_be_made(task):
+        modules = (work.__module__, PREDICTIONS, *modules)
+        is_to_be_made = self._is_to_be_made(task, modules)
+        self.workspace.code_changes.check()
+        if is_to_be_made:
             with task.lock():
                 task.prepare()
+                record_code(task, modules)
                 task.finish(*work(task))
         return task
 
-    def missing(self, name: str) -> RunError:
-        """What is said of a task that is not done."""
-        return RunError(
-            f"{self.workspace.run.root}: {name} is not done with this configuration; run "
-            f"stage={self._maker} first"
-        )
+    def is_done(self, task: Task, modules: Sequence[str]) -> bool:
+        """Whether a task is done, and may stay so if other code made it than that of `modules`."""
+        return not self.workspace.code_changes.calls_for_redoing(task, modules) and task.is_done()
 
-    def _is_to_be_made(self, task: Task) -> bool:
-        done = task.is_done()
-        if self._maker and not done:
-            raise self.missing(task.name)
-        return not done
+    def missing(self, name: str, damaged: str | None = None) -> RunError:
+        """What is said of a task that is not done, or of which a file is damaged."""
+        what = "is not done with this configuration"
+        if damaged:
+            what = f"is damaged ({damaged}, which may also be missing)"
+        return RunError(f"{self.workspace.run.root}: {name} {what}; run stage={self._maker} first")
+
+    def _is_to_be_made(self, task: Task, modules: Sequence[str]) -> bool:
+        if self.is_done(task, modules):
+            return False
+        damaged = task.damaged()
+        if self._maker:
+            raise self.missing(task.name, damaged)
+        if damaged:
+            print(
+                f"{task.name}: {damaged} is missing or damaged; has to be made again",
+                file=sys.stderr,
+            )
+        if self.workspace.code_changes.calls_for_redoing(task, modules):
+            with task.lock():
+                # What the other code left is nobody's then, and is cleared.
+                (task.folder / TASK_NAME).unlink(missing_ok=True)
+        return True
 
     def _run(self, processes: Sequence[Process]) -> None:
-        cores = cpu_count()
-        parallel = self.workspace.config.jobs or (1 if torch.cuda.is_available() else cores)
-        threads = max(1, cores // parallel)
+        config = self.workspace.config
+        at_once = max(1, cores() // max(process.threads for process in processes))
+        parallel = config.jobs or (1 if torch.cuda.is_available() else at_once)
+        silent = config.silent_minutes * 60 or math.inf
         with ProgressDisplay() as display:
-            results = run_jobs(processes, parallel, threads=threads, on_progress=display.update)
-        failed = [result for result in results if result.message is not None]
-        messages = [str(result.message) for result in failed]
-        if failed and all(result.returncode == 2 for result in failed):
-            # Every process met the same input; the last line of a log is what it said of it.
-            raise UserError(messages[0].splitlines()[-1])
-        if failed:
-            raise JobsFailed("\n".join(messages))
+            results = run_jobs(
+                processes, parallel, silent_seconds=silent, on_progress=display.update
+            )
+        for result in results:
+            for note in result.notes:
+                print(f"{result.name}: {note}", file=sys.stderr)
+        statuses = {result.returncode for result in results} - {0}
+        if statuses == {2}:
+            raise UserError(describe_failures(results, last_lines=True))
+        if statuses:
+            # The machine's failures are said in a line too.
+            last_lines = statuses <= {2, MACHINE_FAILED}
+            raise JobsFailed(describe_failures(results, last_lines=last_lines))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -9,15 +10,22 @@ from typing import Any, ClassVar
 
 from common.codec import from_plain, to_plain
 from common.extensions import load_extensions
-from common.files import read_json, write_json
 from common.registry import Extension
+from families import registry
 from records import Schema
 from records.splits import DataSource, Fold
 from runs import RunError, Task
+from runs.checksums import read_checked_json, write_checked_json
+from runs.code import record_code
+from runs.marker import Marker
 from training.config import TrainConfig
 
 JOB_NAME = "job.json"
+# How a process ends that met no space, no memory and the like; its last line says it.
+MACHINE_FAILED = os.EX_OSERR
 WEIGHTS_NAME = "weights.safetensors"
+# The module of `runs` that a result depends on.
+PREDICTIONS = "runs.predictions"
 # What changes no result: renaming a label retrains nothing, nor does saving more often.
 _NOT_COVERED: dict[type, tuple[str, ...]] = {
     Schema: ("label_names", "vertical_names"),
@@ -83,6 +91,17 @@ class Upstream:
     def of(cls, task: Task) -> Upstream:
         return cls(task.folder.resolve(), task.digest())
 
+    def file(self, name: str) -> Path:
+        """The path of one of its files, shown to be as it was when the job was given.
+
+        Raises:
+            UserError: it is not.
+        """
+        marker = Marker.read(self.folder)
+        if marker is None or marker.digest != self.digest:
+            raise RunError(f"{self.folder}: changed while this job waited; give the command again")
+        return marker.file(self.folder, name)
+
 
 @dataclass(frozen=True)
 class SoftLabels:
@@ -103,17 +122,28 @@ class Job:
 
     Attributes:
         splits: those that it reads.
+        work: the modules of `stages` that do it.
         task: the task's name within the run, such as "teachers/netvlad-64".
         setting: model, data, machine.
     """
 
     splits: ClassVar[tuple[str, ...]]
+    work: ClassVar[tuple[str, ...]] = ("stages.worker", "stages.training_work")
     task: str
     setting: Setting
+
+    def thread_count(self) -> int:
+        """How many threads it computes with, on which the last digits of its results depend."""
+        raise NotImplementedError
 
     def inputs(self) -> dict[str, Any]:
         """What the content key covers: all that changes the result, and no path."""
         return {**self.setting.inputs(self.splits), **_covered(self, "task", "setting")}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Those whose code, with what they import, makes the result."""
+        return (*self.work, PREDICTIONS, module_of(self.setting.family))
 
 
 @dataclass(frozen=True)
@@ -133,6 +163,9 @@ class Training(Job):
     fold: Fold | None = None
     soft: SoftLabels | None = None
 
+    def thread_count(self) -> int:
+        return self.train.threads
+
 
 @dataclass(frozen=True)
 class Prediction(Job):
@@ -141,6 +174,10 @@ class Prediction(Job):
     splits = ("train",)
     trained: Upstream
     batch_size: int
+    threads: int
+
+    def thread_count(self) -> int:
+        return self.threads
 
 
 @dataclass(frozen=True)
@@ -150,38 +187,52 @@ class Measurement(Job):
     Attributes:
         trained: the student's training.
         batch_size: clips a forward pass.
+        threads: those that it computes with.
         student: its name in a bundle.
         threshold: as in `QuantizeConfig`, and so are the following.
     """
 
     splits = ("search", "report")
+    work = ("stages.worker", "stages.training_work", "stages.measurement_work")
     trained: Upstream
     batch_size: int
+    threads: int
     student: str
     threshold: int
     precisions: tuple[str, ...]
     group_precisions: tuple[str, ...]
     entropy: bool
 
+    def thread_count(self) -> int:
+        return self.threads
+
 
 _KINDS = {kind.__name__.lower(): kind for kind in (Training, Prediction, Measurement)}
+
+
+def module_of(family: str) -> str:
+    """The dotted name of the module that holds a family."""
+    return registry.get(family).module.__module__
 
 
 def prepare_job(job: Job, task: Task) -> None:
     """Makes the task's folder ready for a process that is given nothing else."""
     with task.lock():
         task.prepare()
-        write_json(task.folder / JOB_NAME, {"kind": type(job).__name__.lower(), **to_plain(job)})
+        record_code(task, job.modules)
+        kind = type(job).__name__.lower()
+        write_checked_json(task.folder / JOB_NAME, {"kind": kind, **to_plain(job)})
 
 
 def read_job(folder: Path) -> Job:
     """The job of a task's folder, its extensions loaded.
 
     Raises:
-        UserError: a file of the user's own is gone, or not the one that the run began with.
+        UserError: the file is damaged, or a file of the user's own is gone or not the one that the
+            run began with.
     """
     place = folder / JOB_NAME
-    values = dict(read_json(place))
+    values = read_checked_json(place)
     job: Job = from_plain(_KINDS[values.pop("kind")], values, str(place), RunError)
     wanted = job.setting.extensions
     for extension, found in zip(wanted, load_extensions(e.path for e in wanted), strict=True):

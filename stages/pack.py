@@ -9,30 +9,33 @@ from typing import Any
 import numpy as np
 
 from common.codec import from_plain, to_plain
-from common.files import read_json, sha256_file, write_json
+from common.files import TEMPORARY_SUFFIX, read_json, sha256_file, write_json
 from common.units import parse_bytes
 from ensemble import WeightedScorer
 from quantize.bundle.content import BundleMember, write_bundle
 from quantize.bundle.inference import Bundle
 from quantize.bundle.layout import bundle_bytes
+from quantize.bundle.manifest import VERSION
 from quantize.precision import UNIFORM8
 from quantize.selection.curve import curve, front
 from quantize.selection.problem import Problem, Solution
 from quantize.selection.solver import Solver
+from records.seen import SeenClips, seen_clips
 from runs import RunError, Task
 from stages.bundles import BUNDLE_FOLDER, BUNDLE_NAME, score
 from stages.catalogue import Catalogue
 from stages.distill import load_students
 from stages.ensemble import search_inputs
 from stages.execute import Tasks
-from stages.receipt import Baseline, Receipt
+from stages.jobs import module_of
+from stages.receipt import RECEIPT_NAME, Baseline, Receipt
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary, read_summary
 from stages.teachers import load_teachers
 from stages.workspace import Workspace
 
-RECEIPT_NAME = "receipt.json"
 _SOLUTIONS_NAME = "solutions.json"
+_MODULES = ("stages.catalogue", "stages.receipt")
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,14 @@ def pack(workspace: Workspace) -> Packed:
     tasks = Tasks(workspace)
     # The budget is not among what the curve depends on.
     inputs = search_inputs(workspace, packer.catalogue.measured.values())
-    traced = tasks.of_work("curve", {**inputs, "schema": workspace.schema}, packer.trace)
+    inputs |= {"schema": workspace.schema, "file": [VERSION, *Receipt.names_in_file()]}
+    traced = tasks.of_work("curve", inputs, packer.trace, _MODULES)
     solutions = _read_solutions(traced)
     chosen = tasks.of_work(
         "selection",
         {"budget": packer.budget, "curve": traced.digest()},
         lambda task: packer.select(task, solutions),
+        _MODULES,
     )
     solution, *baseline = _read_solutions(chosen)
     inputs = {
@@ -96,8 +101,14 @@ def pack(workspace: Workspace) -> Packed:
         "schema": workspace.schema,
         "fingerprint": workspace.fingerprints["report"],
     }
-    task = tasks.of_work(BUNDLE_FOLDER, inputs, lambda task: packer.write(task, solution, baseline))
-    receipt = task.folder / RECEIPT_NAME
+    families = {packer.catalogue.jobs[name].setting.family for name in solution.choice}
+    task = tasks.of_work(
+        BUNDLE_FOLDER,
+        inputs,
+        lambda task: packer.write(task, solution, baseline),
+        (*_MODULES, "stages.bundles", "stages.measurement_work", *map(module_of, sorted(families))),
+    )
+    receipt = task.file(RECEIPT_NAME)
     return Packed(
         workspace.run.root,
         from_plain(Receipt, read_json(receipt), str(receipt), RunError),
@@ -130,6 +141,10 @@ class _Packer:
         labels = self._workspace.labels("search")
         return Problem(self.catalogue.options(), labels, self._size, self._mix)
 
+    @cached_property
+    def _seen(self) -> tuple[SeenClips, ...]:
+        return seen_clips(self._workspace.data, ("train", "search"))
+
     def _size(self, choice: Mapping[str, str]) -> int:
         """Exact bytes of the file with these recipes by member; the figures do not change it."""
         receipt = self._receipt(choice, dict.fromkeys(choice, 1.0)).in_file()
@@ -150,17 +165,21 @@ class _Packer:
     def write(
         self, task: Task, solution: Solution, baseline: Sequence[Solution]
     ) -> tuple[list[str], Any]:
-        """Writes the bundle, reads it back, scores it on `report`, and writes it with its score.
+        """Writes a bundle, reads it back, scores it on `report`, and writes it with its score.
 
         The figures do not change the file's size, nor its tensors: it is scored before they are
-        known, and its bytes are final either way.
+        known. Until then it stands beside its place, where nobody takes it for the bundle.
         """
         choice, weights = solution.choice, solution.weights
         path = task.folder / BUNDLE_NAME
         members = [self.catalogue.member(n, choice[n], weights[n]) for n in choice]
         receipt = self._receipt(choice, weights)
-        self._write_file(path, members, receipt)
-        scores = score(Bundle.load(path), self._workspace.data.open("report"))
+        # Cut short, it leaves a file by whose name the next attempt removes it.
+        beside = path.with_name(f".{path.name}.unscored{TEMPORARY_SUFFIX}")
+        self._write_file(beside, members, receipt)
+        loaded = Bundle.load(beside)
+        beside.unlink()
+        scores = score(loaded, self._workspace.data.open("report"))
         receipt = replace(
             receipt,
             **{name: scores[name] for name in ("gap", "map", "map_at_10")},
@@ -200,6 +219,7 @@ class _Packer:
                 "data": self._workspace.fingerprints,
                 "students": {name: jobs[name].trained.digest for name in choice},
             },
+            seen=self._seen,
         )
 
     def _on_report(self, weights: Mapping[str, float], *, quantized: bool) -> float:
@@ -215,5 +235,5 @@ def _write_solutions(task: Task, solutions: Sequence[Solution]) -> tuple[list[st
 
 
 def _read_solutions(task: Task) -> list[Solution]:
-    path = task.folder / _SOLUTIONS_NAME
+    path = task.file(_SOLUTIONS_NAME)
     return [from_plain(Solution, found, str(path), RunError) for found in read_json(path)]

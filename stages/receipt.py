@@ -1,10 +1,22 @@
 """The receipt of a bundle: what it scores and what it weighs, in the file and beside it."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
 
-from common.codec import to_plain
+from annotated_types import MaxLen
 
+from common.codec import count_values, from_plain, parse_json, to_plain
+from common.errors import ConfigError
+from common.files import sha256_file
+from quantize.errors import BundleError
+from records.seen import SeenClips
+
+RECEIPT_NAME = "receipt.json"
+# Far above any need: a member takes 400 bytes and ten values, a shard a hundred bytes and one.
+_MAX_BYTES = 8 * 2**20
+_MAX_VALUES = 100_000
 _ONLY_BESIDE = {"bytes", "budget_bytes", "sha256", "uniform8", "left_out"}
 
 
@@ -47,6 +59,7 @@ class Receipt:
         search_gap: GAP@20 on `search`, where the bundle was chosen.
         members: what is in it.
         hashes: fingerprints of the splits (`data`) and digests of the students (`students`).
+        seen: the clips that its members were trained on, and those that it was chosen on.
         uniform8: the baseline, where any member fits at 8 bits.
         left_out: the students that are not in it.
     """
@@ -63,10 +76,71 @@ class Receipt:
     search_gap: float = 0.0
     members: tuple[MemberReceipt, ...]
     hashes: dict[str, dict[str, str]]
+    seen: tuple[SeenClips, ...] = ()
     uniform8: tuple[Baseline, ...] = ()
     left_out: tuple[MemberReceipt, ...] = ()
 
     def in_file(self) -> dict[str, Any]:
         """What stands in the file itself: nothing that depends on the budget, or on the file."""
         plain = to_plain(self)
-        return {name: value for name, value in plain.items() if name not in _ONLY_BESIDE}
+        return {name: plain[name] for name in self.names_in_file()}
+
+    @classmethod
+    def names_in_file(cls) -> list[str]:
+        """The keys of `in_file`."""
+        return [field.name for field in fields(cls) if field.name not in _ONLY_BESIDE]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What of a receipt says what its bundle has seen: train and search, in as many parts."""
+
+    seen: Annotated[tuple[SeenClips, ...], MaxLen(2)] = ()
+
+
+def seen_by(receipt: Mapping[str, Any]) -> tuple[SeenClips, ...]:
+    """The clips that a bundle has seen, by the receipt in its file; none where it does not say.
+
+    Raises:
+        BundleError: the receipt says something else.
+    """
+    values = {name: value for name, value in receipt.items() if name == "seen"}
+    return from_plain(_Seen, values, "receipt", BundleError).seen
+
+
+def read_receipt(path: Path) -> Receipt:
+    """Reads a receipt, of which nothing is believed.
+
+    Raises:
+        ConfigError: It cannot be read, is no receipt, or is far too long for one.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(text) > _MAX_BYTES or count_values(text) > _MAX_VALUES:
+        raise ConfigError(
+            f"{path}: no receipt: of more than {_MAX_BYTES} bytes or {_MAX_VALUES} values"
+        )
+    return from_plain(Receipt, parse_json(text, str(path), ConfigError), str(path), ConfigError)
+
+
+def check_receipt(bundle: Path) -> None:
+    """Holds a bundle against the receipt that lies beside it, if there is one.
+
+    Raises:
+        ConfigError: The receipt is of another file, or is none.
+    """
+    path = bundle.with_name(RECEIPT_NAME)
+    if not path.is_file():
+        return
+    receipt, size = read_receipt(path), bundle.stat().st_size
+    wrong = f"{size} bytes, not {receipt.bytes}" if size != receipt.bytes else ""
+    if not wrong and sha256_file(bundle) != receipt.sha256:
+        wrong = "another sha256"
+    if wrong:
+        raise ConfigError(
+            f"bundle: {bundle} has {wrong}: {path} is the receipt of another file, or one of them "
+            "is damaged; get both anew, or take the receipt away"
+        )

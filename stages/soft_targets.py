@@ -70,8 +70,8 @@ def fold_jobs(workspace: Workspace, member: str) -> list[Job]:
 def prediction_job(workspace: Workspace, member: str, trained: Task, train: TrainConfig) -> Job:
     """The run of a member's trained model over the clips that it was trained on."""
     name = f"training-predictions/{trained.name.replace('/', '-')}"
-    batch_size = train.inference_batch_size
-    return Prediction(name, workspace.setting(member), Upstream.of(trained), batch_size)
+    setting, batch_size = workspace.setting(member), train.inference_batch_size
+    return Prediction(name, setting, Upstream.of(trained), batch_size, train.threads)
 
 
 def _mix(tasks: Tasks, source: SoftTargetSource, predicted: Mapping[str, Sequence[Task]]) -> Task:
@@ -101,7 +101,7 @@ def _merge(tasks: Tasks, name: str, soft: Task) -> None:
     workspace = tasks.workspace
 
     def work(task: Task) -> tuple[list[str], Any]:
-        path = soft.folder / SOFT_TARGETS_NAME
+        path = soft.file(SOFT_TARGETS_NAME)
         targets = SoftTargets.load(path, workspace.schema.num_labels)
         shards = write_merged(task.folder, workspace.data.open("train"), targets)
         return [shard.name for shard in shards], {"shards": len(shards)}
@@ -113,8 +113,8 @@ def _merge(tasks: Tasks, name: str, soft: Task) -> None:
 def _over_training_split(tasks: Sequence[Task]) -> Predictions:
     """One model's predictions over all training clips, put together from its folds, if it has."""
     if len(tasks) == 1:
-        return Predictions.load(tasks[0].folder / predictions_name("train"))
+        return Predictions.load(tasks[0].file(predictions_name("train")))
     joined = Predictions.concatenate(
-        [Predictions.load(task.folder / predictions_name("fold")) for task in tasks]
+        [Predictions.load(task.file(predictions_name("fold"))) for task in tasks]
     )
     return joined.select(np.argsort(joined.ids, kind="stable"))

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from common.errors import ConfigError
 from common.registry import Registry
-from runs.store import DONE_NAME
+from runs.marker import DONE_NAME
 from stages.workspace import Workspace
 
 Run = TypeVar("Run", bound=Callable[[Workspace], object])

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from common.codec import from_plain
 from runs import RunError, Task
-from runs.store import DONE_NAME
+from runs.marker import DONE_NAME
 
 Summary = TypeVar("Summary")
 

@@ -29,10 +29,11 @@ def _done(workspace: Workspace) -> Done:
     if not members:
         return Done.below(folder)
     try:
-        tasks = [workspace.task(job) for job in _jobs(workspace).values()]
+        jobs = _jobs(workspace).values()
+        done = [Tasks(workspace).is_done(workspace.task(job), job.modules) for job in jobs]
     except (ConfigError, DataError):
         return Done.below(folder, members)
-    return Done(sum(task.is_done() for task in tasks), len(tasks))
+    return Done(sum(done), len(done))
 
 
 @stage("teachers", help="train every member on the labels, write its predictions", done=_done)

@@ -31,22 +31,26 @@ def build_model(setting: Setting) -> FamilyModule:
     return model.to(choose_device(setting.device))
 
 
-def predict(setting: Setting, model: nn.Module, split: Split, batch_size: int) -> Predictions:
-    """The predictions of a job's model."""
+def predict(
+    setting: Setting, model: nn.Module, split: Split, batch_size: int, progress: Path | None = None
+) -> Predictions:
+    """The predictions of a job's model; a job's folder is told how far they are."""
     return predict_split(
         model,
         split,
         batch_size=batch_size,
         stored_labels=setting.stored_labels,
         workers=setting.data.workers,
+        progress=progress,
     )
 
 
 def predict_training_split(job: Prediction, task: Task) -> None:
     """Writes the predictions of trained weights on the split `train`."""
     model = build_model(job.setting)
-    model.load_state_dict(load_file(job.trained.folder / WEIGHTS_NAME))
-    found = predict(job.setting, model, job.setting.data.open("train"), job.batch_size)
+    model.load_state_dict(load_file(job.trained.file(WEIGHTS_NAME)))
+    split = job.setting.data.open("train")
+    found = predict(job.setting, model, split, job.batch_size, task.folder)
     found.save(task.folder / predictions_name("train"))
     task.finish([predictions_name("train")], {})
 
@@ -86,7 +90,7 @@ def train(job: Training, task: Task) -> None:
 def _objective(job: Training) -> Objective:
     if job.soft is None:
         return HardLabels()
-    path = job.soft.targets.folder / SOFT_TARGETS_NAME
+    path = job.soft.targets.file(SOFT_TARGETS_NAME)
     targets = SoftTargets.load(path, job.setting.data.schema.num_labels)
     return SoftAndHardLabels(targets, job.soft.hard_weight)
 
@@ -117,7 +121,7 @@ def _keep_better(
             continue
         model.load_state_dict(weights)
         predictions = {
-            name: predict(job.setting, model, split, job.train.inference_batch_size)
+            name: predict(job.setting, model, split, job.train.inference_batch_size, task.folder)
             for name, split in splits.items()
         }
         scores = {name: gap_of(labels[name], predictions[name]) for name in labels}

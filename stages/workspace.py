@@ -8,14 +8,17 @@ from pathlib import Path
 from common.codec import replaced, to_plain
 from common.errors import ConfigError
 from common.extensions import load_extensions
+from common.problems import quoted
 from common.registry import digests_of, kinds_of
 from families import FamilyModule, config_from_dict
 from families.registry import meta_module
 from metrics import Labels
 from quantize.recipes import check_precisions
-from records import Schema, Split, check_disjoint, load_schema, with_vocabulary
+from records import Schema, Split, check_census, check_disjoint, load_schema, with_vocabulary
 from records.splits import DataSource
 from runs import Run, Task
+from runs.code_changes import CodeChanges
+from runs.store import is_name
 from stages.config import Config
 from stages.jobs import Job, Setting, Training
 from training.config import TrainConfig
@@ -36,6 +39,7 @@ class Workspace:
         self.config = config
         self.run = Run(Path(config.outputs) / config.run)
         self.extensions = load_extensions(config.extensions)
+        self.code_changes = CodeChanges(config.on_code_change)
 
     @cached_property
     def planned_schema(self) -> Schema:
@@ -108,11 +112,18 @@ class Workspace:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """Content hashes of the splits that training sees, shown not to share a clip."""
+        """Content hashes of the splits that training sees, shown not to share a clip.
+
+        How many labels their clips have is told on standard error.
+
+        Raises:
+            records.DataError: they share a clip, or their labels cannot be meant.
+        """
         splits = [self.data.open(name) for name in ("train", "search", "report")]
         for split in splits:
             say_skipped(split)
         check_disjoint(splits)
+        print(check_census(splits, self.data.cache), file=sys.stderr)
         return {split.name: split.fingerprint for split in splits}
 
     def labels(self, name: str) -> Labels:
@@ -143,16 +154,18 @@ class Workspace:
         """Checks every member and every student before the first of them is trained.
 
         Raises:
-            ConfigError: there are none, or a training setting is wrong.
+            ConfigError: there are none, a name is none of a task, or a training setting is wrong.
             families.FamilyError: a family or one of its fields is wrong.
             quantize.BundleError: there is no precision of a name.
         """
         if not self.config.members:
             raise ConfigError("members: none given; choose an experiment=... or write one")
         for name in self.config.members:
+            _check_name("members", name)
             self.train_config(name)
             self.planned_model(name)
         for name in self.config.students:
+            _check_name("distill.students", name)
             self.student_train_config(name)
         quantize = self.config.quantize
         check_precisions([*quantize.precisions, *quantize.group_precisions])
@@ -193,6 +206,15 @@ class Workspace:
     def task(self, job: Job) -> Task:
         """The task that a job fills."""
         return self.run.task(job.task, job.inputs())
+
+
+def _check_name(where: str, name: str) -> None:
+    """Refuses what cannot be a task's name, or would lie in another member's folder."""
+    if not is_name(name):
+        raise ConfigError(
+            f"{where}: name {quoted(name)}; use up to 200 letters, digits and ._+- (the first one "
+            "a letter, digit or _)"
+        )
 
 
 def say_skipped(split: Split) -> None:

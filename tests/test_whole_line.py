@@ -20,6 +20,7 @@ from distill.soft_targets import SOFT_TARGETS_NAME
 from quantize import Bundle
 from records import SplitSpec, open_split, read_truth
 from runs import Predictions
+from stages.config import Config
 from stages.evaluate import evaluate
 from stages.workspace import Workspace
 from tests.conftest import SMALL_FRAMES, make_clips
@@ -116,8 +117,9 @@ def test_evaluate_gives_the_receipts_gap(finished: Line, receipt: dict[str, Any]
     overrides = finished.overrides("stage=evaluate")
     main = {"HYDRA_MAIN_MODULE": "__main__"}
     with patch.object(sys, "argv", ["orchestrate.py", *overrides]), patch.dict(os.environ, main):
-        (config,) = orchestrate.parse_command_line()
-    scores = evaluate(Workspace(config))
+        configs: list[Config] = []
+        orchestrate.parse_command_line(configs.append)
+    scores = evaluate(Workspace(configs[0]))
     assert scores["gap"] == pytest.approx(receipt["gap"], abs=1e-6)
     assert scores["map_at_10"] == pytest.approx(receipt["map_at_10"], abs=1e-6)
 

@@ -128,6 +128,28 @@ def test_file_round_trip_and_unknown_clip(tmp_path: Path) -> None:
         SoftTargets.load(tmp_path / "soft", 40)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("probabilities", np.nan, "probability"),
+        ("probabilities", 1.5, "probability"),
+        ("probabilities", -0.5, "probability"),
+        ("tail", np.nan, "tail"),
+        ("tail", -1.0, "tail"),
+        ("ids", b"clip9", "ids do not ascend"),
+        ("ids", b"clip0", "ids do not ascend"),
+    ],
+)
+def test_values_that_are_not_as_promised_are_refused(
+    tmp_path: Path, name: str, value: float | bytes, fault: str
+) -> None:
+    targets = mix_teachers([predictions(0, 5, 40, 6)[0]], [1.0], kept=3)
+    getattr(targets, name)[1] = value
+    targets.save(tmp_path / "soft")
+    with pytest.raises(SoftTargetError, match=f"/soft: .*{fault}.*; run stage=distill again"):
+        SoftTargets.load(tmp_path / "soft", 40)
+
+
 @pytest.mark.parametrize("hard_weight", [0.0, 0.5, 1.0])
 def test_loss_is_equation_2_on_dense_targets(hard_weight: float) -> None:
     torch.manual_seed(0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,43 @@ def test_log_odds_that_are_not_finite_are_refused(bad: float) -> None:
     log_odds[1, 2] = bad
     with pytest.raises(RunError, match="clip 'b' hold NaN or an infinity"):
         PredictionsWriter(4, 2).append(["a", "b"], log_odds)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "fault"),
+    [
+        ("log_odds", (1, 2), np.nan, "log-odds that are NaN or infinite"),
+        ("log_odds", (1, 0), np.inf, "log-odds that are NaN or infinite"),
+        ("log_odds", (1, 6), -np.inf, "log-odds that are NaN or infinite"),
+        ("log_odds", (1, 3), 100.0, "log-odds that rise"),
+        ("labels", (1, 3), 40, "a label out of range"),
+        ("labels", (1, 3), "the one before", "a label twice"),
+        ("left_out", 1, np.nan, "a wrong bound"),
+        ("left_out", 1, 100.0, "a wrong bound"),
+        ("left_out", 1, -np.inf, "a wrong bound"),
+        ("tail", 1, np.nan, "a wrong tail"),
+        ("tail", 1, -0.5, "a wrong tail"),
+        ("tail", 1, np.inf, "a wrong tail"),
+    ],
+)
+def test_values_that_are_not_as_promised_are_refused(
+    tmp_path: Path, name: str, place: tuple[int, ...], value: float | str, fault: str
+) -> None:
+    predictions, _ = make()
+    array = getattr(predictions, name)
+    array[place] = array[1, 2] if isinstance(value, str) else value
+    predictions.save(tmp_path / "p")
+    with pytest.raises(RunError, match=f"/p: predictions: clip 'bcd' has {fault}"):
+        Predictions.load(tmp_path / "p")
+
+
+def test_arrays_of_other_types_are_refused(tmp_path: Path) -> None:
+    predictions, _ = make()
+    for name, wrong in (("labels", np.uint32), ("tail", np.uint8), ("log_odds", np.uint16)):
+        changed = {name: getattr(predictions, name).astype(wrong)}
+        dataclasses.replace(predictions, **changed).save(tmp_path / "p")
+        with pytest.raises(RunError, match=f"/p: predictions: {name} must be "):
+            Predictions.load(tmp_path / "p")
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

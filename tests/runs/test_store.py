@@ -46,7 +46,7 @@ def test_a_task_from_start_to_done(tmp_path: Path) -> None:
 def test_other_inputs_are_another_task(tmp_path: Path) -> None:
     make_done(Run(tmp_path).task("a", {"rate": 0.1}))
     other = Run(tmp_path).task("a", {"rate": 0.2})
-    assert not other.is_done()
+    assert not other.is_done() and other.damaged() is None
     with pytest.raises(RunError, match="not done"):
         other.summary()
 
@@ -57,6 +57,64 @@ def test_a_missing_or_shorter_file_undoes_a_task(tmp_path: Path) -> None:
     assert not task.is_done()
     (task.folder / "weights.bin").unlink()
     assert not task.is_done()
+
+
+def flip_bit(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_of_a_file_undoes_a_task(tmp_path: Path) -> None:
+    task = make_done(Run(tmp_path).task("a", {}))
+    path, times = task.folder / "weights.bin", task.folder.stat()
+    assert task.is_done() and task.file("weights.bin") == path
+    # Within one process too, where it has been found sound before.
+    for expected in ("weights.bin", None):
+        before = path.stat()
+        while path.stat().st_ctime_ns == before.st_ctime_ns:
+            flip_bit(path, 11)
+            flip_bit(path, 11)
+        flip_bit(path, 11)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert task.damaged() == expected
+        assert task.is_done() is (expected is None)
+        if expected:
+            with pytest.raises(RunError, match=r"weights\.bin: .* damaged; give the command again"):
+                task.file("weights.bin")
+            assert task.digest() and task.summary()
+
+
+def test_a_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_done(Run(tmp_path).task("a", {}))
+    assert task.is_done()
+    monkeypatch.setattr("runs.checksums.sha256_file", lambda path: pytest.fail("hashed again"))
+    assert task.is_done() and task.file("weights.bin")
+    with pytest.raises(RunError, match="other"):
+        task.file("other")
+
+
+def test_any_flipped_bit_of_the_marker_undoes_a_task(tmp_path: Path) -> None:
+    task = make_done(Run(tmp_path).task("a", {}))
+    place = task.folder / "DONE"
+    for bit in range(0, 8 * place.stat().st_size, 11):
+        flip_bit(place, bit)
+        assert not task.is_done() and task.damaged() == "DONE", bit
+        with pytest.raises(RunError, match="not done"):
+            task.digest()
+        flip_bit(place, bit)
+    assert task.is_done() and task.damaged() is None
+
+
+def test_a_marker_of_the_first_version_stands(tmp_path: Path) -> None:
+    """It has no checksum: what it covers is verified all the same."""
+    task = make_done(Run(tmp_path).task("a", {}))
+    marker = json.loads((task.folder / "DONE").read_text())
+    del marker["checksum"]
+    (task.folder / "DONE").write_text(json.dumps(marker))
+    assert task.is_done()
+    (task.folder / "weights.bin").write_bytes(b"Weights")
+    assert task.damaged() == "weights.bin"
 
 
 BROKEN = [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import UserError
 from records import SplitSpec
 from records.splits import DataSource, Fold
 from runs import RunError, Task, content_key
@@ -36,9 +37,9 @@ SETTING = Setting(
 )
 UPSTREAM = Upstream(Path("/run/soft/all"), "abc")
 TRAINING = Training("teachers/a", SETTING, TrainConfig(), seed=1)
-PREDICTION = Prediction("training-predictions/a", SETTING, UPSTREAM, 256)
+PREDICTION = Prediction("training-predictions/a", SETTING, UPSTREAM, 256, 1)
 MEASUREMENT = Measurement(
-    "quantized/a", SETTING, UPSTREAM, 256, "a", 17_000, ("channel4", "float32"), (), True
+    "quantized/a", SETTING, UPSTREAM, 256, 1, "a", 17_000, ("channel4", "float32"), (), True
 )
 JOBS: list[Job] = [
     TRAINING,
@@ -58,6 +59,35 @@ def test_job_is_read_as_it_was_written(job: Job, tmp_path: Path) -> None:
     read = read_job(tmp_path)
     assert read == job
     assert key(read) == key(job)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_damaged_job_is_refused(job: Job, tmp_path: Path) -> None:
+    prepare_job(job, Task(job.task, tmp_path, job.inputs()))
+    place = tmp_path / "job.json"
+    sound = place.read_bytes()
+    for at in range(0, len(sound), 7):
+        place.write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
+        with pytest.raises(UserError, match=r"job\.json.*(damaged|not JSON|unknown key)"):
+            read_job(tmp_path)
+
+
+def test_upstream_gives_only_files_that_are_as_they_were(tmp_path: Path) -> None:
+    task = Task("soft/all", tmp_path, {})
+    task.prepare()
+    (tmp_path / "one").write_bytes(b"sound")
+    task.finish(["one"], {})
+    upstream = Upstream.of(task)
+    assert upstream.file("one") == tmp_path / "one"
+    (tmp_path / "one").write_bytes(b"other")
+    with pytest.raises(RunError, match="/one: missing or damaged; give the command again"):
+        upstream.file("one")
+    task.finish(["one"], {})
+    for gone in (False, True):
+        if gone:
+            (tmp_path / "DONE").unlink()
+        with pytest.raises(RunError, match="changed while this job waited; give the command"):
+            upstream.file("one")
 
 
 def test_job_of_another_version_is_refused(tmp_path: Path) -> None:

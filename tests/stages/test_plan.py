@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from common.errors import ConfigError
+from distill.config import DistillConfig, StudentConfig
 from families import FamilyError
 from records.config import DataConfig
+from stages import builtin  # noqa: F401
 from stages.config import Config, MemberConfig
 from stages.plan import plan
+from stages.stage import STAGES
 from stages.workspace import Workspace
 
 SCHEMA = (
@@ -42,6 +47,19 @@ def test_a_perceptron_needs_no_data(tmp_path: Path) -> None:
     write_vocabulary(tmp_path)
     assert plan(workspace(tmp_path, PERCEPTRON)) == before
     assert before.members[0].parameters == 6 * 8 + 8 + 8 * 4 + 4
+
+
+@pytest.mark.parametrize("stage", ["plan", "teachers", "ensemble", "distill", "pack"])
+@pytest.mark.parametrize("name", ["a/b", "a b", ".a", "", "..", "é", "a" * 201])
+def test_names_that_are_none_of_a_folder_are_refused(tmp_path: Path, stage: str, name: str) -> None:
+    """`a` and `a/b` would clear each other's folders."""
+    config = workspace(tmp_path, PERCEPTRON).config
+    member = replace(config, members={"a": PERCEPTRON, name: PERCEPTRON})
+    student = replace(config, distill=DistillConfig(students={name: StudentConfig("m")}))
+    for where, changed in (("members", member), ("distill.students", student)):
+        with pytest.raises(ConfigError, match=f"^{where}: name '.*; use up to 200 letters"):
+            STAGES.get(stage).run(Workspace(changed))
+    assert not (tmp_path / "r").exists()
 
 
 def test_tasks_need_the_vocabulary(tmp_path: Path) -> None:
