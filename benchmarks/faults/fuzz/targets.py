@@ -312,7 +312,8 @@ def _tensors_of(state: Any) -> list[torch.Tensor]:
     moments = [
         torch.as_tensor(v) for values in optimizer.values() for _, v in sorted(values.items())
     ]
-    return [*state.model.state_dict().values(), *moments, torch.tensor(state.step)]
+    tensors = [*state.model.state_dict().values(), *map(torch.as_tensor, values)]
+    return [*tensors, torch.tensor(state.step)]
 
 
 def _make_checkpoint(state: _Checkpoint, random: Random) -> tuple[str, bytes]:
