@@ -309,10 +309,8 @@ def _checkpoint(folder: Path) -> _Checkpoint:
 
 def _tensors_of(state: Any) -> list[torch.Tensor]:
     optimizer = state.optimizer.state_dict()["state"]
-    moments = [
-        torch.as_tensor(v) for values in optimizer.values() for _, v in sorted(values.items())
-    ]
-    tensors = [*state.model.state_dict().values(), *map(torch.as_tensor, values)]
+    moments = [v for values in optimizer.values() for _, v in sorted(values.items())]
+    tensors = [*state.model.state_dict().values(), *map(torch.as_tensor, moments)]
     return [*tensors, torch.tensor(state.step)]
 
 
