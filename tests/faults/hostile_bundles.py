@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,8 +258,8 @@ MAKERS: dict[str, Callable[[], bytes]] = {
     "noise": lambda: headed(random.Random(0).randbytes(LARGEST_FILE - 8)),
     "only brackets": lambda: headed(b"[" * 6 * 10**6, bytes(10**7)),
     "only spaces": lambda: headed(b" " * 6 * 10**6, bytes(10**7)),
-    **{f"{n}, 16 MB": (lambda make=make: fill(make, False)) for n, make in FLOODS.items()},
-    **{f"{n}, as allowed": (lambda make=make: fill(make, True)) for n, make in FLOODS.items()},
+    **{f"{n}, 16 MB": partial(fill, make, False) for n, make in FLOODS.items()},
+    **{f"{n}, as allowed": partial(fill, make, True) for n, make in FLOODS.items()},
 }
 
 
