@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -65,8 +64,8 @@ def scored_batches(
         yield batch, bundle.predict(batch)
 
 
-def score(bundle: Bundle, split: Split) -> dict[str, Any]:
-    """GAP, MAP, MAP@10, Hit@1 and PERR of a bundle over a split, by streaming.
+def score(bundle: Bundle, split: Split) -> StreamingScores:
+    """The scores of a bundle over a split.
 
     Raises:
         records.DataError: no clip has a label.
@@ -78,4 +77,4 @@ def score(bundle: Bundle, split: Split) -> dict[str, Any]:
         scores.update(log_odds, batch.labels)
     if labels == 0:
         raise DataError(f"split {split.name!r}: its clips have no labels, so there is no score")
-    return scores.compute()
+    return scores

@@ -12,6 +12,7 @@ from common.codec import from_plain, to_plain
 from common.files import read_json, sha256_file, write_json
 from common.units import parse_bytes
 from ensemble import WeightedScorer
+from metrics.bootstrap import standard_error
 from quantize.bundle.content import BundleMember, write_bundle
 from quantize.bundle.inference import Bundle
 from quantize.bundle.layout import bundle_bytes
@@ -177,18 +178,30 @@ class _Packer:
         receipt = self._receipt(choice, weights)
         self._write_file(path, members, receipt)
         scores = score(Bundle.load(path), self._workspace.data.open("report"))
+        figures = scores.compute() | scores.errors()
+        gap_float, _ = self._on_report(weights, quantized=False)
         receipt = replace(
             receipt,
-            **{name: scores[name] for name in ("gap", "map", "map_at_10")},
+            gap=figures["gap"],
+            gap_error=figures["gap_error"],
+            map=figures["map"],
+            map_error=figures["map_error"],
+            map_at_10=figures["map_at_10"],
+            map_at_10_error=figures["map_at_10_error"],
             search_gap=solution.gap,
-            gap_float=self._on_report(weights, quantized=False),
+            gap_float=gap_float,
         )
         for found in baseline:
             flat = dict.fromkeys(found.weights, 1 / len(found.weights))
+            drawn = scores.resampled_gap()
+            uniform8_gap, uniform8_drawn = self._on_report(found.weights, quantized=True)
+            flat_gap, flat_drawn = self._on_report(flat, quantized=True)
             receipt = replace(
                 receipt,
-                uniform8_gap=self._on_report(found.weights, quantized=True),
-                flat_gap=self._on_report(flat, quantized=True),
+                uniform8_gap=uniform8_gap,
+                uniform8_gain_error=standard_error(drawn - uniform8_drawn),
+                flat_gap=flat_gap,
+                flat_gain_error=standard_error(drawn - flat_drawn),
             )
         self._write_file(path, members, receipt)
         left_out = [name for name in self.catalogue.students if name not in choice]
@@ -219,11 +232,14 @@ class _Packer:
             seen=self._seen,
         )
 
-    def _on_report(self, weights: Mapping[str, float], *, quantized: bool) -> float:
-        """GAP@20 on `report` from stored predictions."""
+    def _on_report(
+        self, weights: Mapping[str, float], *, quantized: bool
+    ) -> tuple[float, np.ndarray]:
+        """GAP@20 on `report` from stored predictions, and of each draw of its clips."""
         members = [self.catalogue.on_report(name, quantized=quantized) for name in weights]
         scorer = WeightedScorer(members, self._workspace.labels("report"), mix=self._mix)
-        return float(scorer.gap(np.array([list(weights.values())])).gap[0])
+        row = np.array(list(weights.values()))
+        return float(scorer.gap(row[None]).gap[0]), scorer.resampled_gap(row)
 
 
 def _write_solutions(task: Task, solutions: Sequence[Solution]) -> tuple[list[str], Any]:

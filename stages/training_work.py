@@ -131,11 +131,12 @@ def _keep_better(
 
 
 def _on_report(labels: Labels, predictions: Predictions) -> dict[str, float]:
-    """MAP@10, and MAP of the labels that are stored."""
+    """MAP@10, and MAP of the labels that are stored; their standard errors, and that of GAP."""
     scores = StreamingScores(labels.num_labels)
     scores.update((predictions.labels, predictions.log_odds), labels)
-    found = scores.compute()
-    return {"map_at_10_report": found["map_at_10"], "map_report": found["map"]}
+    found = scores.compute() | scores.errors()
+    names = ("map_at_10", "map", "gap_error", "map_at_10_error", "map_error")
+    return {f"{name}_report": found[name] for name in names}
 
 
 def _write_outcome(folder: Path, model: nn.Module, predictions: dict[str, Predictions]) -> None:
