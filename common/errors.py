@@ -8,6 +8,10 @@ class UserError(ValueError):
     program then ends with status 2. Any other exception is a defect of ours, with a traceback.
     """
 
+    def __str__(self) -> str:
+        # Names of files and ids are hostile text: in a terminal they could do what they like.
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
+
 
 class ConfigError(UserError):
     """A value of the configuration is wrong; the message names its key."""

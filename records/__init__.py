@@ -1,8 +1,9 @@
 """Shards to batches: formats of files, schemas, splits."""
 
 from records.batches import Batch, FrameSampling, iterate_batches
+from records.census import check_census, check_ids
 from records.clip import Clip
-from records.config import SplitSpec
+from records.config import SplitSpec, id_number
 from records.demo.synthesize import generate
 from records.demo.world import DemoSpec
 from records.errors import DataError
@@ -25,9 +26,12 @@ __all__ = [
     "SplitSpec",
     "Stream",
     "TFRecordFile",
+    "check_census",
     "check_disjoint",
+    "check_ids",
     "encode_clip",
     "generate",
+    "id_number",
     "iterate_batches",
     "load_schema",
     "open_split",

@@ -1,13 +1,18 @@
 """One clip, as every format of data hands it out, and what it is held against."""
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from common.problems import quoted
 from records.errors import DataError
 from records.schema import Schema
+
+LONGEST_ID = 256  # bytes of UTF-8: the ids of a split are kept side by side, as wide as the longest
+_CONTROL = ("Cc", "Zl", "Zp")  # Unicode's controls, and its ends of lines and of paragraphs
 
 
 @dataclass(frozen=True)
@@ -15,15 +20,17 @@ class Clip:
     """One example.
 
     Attributes:
-        id: The clip's id.
+        id: The clip's id; see `check_id`.
         labels: (n,) int64, ascending, each once; empty where the record has none.
         features: By stream: (T, D) at frame level, (D,) at video level; uint8 or float32. They may
             be read-only, strided and unaligned views of the record: copy what is to be kept.
+        repeated_labels: How many labels the record has beyond those, each a repetition.
     """
 
     id: str
     labels: NDArray[np.int64]
     features: dict[str, np.ndarray]
+    repeated_labels: int = 0
 
 
 def check_clip(clip: Clip, schema: Schema) -> Clip:
@@ -33,16 +40,39 @@ def check_clip(clip: Clip, schema: Schema) -> Clip:
         Its labels are ascending, each once, and its features those of the schema only.
 
     Raises:
-        DataError: It has no id, a stream is missing or has another size, type or number of frames,
-            a label is out of range, or a feature holds NaN or infinity.
+        DataError: The id is not as in `check_id`, a stream is missing or has another size, type or
+            number of frames, the labels are out of range or a multi-hot vector, or a feature holds
+            NaN or infinity.
     """
-    if not isinstance(clip.id, str) or not clip.id:
-        raise DataError(f"the id is {clip.id!r}; it must be a text that is not empty")
+    if not isinstance(clip.id, str):
+        raise DataError(f"the id is {quoted(clip.id)}; it must be a text")
+    check_id(clip.id)
     labels, features = np.asarray(clip.labels), schema_features(clip, schema)
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         found = f"{labels.dtype} {labels.shape}"
-        raise DataError(f"clip {clip.id!r}: the labels are {found}, not a row of integers")
+        raise DataError(f"clip {quoted(clip.id)}: the labels are {found}, not a row of integers")
     return clip_of(clip.id, labels.tolist(), features, schema)
+
+
+def check_id(clip_id: str) -> None:
+    """Makes sure that an id survives every file that is keyed by it.
+
+    Raises:
+        DataError: It is empty, longer than `LONGEST_ID`, no Unicode, or holds a control character.
+    """
+    if not clip_id:
+        raise DataError("the id is empty; give the clip one")
+    try:
+        size = len(clip_id.encode())
+    except UnicodeEncodeError:
+        raise DataError(f"the id {quoted(clip_id)} is no Unicode text; rewrite it") from None
+    if size > LONGEST_ID:
+        raise DataError(
+            f"the id {quoted(clip_id)} has {size} bytes, more than {LONGEST_ID}; shorten it"
+        )
+    # Line ends break tables, and to NumPy's strings a NUL at the end is not there.
+    if not clip_id.isprintable() and any(unicodedata.category(c) in _CONTROL for c in clip_id):
+        raise DataError(f"the id {quoted(clip_id)} holds a control character; rewrite it")
 
 
 def schema_features(clip: Clip, schema: Schema) -> dict[str, np.ndarray]:
@@ -60,38 +90,46 @@ def schema_features(clip: Clip, schema: Schema) -> dict[str, np.ndarray]:
         if values is None or values.shape != shape or values.dtype != stream.encoding:
             found = "nothing" if values is None else f"{values.dtype} {values.shape}"
             raise DataError(
-                f"clip {clip.id!r}: stream {stream.name!r} should be {stream.encoding} {shape}; "
-                f"found {found}"
+                f"clip {quoted(clip.id)}: stream {quoted(stream.name)} should be "
+                f"{stream.encoding} {shape}; found {found}"
             )
         out[stream.name] = values
     return out
 
 
 def clip_of(
-    clip_id: str, labels: Iterable[int], features: dict[str, np.ndarray], schema: Schema
+    clip_id: str, labels: Sequence[int], features: dict[str, np.ndarray], schema: Schema
 ) -> Clip:
     """The clip of labels in any order, and of features whose sizes and types are the schema's.
 
     Raises:
-        DataError: A label is out of range, a value is not finite, or streams have different numbers
-            of frames.
+        DataError: A label is out of range, the labels are a multi-hot vector, a value is not
+            finite, or streams have different numbers of frames.
     """
     ordered = sorted(set(labels))
     if ordered and (ordered[0] < 0 or ordered[-1] >= schema.num_labels):
         wrong = ordered[0] if ordered[0] < 0 else ordered[-1]
         raise DataError(
-            f"clip {clip_id!r}: label {wrong} is out of range; schema {schema.name!r} has "
-            f"num_labels {schema.num_labels}"
+            f"clip {quoted(clip_id)}: label {wrong} is out of range; schema {quoted(schema.name)} "
+            f"has num_labels {schema.num_labels}"
+        )
+    # So many indices, each once, would go up to the last label.
+    if len(labels) == schema.num_labels > 2 and ordered[-1] <= 1:
+        raise DataError(
+            f"clip {quoted(clip_id)}: the labels are {len(labels)} numbers that are all 0 or 1: a "
+            "multi-hot vector; write the indices of the ones, such as [3, 17]"
         )
     for name, values in features.items():
         if values.dtype == np.float32 and not np.isfinite(values).all():
             raise DataError(
-                f"clip {clip_id!r}: stream {name!r} holds NaN or infinity; remove the clip"
+                f"clip {quoted(clip_id)}: stream {quoted(name)} holds NaN or infinity; remove the "
+                "clip"
             )
     if schema.level == "frame":
         counts = {name: len(frames) for name, frames in features.items()}
         if len(set(counts.values())) > 1:
             raise DataError(
-                f"clip {clip_id!r}: streams have different numbers of frames: {counts}; mend it"
+                f"clip {quoted(clip_id)}: streams have different numbers of frames: "
+                f"{quoted(counts)}; mend it"
             )
-    return Clip(clip_id, np.array(ordered, np.int64), features)
+    return Clip(clip_id, np.array(ordered, np.int64), features, len(labels) - len(ordered))

@@ -13,10 +13,15 @@ from records.errors import DataError
 Fraction = Annotated[float, Ge(0), Le(1)]
 
 
-def id_hash(clip_id: str) -> float:
-    """A number in [0, 1) that depends on the id only: the same everywhere and always."""
+def id_number(clip_id: str) -> int:
+    """64 bits that depend on the id only: the same everywhere and always."""
     digest = hashlib.blake2b(clip_id.encode("utf-8"), digest_size=8).digest()
-    return (int.from_bytes(digest, "little") >> 11) / 2.0**53
+    return int.from_bytes(digest, "little")
+
+
+def id_hash(clip_id: str) -> float:
+    """A number in [0, 1) that depends on the id only."""
+    return (id_number(clip_id) >> 11) / 2.0**53
 
 
 @dataclass(frozen=True)

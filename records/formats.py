@@ -82,6 +82,10 @@ class ShardFile(ABC):
         """
         return check_clip(self.read(position, length), self.schema)
 
+    def keys(self, position: int, length: int) -> list[str]:
+        """What a record holds, for messages; nothing where the format has no names for it."""
+        return []
+
     def close(self) -> None:  # noqa: B027
         """Gives back what the file holds; not used afterwards."""
 
@@ -181,6 +185,10 @@ class ClipReader:
             return file.clip(position, length, with_features)
         except DataError as error:
             raise DataError(f"{file.path}, {file.unit} {position}: {error}") from None
+
+    def keys(self, shard: int, position: int, length: int) -> list[str]:
+        """What the record at a position of shard number `shard` holds; see `ShardFile.keys`."""
+        return self._file(shard).keys(position, length)
 
     def _file(self, shard: int) -> ShardFile:
         file = self._open.get(shard)

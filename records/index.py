@@ -5,12 +5,13 @@ import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from common.codec import to_plain
-from common.files import atomic_path, read_json, write_json
+from records.census import CensusTaker
+from records.checked import read_checked, write_checked
 from records.config import SplitSpec
 from records.errors import DataError
 from records.formats import ClipReader, Listing, format_of
@@ -18,8 +19,6 @@ from records.schema import Schema
 
 # The widest first, so that every number lies at a multiple of its size.
 _ROW = np.dtype([("position", "<u8"), ("shard", "<u4"), ("length", "<u4")])
-_ROWS_NAME = "records.npy"
-_META_NAME = "meta.json"
 
 
 @dataclass
@@ -37,22 +36,29 @@ class IndexBuilder:
     skip: bool
     max_skipped: int
     _skipped: int = field(init=False, default=0)
+    _taker: CensusTaker = field(init=False, default_factory=CensusTaker)
 
     def build(self, cache: Path | None) -> dict[str, Any]:
         """What `Split` has of it, in memory or, in the folder `cache`, made once and mapped.
+
+        An index is made again when a shard's size or one of its times is another, or when it is
+        damaged itself.
 
         Raises:
             DataError: A shard is damaged, or too many records are.
         """
         if cache is None:
             with tempfile.TemporaryDirectory() as folder:
-                self._write(Path(folder))
-                return _load(Path(folder), mapped=False)
-        kept = cache / self._key()
-        # It is written last. Two processes at once write the same files, each of them whole.
-        if not (kept / _META_NAME).is_file():
-            self._write(kept)
-        return _load(kept, mapped=True)
+                rows, about = self._made(Path(folder, "index"), None)
+                # Mapped they would be of a file that goes away.
+                return _columns(np.array(rows), about)
+        path, seen = cache / f"{self._key()}.index", self._seen()
+        kept = read_checked(path)
+        if kept is None or kept[1]["seen"] != seen:
+            kept = self._made(path, seen)
+            if self._reads_clips:
+                self._taker.store(cache, kept[1]["fingerprint"], self.schema)
+        return _columns(*kept)
 
     def _key(self) -> str:
         """Name of the index in a cache."""
@@ -60,37 +66,56 @@ class IndexBuilder:
         settings = (str(self.root.resolve()), ranges, schema, self.skip, self.max_skipped)
         digest = hashlib.sha256(f"{_ROW}{settings}".encode())
         for path in self.shards:
-            stat, format = path.stat(), format_of(path, self.format)
+            format = format_of(path, self.format)
             source = None if format.source is None else format.source.digest
-            about = (self._name(path), stat.st_size, stat.st_mtime_ns, format.name, source)
-            digest.update(repr(about).encode())
+            digest.update(repr((self._name(path), format.name, source)).encode())
         return digest.hexdigest()[:32]
 
-    def _write(self, folder: Path) -> None:
-        """Writes the rows and, last, the file that says that they are whole."""
+    def _seen(self) -> str:
+        """A hash of what tells that a shard was changed.
+
+        A copy may keep the time at which the content changed; the inode's own (ctime) it cannot.
+        """
         digest = hashlib.sha256()
-        count = 0
-        rows_path = atomic_path(folder / _ROWS_NAME)
+        for path in self.shards:
+            stat = path.stat()
+            digest.update(repr((stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)).encode())
+        return digest.hexdigest()
+
+    @property
+    def _reads_clips(self) -> bool:
+        """Whether a listing of the records is not enough."""
+        return self.skip or (0, 1) not in self.spec.ranges
+
+    def _made(self, path: Path, seen: str | None) -> tuple[np.ndarray, dict[str, Any]]:
+        """Writes the index of shards that look like `seen`, and reads it back."""
+        self._write(path, seen)
+        made = read_checked(path)
+        if made is None:
+            raise DataError(f"{path}: is not what was written; check the disk")
+        return made
+
+    def _write(self, path: Path, seen: str | None) -> None:
+        digest = hashlib.sha256()
         all_records = ClipReader(self.shards, self.schema, self.format)
-        with rows_path as beside, beside.open("wb") as file, all_records as reader:
-            _write_header(file, 0)
-            for number, path in enumerate(self.shards):
+        with write_checked(path) as file, all_records as reader:
+            for number, shard in enumerate(self.shards):
                 found = self._records(reader, number)
-                digest.update(self._name(path).encode() + b"\0")
+                digest.update(self._name(shard).encode() + b"\0")
                 digest.update(found.lengths.astype("<u4").tobytes())
                 digest.update(found.checksums.astype("<u4").tobytes())
-                source = format_of(path, self.format).source
+                source = format_of(shard, self.format).source
                 if source is not None:
                     digest.update(source.digest.encode())
                 rows = np.empty(len(found.positions), _ROW)
                 rows["shard"], rows["position"] = number, found.positions
                 rows["length"] = found.lengths
                 file.write(rows.tobytes())
-                count += len(rows)
-            file.seek(0)
-            _write_header(file, count)
-        meta = {"fingerprint": digest.hexdigest(), "skipped": self._skipped}
-        write_json(folder / _META_NAME, meta)
+            file.about = {
+                "seen": seen,
+                "fingerprint": digest.hexdigest(),
+                "skipped": self._skipped,
+            }
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
@@ -100,7 +125,7 @@ class IndexBuilder:
         found = reader.list_records(number)
         if found.fault:
             self._count(found.fault)
-        if not self.skip and (0, 1) in self.spec.ranges:
+        if not self._reads_clips:
             return found
         keep = np.zeros(len(found.positions), np.bool_)
         records = zip(found.positions.tolist(), found.lengths.tolist(), strict=True)
@@ -108,9 +133,12 @@ class IndexBuilder:
             try:
                 # Where damage is skipped, the whole of a clip must be sound.
                 clip = reader.clip(number, position, length, with_features=self.skip)
-                keep[row] = self.spec.takes(clip.id)
             except DataError as error:
                 self._count(error)
+                continue
+            if self.spec.takes(clip.id):
+                keep[row] = True
+                self._taker.add(clip)
         return Listing(found.positions[keep], found.lengths[keep], found.checksums[keep])
 
     def _count(self, error: DataError) -> None:
@@ -121,14 +149,7 @@ class IndexBuilder:
             raise DataError(f"more than {self.max_skipped} damaged records; the last: {error}")
 
 
-def _load(folder: Path, mapped: bool) -> dict[str, Any]:
-    rows = np.load(folder / _ROWS_NAME, mmap_mode="r" if mapped else None, allow_pickle=False)
+def _columns(content: np.ndarray, about: dict[str, Any]) -> dict[str, Any]:
+    rows = content.view(_ROW)
     columns = {name: rows[name] for name in ("shard", "position", "length")}
-    return columns | read_json(folder / _META_NAME)
-
-
-def _write_header(file: BinaryIO, rows: int) -> None:
-    """The header of a ``.npy`` file, which has room for any number of rows."""
-    descr = np.lib.format.dtype_to_descr(_ROW)
-    header = {"descr": descr, "fortran_order": False, "shape": (rows,)}
-    np.lib.format.write_array_header_1_0(file, header)
+    return columns | {name: about[name] for name in ("fingerprint", "skipped")}

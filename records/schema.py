@@ -13,7 +13,8 @@ from annotated_types import Ge, MinLen
 from torch import Tensor
 
 from common.codec import Positive, from_plain, read_yaml
-from records.errors import DataError
+from common.problems import quoted
+from records.errors import DataError, listed
 
 Level = Literal["frame", "video"]
 Encoding = Literal["uint8", "float32"]
@@ -23,7 +24,8 @@ _INDEX_COLUMNS = ("Index", "index", "label_id")
 _NAME_COLUMNS = ("Name", "display_name", "label_name")
 _MACHINE_NAME_COLUMNS = ("KnowledgeGraphId", "mid")
 _VERTICAL_COLUMNS = ("Vertical1", "Vertical2", "Vertical3")
-_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
+_MOST_DIGITS = 9
+_RANGE = re.compile(rf"([0-9]{{1,{_MOST_DIGITS}}})(?:-([0-9]{{1,{_MOST_DIGITS}}}))?")
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,12 @@ class Schema:
     vertical_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        place = f"schema {self.name!r}"
+        place = f"schema {quoted(self.name)}"
         names = [stream.name for stream in self.streams]
         if not names or len(set(names)) != len(names):
-            raise DataError(f"{place}: streams are {names}; give at least one, each name once")
+            raise DataError(
+                f"{place}: streams are {quoted(names)}; give at least one, each name once"
+            )
         if not self.quantized_min < self.quantized_max:
             raise DataError(f"{place}: quantized_min must be below quantized_max")
         for field in ("label_names", "label_verticals"):
@@ -141,10 +145,12 @@ def _verticals(given: object, num_labels: int) -> dict[str, set[int]]:
     by_name: dict[str, set[int]] = {}
     for name, ranges in given.items():
         if not isinstance(name, str) or not isinstance(ranges, list):
-            raise DataError(f"{place}: {name!r} needs a list of label ranges, such as ['0-71', 75]")
+            raise DataError(
+                f"{place}: {quoted(name)} needs a list of label ranges, such as ['0-71', 75]"
+            )
         by_name[name] = set()
         for text in ranges:
-            wrong = f"{place}: {name}: {text!r} is no"
+            wrong = f"{place}: {listed([name])}: {quoted(text)} is no"
             found = _RANGE.fullmatch(str(text))
             if found is None:
                 raise DataError(f"{wrong} label and no range such as '0-71'")
@@ -176,7 +182,7 @@ def with_vocabulary(schema: Schema, csv_path: str | Path) -> Schema:
         raise DataError(f"vocabulary {path}: not a CSV file: {error}") from None
     missing = next((label for label in range(schema.num_labels) if label not in by_label), None)
     if missing is not None:
-        raise DataError(f"{path}: label {missing} of schema {schema.name!r} has no row")
+        raise DataError(f"{path}: label {missing} of schema {quoted(schema.name)} has no row")
     rows = [by_label[label] for label in range(schema.num_labels)]
     name_columns = (_column(path, columns, _NAME_COLUMNS), *_MACHINE_NAME_COLUMNS)
     names = (
@@ -207,11 +213,12 @@ def _read_vocabulary(path: Path, schema: Schema) -> tuple[Sequence[str], dict[in
                 raise DataError(f"{place}: the row is too short; it needs {len(columns)} cells")
             text = row[index_column]
             if not text.isascii() or not text.isdigit():
-                raise DataError(f"{place}: label index {text!r} is not a number")
-            if int(text) >= schema.num_labels:
+                raise DataError(f"{place}: label index {quoted(text)} is not a number")
+            # Python reads no number of more than 4,300 digits.
+            if len(text) > _MOST_DIGITS or int(text) >= schema.num_labels:
                 raise DataError(
-                    f"{place}: label {text} is out of range; schema {schema.name!r} has "
-                    f"{schema.num_labels} labels"
+                    f"{place}: label {listed([text])} is out of range; schema "
+                    f"{quoted(schema.name)} has {schema.num_labels} labels"
                 )
             if rows.setdefault(int(text), row) is not row:
                 raise DataError(f"{place}: label {int(text)} is there twice")
@@ -222,7 +229,7 @@ def _column(path: Path, columns: Sequence[str], wanted: tuple[str, ...]) -> str:
     for name in wanted:
         if name in columns:
             return name
-    raise DataError(f"{path}: no column {' or '.join(wanted)}; found {', '.join(columns)}")
+    raise DataError(f"{path}: no column {' or '.join(wanted)}; found {listed(columns)}")
 
 
 def dequantize(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from common.problems import one_line, quoted
 from records.config import SplitSpec
 from records.errors import DataError
 from records.formats import known_suffixes
@@ -41,9 +42,9 @@ def _named(root: Path, place: str, patterns: tuple[str, ...]) -> set[Path]:
             try:
                 files = _matched(root, each)
             except (OSError, ValueError, NotImplementedError) as error:
-                raise DataError(f"{where}: pattern {each!r}: {error}") from None
+                raise DataError(f"{where}: pattern {quoted(each)}: {one_line(error)}") from None
             if not files:
-                raise DataError(f"{where}: no file matches {each!r} under {root}")
+                raise DataError(f"{where}: no file matches {quoted(each)} under {root}")
             found |= files
     return found
 

@@ -115,7 +115,8 @@ def open_split(
         spec: Which shards and ids.
         schema: What the records hold.
         cache: Folder in which the index is kept, to be mapped into memory; it is made anew when the
-            names, sizes or times of the shards change. None: the index is held in memory.
+            names, sizes or times of the shards change, or when it is damaged itself. None: the
+            index is held in memory.
         on_corrupt: ``error``: damage raises, here or when the record is read. ``skip``: every
             record is read and checked here, and what is damaged is left out and counted. Where
             damage hides the rest of a shard, that counts as one.

@@ -1,13 +1,16 @@
 """A bundle over shards: what stages `pack`, `predict` and `evaluate` share."""
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from common.errors import ConfigError
+from common.threads import pool_threads
 from metrics import StreamingScores
 from quantize.bundle.inference import Bundle
 from records import Batch, DataError, Schema, Split, SplitSpec, iterate_batches
@@ -17,6 +20,7 @@ from stages.workspace import Workspace, say_skipped
 BUNDLE_FOLDER = "bundle"
 BUNDLE_NAME = "bundle.safetensors"
 _BATCH_CLIPS = 256
+_BATCHES_AT_ONCE = 4  # each takes the memory of a forward pass
 
 
 def find_bundle(workspace: Workspace) -> Path:
@@ -58,10 +62,26 @@ def scored_batches(
     bundle: Bundle, split: Split, doing: str
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
     """The split's batches with the bundle's log-odds (B, V) of all frames; shows progress."""
-    batches = iterate_batches(split, _BATCH_CLIPS)
-    for batch in track(batches, doing, math.ceil(len(split) / _BATCH_CLIPS)):
+    scored = _scored(bundle, iterate_batches(split, _BATCH_CLIPS))
+    yield from track(scored, doing, math.ceil(len(split) / _BATCH_CLIPS))
+
+
+def _scored(bundle: Bundle, batches: Iterable[Batch]) -> Iterator[tuple[Batch, torch.Tensor]]:
+    """Several batches at once, each on one thread: so no digit depends on how many there are."""
+
+    def score_one(batch: Batch) -> tuple[Batch, torch.Tensor]:
         batch = batch.to(bundle.device)
-        yield batch, bundle.predict(batch)
+        return batch, bundle.predict(batch)
+
+    at_once = min(pool_threads(), _BATCHES_AT_ONCE) if bundle.device.type == "cpu" else 1
+    begun: deque[Future[tuple[Batch, torch.Tensor]]] = deque()
+    with ThreadPoolExecutor(at_once) as pool:
+        for batch in batches:
+            begun.append(pool.submit(score_one, batch))
+            if len(begun) == at_once:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
 
 
 def score(bundle: Bundle, split: Split) -> StreamingScores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from runs.marker import Marker
 from training.config import TrainConfig
 
 JOB_NAME = "job.json"
+# How a process ends that met no space, no memory and the like; its last line says it.
+MACHINE_FAILED = os.EX_OSERR
 WEIGHTS_NAME = "weights.safetensors"
 # The module of `runs` that a result depends on.
 PREDICTIONS = "runs.predictions"
@@ -129,6 +132,10 @@ class Job:
     task: str
     setting: Setting
 
+    def thread_count(self) -> int:
+        """How many threads it computes with, on which the last digits of its results depend."""
+        raise NotImplementedError
+
     def inputs(self) -> dict[str, Any]:
         """What the content key covers: all that changes the result, and no path."""
         return {**self.setting.inputs(self.splits), **_covered(self, "task", "setting")}
@@ -156,6 +163,9 @@ class Training(Job):
     fold: Fold | None = None
     soft: SoftLabels | None = None
 
+    def thread_count(self) -> int:
+        return self.train.threads
+
 
 @dataclass(frozen=True)
 class Prediction(Job):
@@ -164,6 +174,10 @@ class Prediction(Job):
     splits = ("train",)
     trained: Upstream
     batch_size: int
+    threads: int
+
+    def thread_count(self) -> int:
+        return self.threads
 
 
 @dataclass(frozen=True)
@@ -173,6 +187,7 @@ class Measurement(Job):
     Attributes:
         trained: the student's training.
         batch_size: clips a forward pass.
+        threads: those that it computes with.
         student: its name in a bundle.
         threshold: as in `QuantizeConfig`, and so are the following.
     """
@@ -181,11 +196,15 @@ class Measurement(Job):
     work = ("stages.worker", "stages.training_work", "stages.measurement_work")
     trained: Upstream
     batch_size: int
+    threads: int
     student: str
     threshold: int
     precisions: tuple[str, ...]
     group_precisions: tuple[str, ...]
     entropy: bool
+
+    def thread_count(self) -> int:
+        return self.threads
 
 
 _KINDS = {kind.__name__.lower(): kind for kind in (Training, Prediction, Measurement)}

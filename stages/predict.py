@@ -1,15 +1,17 @@
 """Stage `predict`: a bundle and shards, to a submission file."""
 
 import csv
+from array import array
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from common.errors import UserError
 from common.files import atomic_path, read_json, sha256_file, write_json
 from quantize.bundle.content import read_bundle
 from quantize.bundle.inference import Bundle
-from records import Split
+from records import Split, check_ids, id_number
 from runs import content_key
 from stages.bundles import choose_split, find_bundle, scored_batches
 from stages.stage import stage
@@ -32,8 +34,8 @@ def predict(workspace: Workspace) -> Path:
 
     Raises:
         ConfigError: no bundle or no data.
-        records.DataError: there is no such split, or a shard is damaged or of another schema than
-            the bundle's.
+        records.DataError: there is no such split, a shard is damaged or of another schema than the
+            bundle's, or an id is there twice.
     """
     config = workspace.config
     found = find_bundle(workspace)
@@ -51,7 +53,7 @@ def predict(workspace: Workspace) -> Path:
     )
     if not (output.is_file() and _recorded(record) == {"key": key, "sha256": sha256_file(output)}):
         bundle = Bundle.load(found, choose_device(config.device))
-        _write_submission(output, bundle, split, config.format)
+        write_submission(output, bundle, split, config.format)
         write_json(record, {"key": key, "sha256": sha256_file(output)})
     return output
 
@@ -63,8 +65,13 @@ def _recorded(record: Path) -> object:
         return None
 
 
-def _write_submission(output: Path, bundle: Bundle, split: Split, style: str) -> None:
-    """Writes a row at a time; equal log-odds rank by label."""
+def write_submission(output: Path, bundle: Bundle, split: Split, style: str) -> None:
+    """Writes a row at a time; equal log-odds rank by label.
+
+    Raises:
+        records.DataError: a shard is damaged, or an id is there twice.
+    """
+    ids = array("Q")
     header, row = _STYLES[style]
     with atomic_path(output) as beside, beside.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -74,6 +81,8 @@ def _write_submission(output: Path, bundle: Bundle, split: Split, style: str) ->
             labels = order.indices[:, :KAGGLE_PAIRS].tolist()
             probabilities = torch.sigmoid(order.values[:, :KAGGLE_PAIRS].double()).tolist()
             writer.writerows(zip(batch.ids, map(row, labels, probabilities), strict=True))
+            ids.extend(map(id_number, batch.ids))
+        check_ids([(split, np.array(ids))])
 
 
 def _kaggle_row(labels: list[int], probabilities: list[float]) -> str:

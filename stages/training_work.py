@@ -31,14 +31,17 @@ def build_model(setting: Setting) -> FamilyModule:
     return model.to(choose_device(setting.device))
 
 
-def predict(setting: Setting, model: nn.Module, split: Split, batch_size: int) -> Predictions:
-    """The predictions of a job's model."""
+def predict(
+    setting: Setting, model: nn.Module, split: Split, batch_size: int, progress: Path | None = None
+) -> Predictions:
+    """The predictions of a job's model; a job's folder is told how far they are."""
     return predict_split(
         model,
         split,
         batch_size=batch_size,
         stored_labels=setting.stored_labels,
         workers=setting.data.workers,
+        progress=progress,
     )
 
 
@@ -46,7 +49,8 @@ def predict_training_split(job: Prediction, task: Task) -> None:
     """Writes the predictions of trained weights on the split `train`."""
     model = build_model(job.setting)
     model.load_state_dict(load_file(job.trained.file(WEIGHTS_NAME)))
-    found = predict(job.setting, model, job.setting.data.open("train"), job.batch_size)
+    split = job.setting.data.open("train")
+    found = predict(job.setting, model, split, job.batch_size, task.folder)
     found.save(task.folder / predictions_name("train"))
     task.finish([predictions_name("train")], {})
 
@@ -117,7 +121,7 @@ def _keep_better(
             continue
         model.load_state_dict(weights)
         predictions = {
-            name: predict(job.setting, model, split, job.train.inference_batch_size)
+            name: predict(job.setting, model, split, job.train.inference_batch_size, task.folder)
             for name, split in splits.items()
         }
         scores = {name: gap_of(labels[name], predictions[name]) for name in labels}

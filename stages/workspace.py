@@ -14,7 +14,7 @@ from families import FamilyModule, config_from_dict
 from families.registry import meta_module
 from metrics import Labels
 from quantize.recipes import check_precisions
-from records import Schema, Split, check_disjoint, load_schema, with_vocabulary
+from records import Schema, Split, check_census, check_disjoint, load_schema, with_vocabulary
 from records.splits import DataSource
 from runs import Run, Task
 from runs.code_changes import CodeChanges
@@ -112,11 +112,18 @@ class Workspace:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """Content hashes of the splits that training sees, shown not to share a clip."""
+        """Content hashes of the splits that training sees, shown not to share a clip.
+
+        How many labels their clips have is told on standard error.
+
+        Raises:
+            records.DataError: they share a clip, or their labels cannot be meant.
+        """
         splits = [self.data.open(name) for name in ("train", "search", "report")]
         for split in splits:
             say_skipped(split)
         check_disjoint(splits)
+        print(check_census(splits, self.data.cache), file=sys.stderr)
         return {split.name: split.fingerprint for split in splits}
 
     def labels(self, name: str) -> Labels:

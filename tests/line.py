@@ -40,7 +40,9 @@ class Outcome:
     def refusal(self) -> str:
         """The one line that a user's mistake is answered with."""
         assert self.status == 2, self
-        lines = self.err.splitlines()
+        # What a run says of its data comes before.
+        of_data = ("labels a clip: ", "split ")
+        lines = [row for row in self.err.splitlines() if not row.startswith(of_data)]
         assert len(lines) == 1, self.err
         assert lines[0].startswith("onegig: "), self.err
         return lines[0]

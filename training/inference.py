@@ -1,11 +1,14 @@
 """A model's predictions on a split: every frame, in the split's order, stored sparse."""
 
+import math
+from pathlib import Path
+
 import torch
 from torch import nn
 
 from metrics import Labels, gap
 from records import Split, iterate_batches, read_truth
-from runs import Predictions, PredictionsWriter
+from runs import Predictions, PredictionsWriter, reported
 
 
 @torch.inference_mode()
@@ -16,6 +19,7 @@ def predict_split(
     batch_size: int,
     stored_labels: int,
     workers: int = 0,
+    progress: Path | None = None,
 ) -> Predictions:
     """Runs `model` over `split`, in float32: scores differ by what was trained, not by rounding.
 
@@ -25,11 +29,14 @@ def predict_split(
         batch_size: clips a forward pass.
         stored_labels: the K best labels are kept a clip.
         workers: decoding processes.
+        progress: the folder of the job to report it to.
     """
     device = next(model.parameters()).device
     model.eval()
     writer = PredictionsWriter(split.schema.num_labels, stored_labels)
-    for batch in iterate_batches(split, batch_size, workers=workers):
+    batches = iterate_batches(split, batch_size, workers=workers)
+    steps = math.ceil(len(split) / batch_size)
+    for batch in reported(batches, progress, steps, predicts=split.name):
         batch = batch.to(device)
         writer.append(batch.ids, model(batch.features, batch.mask))
     return writer.finish()

@@ -2,7 +2,7 @@
 
 Every shard is a function of the spec and its number. A marker file, written first, says of which
 spec a folder is; shards come into their place whole; so a generation that was killed goes on where
-it stood and ends at the same bytes.
+it stood and ends at the same bytes. Of two at once in one folder, the second waits for the first.
 """
 
 import csv
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from common.files import write_bytes
 from records.demo.labels import VERTICALS
@@ -24,6 +25,7 @@ from records.tfrecord.framing import write_shard
 
 VOCABULARY_NAME = "vocabulary.csv"
 MARKER_NAME = "demo.json"
+LOCK_NAME = ".demo.lock"  # never removed: two processes would lock two files of one name
 _WORLD_VERSION = 1  # goes up whenever a spec comes to mean other clips
 _VOCABULARY_HEADER = (
     "Index,TrainVideoCount,KnowledgeGraphId,Name,WikiUrl,"
@@ -50,27 +52,48 @@ def generate(
     Raises:
         DataError: the folder holds shards that were not generated.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    _claim(root, spec)
-    world = DemoWorld(spec)
-    schema = demo_schema(spec)
-    clips_of = {split: range(getattr(spec, f"{split}_clips")) for split in SPLITS}
-    total = sum(map(len, clips_of.values()))
-    paths: list[Path] = []
-    written = 0
-    for split, numbers in clips_of.items():
+    shards = _shards(root, spec)
+    wanted = [*shards, root / VOCABULARY_NAME]
+    # Finished data may lie where nothing can be written, not even a lock.
+    if not (_marked(root) == _marker(spec) and all(path.exists() for path in wanted)):
+        _refuse_foreign(root)
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / LOCK_NAME):
+            _claim(root, spec)
+            _write(root, spec, shards, progress or (lambda written, of: None))
+    return list(shards)
+
+
+def _shards(root: Path, spec: DemoSpec) -> dict[Path, tuple[str, range]]:
+    """The files, each with its split and the numbers of its clips."""
+    shards: dict[Path, tuple[str, range]] = {}
+    for split in SPLITS:
+        numbers = range(getattr(spec, f"{split}_clips"))
         for shard, first in enumerate(numbers[:: spec.clips_per_shard]):
             part = numbers[first : first + spec.clips_per_shard]
-            paths.append(root / f"{split}-{shard:05d}.tfrecord")
-            if not paths[-1].exists():
-                clips = (world.clip(split, number) for number in part)
-                write_shard(paths[-1], (encode_clip(clip, schema) for clip in clips))
-            written += len(part)
-            if progress is not None:
-                progress(written, total)
+            shards[root / f"{split}-{shard:05d}.tfrecord"] = (split, part)
+    return shards
+
+
+def _write(
+    root: Path,
+    spec: DemoSpec,
+    shards: dict[Path, tuple[str, range]],
+    progress: Callable[[int, int], None],
+) -> None:
+    """Writes what is missing."""
+    world = DemoWorld(spec)
+    schema = demo_schema(spec)
+    total = sum(len(numbers) for _, numbers in shards.values())
+    written = 0
+    for path, (split, numbers) in shards.items():
+        if not path.exists():
+            clips = (world.clip(split, number) for number in numbers)
+            write_shard(path, (encode_clip(clip, schema) for clip in clips))
+        written += len(numbers)
+        progress(written, total)
     if not (root / VOCABULARY_NAME).exists():
         write_bytes(root / VOCABULARY_NAME, _vocabulary(world).encode())
-    return paths
 
 
 def demo_schema(spec: DemoSpec) -> Schema:
@@ -79,20 +102,22 @@ def demo_schema(spec: DemoSpec) -> Schema:
     return Schema(name="demo", level="frame", streams=streams, num_labels=spec.labels)
 
 
+def _refuse_foreign(root: Path) -> None:
+    """Makes sure that a folder without a marker, which comes before any shard, has no shards."""
+    foreign = next(root.glob("*.tfrecord"), None)
+    if foreign is not None and _marked(root) is None:
+        raise DataError(
+            f"{foreign} was not generated here; give another folder as data.root, or set "
+            "data.generated=false to use what is there"
+        )
+
+
 def _claim(root: Path, spec: DemoSpec) -> None:
     """Marks the folder as this spec's, and clears what a killed or another generation left.
 
     The old marker stays until the old shards are gone, so that they are never taken for new ones.
     """
-    marker = root / MARKER_NAME
-    content = json.dumps({"version": _WORLD_VERSION, "spec": dataclasses.asdict(spec)}, indent=1)
-    before = marker.read_text() if marker.exists() else None
-    foreign = next(root.glob("*.tfrecord"), None)
-    if before is None and foreign is not None:
-        raise DataError(
-            f"{foreign} was not generated here; give another folder as data.root, or set "
-            "data.generated=false to use what is there"
-        )
+    content, before = _marker(spec), _marked(root)
     for path in root.glob(".*.tmp"):
         path.unlink()
     if before == content:
@@ -102,7 +127,16 @@ def _claim(root: Path, spec: DemoSpec) -> None:
         for split in SPLITS:
             for path in root.glob(f"{split}-*.tfrecord"):
                 path.unlink()
-    write_bytes(marker, content.encode())
+    write_bytes(root / MARKER_NAME, content.encode())
+
+
+def _marker(spec: DemoSpec) -> str:
+    return json.dumps({"version": _WORLD_VERSION, "spec": dataclasses.asdict(spec)}, indent=1)
+
+
+def _marked(root: Path) -> str | None:
+    marker = root / MARKER_NAME
+    return marker.read_text() if marker.exists() else None
 
 
 def _vocabulary(world: DemoWorld) -> str:

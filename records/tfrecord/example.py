@@ -9,8 +9,9 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tfrecord import example_pb2
 
-from records.clip import Clip, clip_of, schema_features
-from records.errors import DataError
+from common.problems import quoted
+from records.clip import LONGEST_ID, Clip, check_id, clip_of, schema_features
+from records.errors import DataError, listed
 from records.formats import Listing, ShardFile, register_format
 from records.schema import Schema, Stream
 from records.tfrecord import wire
@@ -39,6 +40,15 @@ class TFRecordFile(ShardFile):
 
     read = clip
 
+    def keys(self, position: int, length: int) -> list[str]:
+        """The keys of the record, with the kinds of their values."""
+        message = _message(read_record(self._file.fileno(), position, length), self.schema)
+        context, lists = _parts(message)
+        kinds = {key: value.WhichOneof("kind") or "empty" for key, value in context.items()}
+        for key in lists:
+            kinds.setdefault(key, "frames")
+        return [f"{key} ({kinds[key].removesuffix('_list')})" for key in sorted(kinds)]
+
     def close(self) -> None:
         self._file.close()
 
@@ -63,12 +73,16 @@ def parse_clip(data: NDArray[np.uint8], schema: Schema, with_features: bool = Tr
     except wire.NotCanonicalError:
         fields = parse_with_protobuf(data, schema)
     if not fields.id:
-        keys = " or ".join(schema.id_keys)
-        raise DataError(f"no id under {keys}; check the schema ({schema.name!r}) and its id_keys")
+        keys = listed([" or ".join(schema.id_keys)])
+        raise DataError(
+            f"no id under {keys}; check the schema ({quoted(schema.name)}) and its id_keys"
+        )
     try:
         clip_id = fields.id.decode("utf-8")
     except UnicodeDecodeError:
-        raise DataError(f"the id {fields.id!r} is not UTF-8; rewrite the record") from None
+        start = fields.id[:LONGEST_ID]
+        raise DataError(f"the id {quoted(start)} is not UTF-8; rewrite the record") from None
+    check_id(clip_id)
     return clip_of(clip_id, fields.labels, fields.features if with_features else {}, schema)
 
 
@@ -79,22 +93,13 @@ def parse_with_protobuf(data: NDArray[np.uint8], schema: Schema) -> wire.Fields:
         DataError: The bytes are not such an example, or a stream is missing or has another size.
     """
     at_frame_level = schema.level == "frame"
-    message: Any = example_pb2.SequenceExample() if at_frame_level else example_pb2.Example()
-    try:
-        message.ParseFromString(data.tobytes())
-    except DecodeError:
-        raise DataError(
-            f"not a tf.{type(message).__name__}; check that the schema ({schema.name!r}) fits"
-        ) from None
-    context = (message.context if at_frame_level else message.features).feature
+    context, lists = _parts(_message(data, schema))
     fields = wire.Fields(_id_of(context, schema), _labels_of(context, schema), {})
-    lists = message.feature_lists.feature_list if at_frame_level else context
     for stream in schema.streams:
         if stream.name not in lists:
-            found = ", ".join(sorted({*context, *lists})[:8])
             raise DataError(
-                f"stream {stream.name!r} of schema {schema.name!r} is missing; the record has "
-                f"{found or 'nothing'}"
+                f"stream {quoted(stream.name)} of schema {quoted(schema.name)} is missing; the "
+                f"record has {listed(sorted({*context, *lists})) or 'nothing'}"
             )
         given = lists[stream.name].feature if at_frame_level else [lists[stream.name]]
         vectors = np.array([_vector_of(feature, stream) for feature in given], stream.encoding)
@@ -103,13 +108,33 @@ def parse_with_protobuf(data: NDArray[np.uint8], schema: Schema) -> wire.Fields:
     return fields
 
 
+def _message(data: NDArray[np.uint8], schema: Schema) -> Any:
+    """The protobuf message of one serialized example."""
+    message = example_pb2.SequenceExample() if schema.level == "frame" else example_pb2.Example()
+    try:
+        message.ParseFromString(data.tobytes())
+    except DecodeError:
+        kind = type(message).__name__
+        raise DataError(
+            f"not a tf.{kind}; check that the schema ({quoted(schema.name)}) fits"
+        ) from None
+    return message
+
+
+def _parts(message: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The features of a message that stand once, and those that the streams lie in."""
+    if isinstance(message, example_pb2.SequenceExample):
+        return message.context.feature, message.feature_lists.feature_list
+    return message.features.feature, message.features.feature
+
+
 def _id_of(context: Mapping[str, Any], schema: Schema) -> bytes | None:
     key = next((key for key in schema.id_keys if key in context), None)
     if key is None:
         return None
     values = context[key].bytes_list.value
     if len(values) != 1:
-        raise DataError(f"the id under {key!r} is {len(values)} byte strings; it must be one")
+        raise DataError(f"the id under {quoted(key)} is {len(values)} byte strings; it must be one")
     return bytes(values[0])
 
 
@@ -117,8 +142,12 @@ def _labels_of(context: Mapping[str, Any], schema: Schema) -> list[int]:
     if schema.labels_key not in context:
         return []
     feature = context[schema.labels_key]
-    if feature.WhichOneof("kind") not in (None, "int64_list"):
-        raise DataError(f"the labels under {schema.labels_key!r} are not an int64 list")
+    kind = feature.WhichOneof("kind")
+    if kind not in (None, "int64_list"):
+        raise DataError(
+            f"the labels under {quoted(schema.labels_key)} are not an int64 list but a {kind}; "
+            "write them as the indices of the clip's labels"
+        )
     return list(feature.int64_list.value)
 
 
@@ -131,8 +160,8 @@ def _vector_of(feature: Any, stream: Stream) -> np.ndarray:
     if len(vector) != stream.size:
         kind = feature.WhichOneof("kind") or "nothing"
         raise DataError(
-            f"stream {stream.name!r} should be {stream.size} x {stream.encoding} a vector; found "
-            f"a {kind} of {len(vector)} values; check the schema"
+            f"stream {quoted(stream.name)} should be {stream.size} x {stream.encoding} a vector; "
+            f"found a {kind} of {len(vector)} values; check the schema"
         )
     return vector
 

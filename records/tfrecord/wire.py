@@ -19,6 +19,9 @@ from records.schema import Schema, Stream
 FIRST, SECOND = 0x0A, 0x12
 BYTES_LIST, FLOAT_LIST, INT64_LIST = 0x0A, 0x12, 0x1A
 
+# Longer ones protobuf refuses: of a value, and of a length.
+_VALUE_BYTES, _LENGTH_BYTES = 10, 5
+
 # YouTube-8M's video-level records are written as SequenceExamples with an empty second field.
 _NO_FRAMES = bytes([SECOND, 0])
 
@@ -62,13 +65,18 @@ def walk(data: NDArray[np.uint8], schema: Schema, with_features: bool = True) ->
         return fields
     read = _vector
     if schema.level == "frame":
+        _check_features(buffer, entries)
         read, entries = _frames, _entries(buffer, *lists_span)
     for stream in schema.streams:
-        span = entries.get(stream.name.encode())
+        span = entries.pop(stream.name.encode(), None)
         if span is None:
             raise NotCanonicalError
         values = read(data, span, stream)
         fields.features[stream.name] = values if stream.encoding == "uint8" else values.view("<f4")
+    if schema.level == "frame":
+        _check_lists(data, entries)
+    else:
+        _check_features(buffer, entries)
     return fields
 
 
@@ -114,9 +122,10 @@ def value_bytes(stream: Stream) -> int:
     return stream.size * (4 if stream.encoding == "float32" else 1)
 
 
-def _read_varint(buffer: memoryview, at: int, end: int) -> tuple[int, int]:
-    """The varint at `at`, and the position behind it."""
+def _read_varint(buffer: memoryview, at: int, end: int, longest: int) -> tuple[int, int]:
+    """The varint at `at`, of at most `longest` bytes, and the position behind it."""
     value = shift = 0
+    end = min(end, at + longest)
     while at < end:
         byte = buffer[at]
         at += 1
@@ -141,7 +150,7 @@ def _message(buffer: memoryview, at: int, end: int, tag: int, whole: bool = Fals
     start = at + 2
     length = buffer[at + 1]
     if length > 0x7F:
-        length, start = _read_varint(buffer, at + 1, end)
+        length, start = _read_varint(buffer, at + 1, end, _LENGTH_BYTES)
     stop = start + length
     if stop > end or (whole and stop != end):
         raise NotCanonicalError
@@ -163,7 +172,7 @@ def _entries(buffer: memoryview, at: int, end: int) -> dict[bytes, Span]:
 
 def _id(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> bytes | None:
     for key in schema.id_keys:
-        span = context.get(key.encode())
+        span = context.pop(key.encode(), None)
         if span is not None:
             start, end = _message(buffer, *_message(buffer, *span, BYTES_LIST, True), FIRST, True)
             return buffer[start:end].tobytes()
@@ -171,23 +180,69 @@ def _id(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> bytes
 
 
 def _labels(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> list[int]:
-    labels: list[int] = []
-    span = context.get(schema.labels_key.encode())
-    if span is None:
-        return labels
-    at, end = _message(buffer, *span, INT64_LIST, True)
+    span = context.pop(schema.labels_key.encode(), None)
+    return [] if span is None else _integers(buffer, *_message(buffer, *span, INT64_LIST, True))
+
+
+def _integers(buffer: memoryview, at: int, end: int) -> list[int]:
+    """The values of an integer list, in the packed encoding."""
+    values: list[int] = []
     if at < end:
         at, end = _message(buffer, at, end, FIRST, True)
     while at < end:
-        value, at = _read_varint(buffer, at, end)
-        labels.append(value - (1 << 64) if value >= 1 << 63 else value)
-    return labels
+        value, at = _read_varint(buffer, at, end, _VALUE_BYTES)
+        values.append(value - (1 << 64) if value >= 1 << 63 else value)
+    return values
+
+
+def _check_features(buffer: memoryview, others: dict[bytes, Span]) -> None:
+    """Makes sure that what nobody asked for is sound too: protobuf refuses the whole otherwise."""
+    for key, span in others.items():
+        _check_key(key)
+        kind = buffer[span[0]] if span[0] < span[1] else None
+        if kind == INT64_LIST:
+            _integers(buffer, *_message(buffer, *span, INT64_LIST, True))
+        elif kind is not None:
+            _value(buffer, *span)
+
+
+def _check_lists(data: NDArray[np.uint8], others: dict[bytes, Span]) -> None:
+    """As `_check_features`, of the lists of frames that are no streams."""
+    for key, (start, end) in others.items():
+        _check_key(key)
+        if start < end:
+            first = _message(data.data, start, end, FIRST)
+            at, stop = _value(data.data, *first)
+            _rows(data, (start, end), data[start:at].tobytes(), stop - start)
+
+
+def _check_key(key: bytes) -> None:
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        raise NotCanonicalError from None
+
+
+def _value(buffer: memoryview, start: int, end: int) -> Span:
+    """Where the value of a feature lies that is one byte string, or floats in the packed encoding.
+
+    As in a vector, nothing follows it.
+    """
+    kind = BYTES_LIST if start < end and buffer[start] == BYTES_LIST else FLOAT_LIST
+    at, stop = _message(buffer, *_message(buffer, start, end, kind, True), FIRST, True)
+    if kind == FLOAT_LIST and (stop - at) % 4:
+        raise NotCanonicalError
+    return at, stop
 
 
 def _frames(data: NDArray[np.uint8], span: Span, stream: Stream) -> NDArray[np.uint8]:
     """The bytes (T, n) of a frame list's frames, all of whose headers are as expected."""
     header = frame_header(stream)
-    stride = len(header) + value_bytes(stream)
+    return _rows(data, span, header, len(header) + value_bytes(stream))
+
+
+def _rows(data: NDArray[np.uint8], span: Span, header: bytes, stride: int) -> NDArray[np.uint8]:
+    """The bytes (T, n) behind a header that is there every `stride` bytes."""
     start, end = span
     frames, rest = divmod(end - start, stride)
     if rest:

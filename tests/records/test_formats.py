@@ -158,7 +158,7 @@ def test_the_format_says_what_a_place_is_called(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"id": ""}, "the id is ''"),
+        ({"id": ""}, "the id is empty"),
         ({"id": 3}, "the id is 3"),
         ({"labels": [3, 30]}, "clip 'clip0001': label 30 is out of range"),
         ({"labels": [-1]}, "clip 'clip0001': label -1 is out of range"),

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import runs.parent
 from runs import Job, JobProgress, RunError, run_jobs
-from runs.executor import describe_exit
+from runs.failures import describe_exit
 
 
 def job(tmp_path: Path, name: str, script: str) -> Job:
@@ -39,7 +40,7 @@ def alive(number: int) -> bool:
 
 def test_all_succeed_in_order(tmp_path: Path) -> None:
     jobs = [job(tmp_path, name, f"print({name!r})") for name in ("one", "two", "three")]
-    results = run_jobs(jobs, 2, threads=1)
+    results = run_jobs(jobs, 2)
     assert [(r.name, r.returncode, r.message) for r in results] == [
         ("one", 0, None),
         ("two", 0, None),
@@ -55,7 +56,7 @@ def test_a_killed_job_is_named_and_the_others_finish(tmp_path: Path) -> None:
         job(tmp_path, "victim", kill),
         job(tmp_path, "after", "pass"),
     ]
-    good, victim, after = run_jobs(jobs, 2, threads=1)
+    good, victim, after = run_jobs(jobs, 2)
     assert (good.returncode, after.returncode) == (0, 0)
     assert victim.returncode == -signal.SIGKILL
     assert victim.message is not None
@@ -65,21 +66,21 @@ def test_a_killed_job_is_named_and_the_others_finish(tmp_path: Path) -> None:
 
 
 def test_an_exception_is_reported_with_the_end_of_this_attempts_log(tmp_path: Path) -> None:
-    run_jobs([job(tmp_path, "a", "print('first attempt'); raise SystemExit(3)")], 1, threads=1)
+    run_jobs([job(tmp_path, "a", "print('first attempt'); raise SystemExit(3)")], 1)
     script = "for n in range(100): print(n)\nraise KeyError('missing')"
-    (result,) = run_jobs([job(tmp_path, "a", script)], 1, threads=1)
+    (result,) = run_jobs([job(tmp_path, "a", script)], 1)
     assert result.returncode == 1
     assert result.message is not None
     assert result.message.startswith("a ended with exit status 1")
     assert result.message.endswith("KeyError: 'missing'")
     assert len(result.message.splitlines()) == 21
-    (silent,) = run_jobs([job(tmp_path, "a", "raise SystemExit(4)")], 1, threads=1)
+    (silent,) = run_jobs([job(tmp_path, "a", "raise SystemExit(4)")], 1)
     assert silent.message == f"a ended with exit status 4; {tmp_path / 'a' / 'log.txt'} is empty"
 
 
 def test_a_program_that_does_not_exist_is_a_failure_of_its_job(tmp_path: Path) -> None:
     missing = Job("missing", tmp_path / "missing", ("/nowhere/program",))
-    results = run_jobs([missing, job(tmp_path, "good", "pass")], 1, threads=1)
+    results = run_jobs([missing, job(tmp_path, "good", "pass")], 1)
     assert results[0].message is not None and "/nowhere/program" in results[0].message
     assert [result.returncode for result in results] == [127, 0]
 
@@ -89,7 +90,7 @@ def test_no_more_than_parallel_run_at_once(tmp_path: Path) -> None:
         "import time, pathlib\nprint(time.monotonic())\ntime.sleep(0.2)\nprint(time.monotonic())"
     )
     jobs = [job(tmp_path, f"job{index}", script) for index in range(4)]
-    run_jobs(jobs, 2, threads=1)
+    run_jobs(jobs, 2)
     spans = [tuple(float(x) for x in (j.folder / "log.txt").read_text().split()) for j in jobs]
     for start, _ in spans:
         assert sum(first <= start < last for first, last in spans) <= 2
@@ -108,7 +109,7 @@ def test_threads_and_progress_reach_the_other_side(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     seen: list[JobProgress] = []
     command = (sys.executable, "-c", script, str(folder))
-    run_jobs([Job("a", folder, command)], 1, threads=3, on_progress=seen.append)
+    run_jobs([Job("a", folder, command, threads=3)], 1, on_progress=seen.append)
     assert seen[0] == JobProgress("a", "running")
     assert JobProgress("a", "running", 1, 2, {"threads": "3"}) in seen
     assert seen[-1] == JobProgress("a", "done", 2, 2)
@@ -118,22 +119,22 @@ def test_progress_of_an_earlier_attempt_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "progress.jsonl").write_text('{"step": 9, "steps": 9}\n')
     seen: list[JobProgress] = []
-    run_jobs([job(tmp_path, "a", "pass")], 1, threads=1, on_progress=seen.append)
+    run_jobs([job(tmp_path, "a", "pass")], 1, on_progress=seen.append)
     assert seen == [JobProgress("a", "running"), JobProgress("a", "done")]
 
 
 @pytest.mark.parametrize(("parallel", "threads"), [(0, 1), (1, 0)])
 def test_numbers_below_one_are_refused(tmp_path: Path, parallel: int, threads: int) -> None:
     with pytest.raises(RunError, match="at least 1"):
-        run_jobs([job(tmp_path, "a", "pass")], parallel, threads=threads)
+        run_jobs([replace(job(tmp_path, "a", "pass"), threads=threads)], parallel)
 
 
 def test_jobs_that_share_a_name_or_a_folder_are_refused(tmp_path: Path) -> None:
     one = job(tmp_path, "a", "pass")
     with pytest.raises(RunError, match="share a"):
-        run_jobs([one, Job("a", tmp_path / "b", one.command)], 1, threads=1)
+        run_jobs([one, Job("a", tmp_path / "b", one.command)], 1)
     with pytest.raises(RunError, match="share"):
-        run_jobs([one, Job("b", one.folder, one.command)], 1, threads=1)
+        run_jobs([one, Job("b", one.folder, one.command)], 1)
 
 
 def test_an_exception_in_the_callback_leaves_no_process(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_an_exception_in_the_callback_leaves_no_process(tmp_path: Path) -> None:
         raise KeyError("callback")
 
     with pytest.raises(KeyError):
-        run_jobs([job(tmp_path, "a", script)], 1, threads=1, on_progress=fail)
+        run_jobs([job(tmp_path, "a", script)], 1, on_progress=fail)
     assert not alive(int(log.read_text()))
 
 
@@ -158,7 +159,7 @@ def test_what_a_job_leaves_in_its_group_ends_with_it(tmp_path: Path) -> None:
         "print(child)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    run_jobs([job(tmp_path, "a", script)], 1, threads=1)
+    run_jobs([job(tmp_path, "a", script)], 1)
     child = int((tmp_path / "a" / "log.txt").read_text())
     assert until(lambda: not alive(child))
 
@@ -186,7 +187,7 @@ from runs import Job, run_jobs
 signal.signal(signal.SIGINT, getattr(signal, sys.argv[3]))
 root = Path(sys.argv[1])
 child = (sys.executable, "-c", sys.argv[2])
-run_jobs([Job(n, root / n, child) for n in ("a", "b", "c")], 2, threads=1)
+run_jobs([Job(n, root / n, child) for n in ("a", "b", "c")], 2)
 """
 
 

@@ -19,9 +19,10 @@ from tests.conftest import SMALL_FRAMES
 from training.averaging import WeightAverage
 from training.checkpoint import CHECKPOINT_NAME
 from training.config import TrainConfig
+from training.log import METRICS_NAME, Diverged
 from training.objective import HardLabels
 from training.schedule import Schedule
-from training.trainer import METRICS_NAME, Diverged, Interrupted, Phases, Trained, Trainer
+from training.trainer import Interrupted, Phases, Trained, Trainer
 
 TRAIN = TrainConfig(
     epochs=2,

@@ -16,7 +16,13 @@ import pytest
 from tfrecord import example_pb2
 
 from records import DataError, DemoSpec, SplitSpec, open_split, read_truth, with_vocabulary
-from records.demo.synthesize import MARKER_NAME, VOCABULARY_NAME, demo_schema, generate
+from records.demo.synthesize import (
+    LOCK_NAME,
+    MARKER_NAME,
+    VOCABULARY_NAME,
+    demo_schema,
+    generate,
+)
 from records.demo.world import DemoWorld
 from tests.conftest import read_records
 
@@ -56,7 +62,8 @@ def test_shards_and_progress(tmp_path: Path) -> None:
     shards = generate(tmp_path / "new", SPEC, lambda done, all_: seen.append((done, all_)))
     assert [path.name for path in shards] == SHARDS
     assert seen == [(n, 90) for n in (16, 32, 40, 56, 60, 76, 80, 90)]
-    assert sorted(os.listdir(tmp_path / "new")) == sorted([*SHARDS, VOCABULARY_NAME, MARKER_NAME])
+    beside = [VOCABULARY_NAME, MARKER_NAME, LOCK_NAME]
+    assert sorted(os.listdir(tmp_path / "new")) == sorted([*SHARDS, *beside])
 
 
 def test_same_spec_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:

@@ -59,6 +59,11 @@ def video_features() -> dict[str, Any]:
     return {"rgb": [float(number) for number in range(40)], "code": b"abc"}
 
 
+def message_field(tag: int, content: bytes) -> bytes:
+    """A length-delimited field."""
+    return bytes([tag]) + wire.varint(len(content)) + content
+
+
 def assert_equal_fields(one: wire.Fields, other: wire.Fields) -> None:
     assert one.id == other.id
     assert one.labels == other.labels

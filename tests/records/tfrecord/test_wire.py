@@ -21,6 +21,7 @@ from tests.records.tfrecord.messages import (
     assert_equal_fields,
     frame_example,
     frame_lists,
+    message_field,
     video_example,
     video_features,
 )
@@ -113,10 +114,6 @@ def test_paths_agree_on_damaged_records(
         # Concatenated messages are one message to protobuf: lists grow and single values change.
         damaged = damaged * 2
     assert_paths_agree(as_array(bytes(damaged)), schema)
-
-
-def message_field(tag: int, content: bytes) -> bytes:
-    return bytes([tag]) + wire.varint(len(content)) + content
 
 
 def test_unpacked_numbers_go_to_protobuf() -> None:
