@@ -99,8 +99,10 @@ class WeightedScorer:
         Where true and wrong labels tie across the k-th place, the true ones are taken for better.
         """
         pool, _, _ = self._pool(check_weights(weights[None], self.num_members))
-        keys = pool.reshape(len(self._labels), self._k)[:, ::-1]
-        ranking = Ranking(keys >> 1, (keys & 1).astype(np.float64))
+        keys = np.empty((len(self._labels), self._k), dtype=np.int64)
+        # The pool has the clips in the order of the chunks.
+        keys[np.concatenate([chunk.clips for chunk in self._chunks])] = pool.reshape(keys.shape)
+        ranking = Ranking(keys[:, ::-1] >> 1, (keys[:, ::-1] & 1).astype(np.float64))
         return bootstrap.resampled_gap(ranking, self._labels.counts)
 
     def mixed(self, weights: np.ndarray) -> Predictions:

@@ -13,10 +13,10 @@ fewer, and never fewer than a hundred, whose standard deviation is within a tent
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from joblib import Parallel, delayed
 from scipy.sparse import csr_array
 
+from common.threads import pool_threads
 from metrics.labels import Labels
 from metrics.ranking import Ranking, checked_scores, slices, true_pairs
 
@@ -95,7 +95,7 @@ def _draws(ranked: int) -> int:
 
 
 def _resampled(score: Score, clips: int, draws: int, seed: int) -> np.ndarray:
-    """The scores of all draws, on as many threads as torch may use.
+    """The scores of all draws, on as many threads as there are for pieces of work.
 
     A draw is the same whatever others it is counted with.
     """
@@ -110,7 +110,7 @@ def _resampled(score: Score, clips: int, draws: int, seed: int) -> np.ndarray:
 
     # Threads: numpy and scipy let go of the interpreter in their long loops.
     blocks = slices(draws, max(1, min(32, CELLS // max(clips, 1))))
-    Parallel(torch.get_num_threads(), prefer="threads")(delayed(fill)(block) for block in blocks)
+    Parallel(pool_threads(), prefer="threads")(delayed(fill)(block) for block in blocks)
     return result
 
 

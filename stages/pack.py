@@ -28,7 +28,7 @@ from stages.catalogue import Catalogue
 from stages.distill import load_students
 from stages.ensemble import search_inputs
 from stages.execute import Tasks
-from stages.jobs import module_of
+from stages.jobs import UNLABELED, module_of
 from stages.receipt import Baseline, Receipt
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary, read_summary
@@ -145,7 +145,9 @@ class _Packer:
 
     @cached_property
     def _seen(self) -> tuple[SeenClips, ...]:
-        return seen_clips(self._workspace.data, ("train", "search"))
+        seen = seen_clips(self._workspace.data, ("train", "search"))
+        further = self._workspace.unlabeled
+        return seen + (seen_clips(further, (UNLABELED,)) if further else ())
 
     def _size(self, choice: Mapping[str, str]) -> int:
         """Exact bytes of the file with these recipes by member; the figures do not change it."""

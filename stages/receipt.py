@@ -93,9 +93,9 @@ class Receipt:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What of a receipt says what its bundle has seen: train and search, in as many parts."""
+    """What of a receipt says what its bundle has seen: train, search and clips without labels."""
 
-    seen: Annotated[tuple[SeenClips, ...], MaxLen(2)] = ()
+    seen: Annotated[tuple[SeenClips, ...], MaxLen(3)] = ()
 
 
 def seen_by(receipt: Mapping[str, Any]) -> tuple[SeenClips, ...]:
