@@ -185,7 +185,7 @@ def main() -> int:
     except JobsFailed as error:
         said, status = str(error), 1
     except OSError as error:
-        said, status = system_errors.describe(error), system_errors.exit_status(error)
+        said, status = system_errors.describe(error), 2 if system_errors.is_of_path(error) else 1
     except KeyboardInterrupt:
         said, status = interrupts.MESSAGE, interrupts.STATUS
     with suppress(OSError):

@@ -145,8 +145,8 @@ def count_values(text: bytes | str) -> int:
 
     Commas and brackets within strings count as well.
     """
-    marks = (b",", b"[", b"{") if isinstance(text, bytes) else (",", "[", "{")
-    return 1 + sum(text.count(mark) for mark in marks)  # type: ignore[arg-type]
+    data = text if isinstance(text, bytes) else text.encode(errors="replace")
+    return 1 + sum(data.count(mark) for mark in (b",", b"[", b"{"))
 
 
 def read_yaml(path: str | Path, error: type[Exception] = UserError) -> Any:

@@ -173,7 +173,7 @@ def _tag(option: Any) -> str:
 def _inner(hint: Any, key: str | int) -> Any:
     """The type of what a dataclass, mapping or list holds under `key`."""
     arguments = get_args(hint)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _hints(hint).get(str(key), Any)
     if not arguments:
         return Any

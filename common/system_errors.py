@@ -20,12 +20,11 @@ _OF_PATHS = {
     errno.EROFS,
     errno.ETXTBSY,
 }
-OF_PATH, OF_MACHINE = 2, 1
 
 
-def exit_status(error: OSError) -> int:
-    """2 where a path is wrong, 1 where the machine failed."""
-    return OF_PATH if error.errno in _OF_PATHS else OF_MACHINE
+def is_of_path(error: OSError) -> bool:
+    """Whether a path is wrong, so that the user can put it right; else the machine failed."""
+    return error.errno in _OF_PATHS
 
 
 def describe(error: OSError) -> str:

@@ -2,7 +2,7 @@
 
 from runs.errors import RunError
 from runs.executor import Job, run_jobs
-from runs.failures import NOTE, Result, describe_failures
+from runs.failures import MACHINE_FAILED, NOTE, Result, describe_failures
 from runs.keys import content_key
 from runs.parent import die_with_parent
 from runs.predictions import Predictions, PredictionsWriter
@@ -10,6 +10,7 @@ from runs.progress import JobProgress, ProgressDisplay, append_progress, reporte
 from runs.store import Run, Task
 
 __all__ = [
+    "MACHINE_FAILED",
     "NOTE",
     "Job",
     "JobProgress",

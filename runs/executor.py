@@ -15,9 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from common import system_errors
 from common.threads import environment as thread_variables
 from runs.errors import RunError
-from runs.failures import Result, describe_exit, log_tail, notes_of, why_silent
+from runs.failures import MACHINE_FAILED, Result, describe_exit, log_tail, notes_of, why_silent
 from runs.forks import Forked, ForkServer
 from runs.parent import PARENT_PIPE
 from runs.progress import JobProgress, last_progress
@@ -168,20 +169,21 @@ class _Batch:
             self._start(self.waiting.popleft())
 
     def _start(self, job: Job) -> None:
-        log_path = job.folder / LOG_NAME
         try:
-            job.folder.mkdir(parents=True, exist_ok=True)
-            (job.folder / PROGRESS_NAME).unlink(missing_ok=True)
-            with log_path.open("ab") as log:
-                start = log.tell()
-                process = _start_process(job, log, lambda: not self.signals)
-        except InterruptedError:
-            return
+            log = _open_log(job.folder)
         except OSError as error:
-            what = error.filename or job.command[0]
-            ending = f"could not be started: {what}: {error.strerror}"
-            self._end(job, Result(job.name, 127, ending, log_path))
+            status = 2 if system_errors.is_of_path(error) else MACHINE_FAILED
+            self._end(job, _not_started(job, status, system_errors.describe(error)))
             return
+        with log:
+            start = log.tell()
+            try:
+                process = _start_process(job, log, lambda: not self.signals)
+            except InterruptedError:
+                return
+            except OSError as error:
+                self._end(job, _not_started(job, 127, f"{job.command[0]}: {error.strerror}"))
+                return
         self.running.append(_Running(job, process, start, JobProgress(job.name, "running")))
         self.on_progress(self.running[-1].shown)
 
@@ -254,6 +256,16 @@ class _Batch:
     def _kill(self) -> None:
         for entry in self.running:
             _kill_group(entry.process)
+
+
+def _open_log(folder: Path) -> BinaryIO:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PROGRESS_NAME).unlink(missing_ok=True)
+    return (folder / LOG_NAME).open("ab")
+
+
+def _not_started(job: Job, code: int, why: str) -> Result:
+    return Result(job.name, code, f"could not be started: {why}", job.folder / LOG_NAME)
 
 
 def _start_process(job: Job, log: BinaryIO, is_wanted: Callable[[], bool]) -> _Process:

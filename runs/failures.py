@@ -8,6 +8,8 @@ from pathlib import Path
 
 # A job that succeeds begins a line of its log so to have it shown.
 NOTE = "note: "
+# How a job ends that met no space, no memory and the like; its last line says it.
+MACHINE_FAILED = os.EX_OSERR
 _TAIL_LINES = 20
 _TAIL_BYTES = 8192
 _NAMED = 20
@@ -43,14 +45,18 @@ class Result:
 
     @property
     def last_line(self) -> str:
-        """What it said last; of a mistake of the user's, that says all."""
-        return self.tail.splitlines()[-1] if self.tail else self.ending
+        """What it said last; of the user's mistakes and the machine's failures, that says all."""
+        return self.tail.splitlines()[-1] if self.tail else f"{self.name} {self.ending}"
 
     @property
     def likeness(self) -> tuple[str, str]:
         """The same for jobs that failed alike, each over a file in a folder of its own."""
-        ending, last = (x.replace(str(self.log.parent), "") for x in (self.ending, self.last_line))
-        return ending, last
+        last = self.tail.splitlines()[-1] if self.tail else ""
+        if self.returncode == MACHINE_FAILED:
+            # Whichever file it was that there was no space for.
+            last = last.rpartition(": ")[2]
+        folder = str(self.log.parent)
+        return self.ending.replace(folder, ""), last.replace(folder, "")
 
 
 def describe_failures(results: Iterable[Result], *, last_lines: bool = False) -> str:
@@ -98,8 +104,9 @@ def log_tail(path: Path, start: int) -> str:
     try:
         with path.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
-            log.seek(max(start, end - _TAIL_BYTES))
-            text = log.read().decode(errors="replace")
+            begin = log.seek(max(start, end - _TAIL_BYTES))
+            # A device in its place has no end.
+            text = log.read(max(0, end - begin)).decode(errors="replace")
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-_TAIL_LINES:]).strip()

@@ -56,4 +56,5 @@ def _contents(split: Split, root: Path) -> str:
     names = [quoted(path.relative_to(root).as_posix()) for path in split.shards]
     more = len(names) - _MOST_NAMED
     listed = ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"split {split.name}: {len(split)} clips in {len(names)} files: {listed}"
+    files = f"{len(names)} file{'s'[: len(names) != 1]}"
+    return f"split {split.name}: {len(split)} clips in {files}: {listed}"

@@ -9,11 +9,11 @@ import torch
 
 from common.errors import UserError
 from common.threads import cores
+from runs import MACHINE_FAILED, ProgressDisplay, RunError, Task, describe_failures, run_jobs
 from runs import Job as Process
-from runs import ProgressDisplay, RunError, Task, describe_failures, run_jobs
 from runs.code import record_code
 from runs.store import TASK_NAME
-from stages.jobs import MACHINE_FAILED, PREDICTIONS, Job, prepare_job
+from stages.jobs import PREDICTIONS, Job, prepare_job
 from stages.workspace import Workspace
 
 # Is given the prepared task; returns the files it wrote, and a summary.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -21,8 +20,6 @@ from runs.marker import Marker
 from training.config import TrainConfig
 
 JOB_NAME = "job.json"
-# How a process ends that met no space, no memory and the like; its last line says it.
-MACHINE_FAILED = os.EX_OSERR
 WEIGHTS_NAME = "weights.safetensors"
 # The split of the clips without labels.
 UNLABELED = "unlabeled"

@@ -14,9 +14,9 @@ import torch._dynamo
 
 from common import system_errors
 from common.errors import UserError
-from runs import Task, die_with_parent
+from runs import MACHINE_FAILED, Task, die_with_parent
 from runs.code import record_code
-from stages.jobs import MACHINE_FAILED, Measurement, Prediction, Training, read_job
+from stages.jobs import Measurement, Prediction, Training, read_job
 from stages.measurement_work import measure
 from stages.training_work import predict_clips, train
 from training.trainer import Interrupted
@@ -58,8 +58,8 @@ def run() -> None:
     except UserError as error:
         _end(2, str(error))
     except OSError as error:
-        of_path = system_errors.exit_status(error) == system_errors.OF_PATH
-        _end(2 if of_path else MACHINE_FAILED, system_errors.describe(error))
+        status = 2 if system_errors.is_of_path(error) else MACHINE_FAILED
+        _end(status, system_errors.describe(error))
 
 
 def _end(status: int, said: str) -> NoReturn:

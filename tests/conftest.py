@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from torch import Tensor
 from records import Batch, Clip, Schema, Stream, encode_clip, write_shards
 from records.errors import DataError
 from records.tfrecord.framing import open_file, read_record, scan
+
+# What a script starts in the background ignores Ctrl-C, and so would what the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SMALL_FRAMES = Schema(
     name="small_frames",

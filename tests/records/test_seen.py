@@ -43,7 +43,7 @@ def test_clips_are_counted_exactly(data: DataSource) -> None:
 
 
 def test_whole_shards_are_seen_whole(data: DataSource) -> None:
-    data = replace(data, splits=data.splits | {"train": SplitSpec("b-*")})
+    data = replace(data, splits={**data.splits, "train": SplitSpec("b-*")})
     seen = seen_clips(data, ("train", "search"))
     assert [part.bounds for part in seen] == [(0.0, 1.0), (0.5, 0.75)]
     assert count_seen(data.open("test"), seen) == 20

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+import runs.executor
 import runs.parent
 from runs import Job, JobProgress, RunError, run_jobs
 from runs.failures import describe_exit
+from runs.store import PROGRESS_NAME
 
 
 def job(tmp_path: Path, name: str, script: str) -> Job:
@@ -257,3 +259,55 @@ def test_exit_codes_in_words() -> None:
     assert describe_exit(-signal.SIGSEGV) == "was killed by SIGSEGV"
     assert describe_exit(-200) == "was killed by signal 200"
     assert json.dumps(describe_exit(-9)) == '"was killed by SIGKILL (out of memory?)"'
+
+
+def test_a_job_that_hangs_is_named_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs.executor, "_GRACE_SECONDS", 0.5)
+    ignores = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    reports = (
+        "import sys, time\nfor n in range(30):\n    time.sleep(0.15)\n"
+        "    open(sys.argv[1], 'a').write('{}\\n')\n"
+    )
+    writes = "import time\nfor n in range(30): time.sleep(0.15); print(n, flush=True)"
+    command = (sys.executable, "-c", reports, str(tmp_path / "reports" / PROGRESS_NAME))
+    jobs = [
+        job(tmp_path, "hangs", "import time; print('last words', flush=True); time.sleep(600)"),
+        job(tmp_path, "ignores", ignores),
+        Job("reports", tmp_path / "reports", command),
+        job(tmp_path, "writes", writes),
+    ]
+    hangs, deaf, *good = run_jobs(jobs, 4, silent_seconds=3.0)
+    said = "hangs made no progress for 0.05 minutes and was ended; the end of "
+    assert str(hangs.message).startswith(said) and str(hangs.message).endswith("last words")
+    assert hangs.returncode == -signal.SIGTERM
+    assert deaf.returncode == -signal.SIGKILL
+    assert [result.message for result in good] == [None, None]
+
+
+def test_jobs_that_are_told_to_end_are_interrupted_not_failed(tmp_path: Path) -> None:
+    """One that checkpoints ends with 143, one that does not by the signal itself."""
+    checkpoints = (
+        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+        "print('ready', flush=True)\ntime.sleep(600)"
+    )
+    jobs = [
+        job(tmp_path, "checkpoints", checkpoints),
+        job(tmp_path, "does_not", "import time; print('ready', flush=True); time.sleep(600)"),
+    ]
+    logs = [one.folder / "log.txt" for one in jobs]
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom runs import Job, run_jobs\n"
+        "jobs = [Job(n, Path(f), tuple(c)) for n, f, c in eval(sys.argv[1])]\n"
+        "run_jobs(jobs, 2, on_progress=lambda p: print(p.name, p.state, flush=True))\n"
+    )
+    plain = [(one.name, str(one.folder), one.command) for one in jobs]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, repr(plain)], stdout=subprocess.PIPE, text=True
+    )
+    assert until(lambda: all(log.exists() and log.read_text() for log in logs))
+    parent.send_signal(signal.SIGTERM)
+    said, _ = parent.communicate(timeout=60)
+    assert {"checkpoints interrupted", "does_not interrupted"} <= set(said.splitlines())
+    assert "failed" not in said

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from common.errors import ConfigError
 from families import FamilyModule, build
 from records import Batch, Split, read_truth
+from runs import NOTE
 from tests.conftest import SMALL_FRAMES
 from training.averaging import WeightAverage
 from training.checkpoint import CHECKPOINT_NAME
@@ -153,7 +154,20 @@ def test_a_share_that_no_batch_can_have_is_refused(
 def test_damaged_checkpoint_starts_anew(whole: Trained, split: Split, tmp_path: Path) -> None:
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut" / CHECKPOINT_NAME).write_bytes(b"\x10\0\0\0\0\0\0\0{}")
+
+
+def test_a_damaged_checkpoint_counts_as_none(
+    whole: Trained, split: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Interrupted):
+        train(split, tmp_path / "cut", StopsAt(7))
+    checkpoint = tmp_path / "cut" / CHECKPOINT_NAME
+    content = bytearray(checkpoint.read_bytes())
+    content[-100] ^= 1
+    checkpoint.write_bytes(content)
     assert same(whole.main, train(split, tmp_path / "cut").main)
+    said = f"{NOTE}{checkpoint} is damaged; the training begins anew"
+    assert said in capsys.readouterr().out.splitlines()
 
 
 def test_training_lowers_the_loss(split: Split, tmp_path: Path) -> None:
