@@ -151,11 +151,6 @@ def test_a_share_that_no_batch_can_have_is_refused(
         train(split, tmp_path / "run", beside=beside)
 
 
-def test_damaged_checkpoint_starts_anew(whole: Trained, split: Split, tmp_path: Path) -> None:
-    (tmp_path / "cut").mkdir()
-    (tmp_path / "cut" / CHECKPOINT_NAME).write_bytes(b"\x10\0\0\0\0\0\0\0{}")
-
-
 def test_a_damaged_checkpoint_counts_as_none(
     whole: Trained, split: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
