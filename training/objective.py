@@ -79,7 +79,7 @@ class _CrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(log_odds, rows, columns, targets, base, weights)
         losses = F.softplus(log_odds)
-        loss = losses.sum(0) if weights is None else weights @ losses
+        loss = (losses if weights is None else losses * weights[:, None]).sum(0)
         loss.index_add_(0, columns, log_odds[rows, columns] * targets, alpha=-1)
         return loss if base is None else loss - base @ log_odds
 
