@@ -23,7 +23,8 @@ from common.files import read_json
 from quantize import Bundle, BundleError
 from records import DataError, Split, SplitSpec, open_split
 from runs import Task
-from runs.store import DONE_NAME, TASK_NAME
+from runs.marker import DONE_NAME
+from runs.store import TASK_NAME
 from training.checkpoint import load_checkpoint
 
 _DECAY = 0.9
