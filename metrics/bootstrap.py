@@ -6,7 +6,7 @@ number of clips and the seed alone, so that scores of the same clips move togeth
 difference of two of them has a standard error of its own, mostly a much smaller one.
 
 No draw is ranked anew. Which labels lie above which is settled once; a clip that was drawn twice
-counts twice wherever it stands. Thousand draws are scored; of more than a million ranked labels
+counts twice wherever it stands. A thousand draws are scored; of more than a million ranked labels
 fewer, and never fewer than a hundred, whose standard deviation is within a tenth or so.
 """
 

@@ -114,3 +114,9 @@ def test_streamed_batches_have_the_errors_of_the_whole() -> None:
     hits = truth[np.arange(len(truth)), best[:, 0]]
     wanted = float(hits.std() / len(hits) ** 0.5)
     assert errors["hit_at_1_error"] == pytest.approx(wanted, rel=0.1)
+
+
+def test_nothing_found_is_zero_in_every_draw() -> None:
+    labels = Labels.from_pairs(np.array([0, 2]), np.array([9, 9]), 4, 10)
+    ranking = rank(labels, np.arange(5)[None].repeat(4, axis=0), np.ones((4, 5)), 5)
+    assert not bootstrap.resampled_gap(ranking, labels.counts, DRAWS).any()
