@@ -8,7 +8,7 @@ probability of all others are kept in one file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -69,11 +69,12 @@ class SoftTargets:
     def joined(self, other: SoftTargets) -> tuple[SoftTargets, npt.NDArray[np.bool_]]:
         """These and those of other clips, as many labels of each; (N,) which are the others'."""
         order = np.argsort(np.concatenate([self.ids, other.ids]), kind="stable")
-        columns = {
-            name: np.concatenate([getattr(self, name), getattr(other, name)])[order]
+        ids, labels, probabilities, tail = (
+            np.concatenate([getattr(self, name), getattr(other, name)])[order]
             for name in ("ids", "labels", "probabilities", "tail")
-        }
-        return replace(self, **columns), order >= len(self.ids)
+        )
+        joined = SoftTargets(ids, labels, probabilities, tail, self.num_labels)
+        return joined, order >= len(self.ids)
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file, atomically."""
