@@ -9,7 +9,7 @@ from runs import RunError, Task
 from runs.marker import DONE_NAME
 from stages.ensemble import choose_teachers
 from stages.execute import Tasks
-from stages.jobs import Job, SoftLabels, Upstream
+from stages.jobs import UNLABELED, Job, SoftLabels, UnlabeledClips, Upstream
 from stages.soft_targets import SoftTargetSource, fold_jobs, prediction_job, soft_targets
 from stages.stage import Done, stage
 from stages.teachers import load_teachers
@@ -70,14 +70,16 @@ def _students(tasks: Tasks, teachers: Mapping[str, Task]) -> dict[str, Task]:
         {name: own for name, own in distilled.items() if own.level == level} for level in (1, 2)
     )
 
-    def by_teacher(name: str) -> Sequence[Job]:
-        if workspace.config.distill.folds > 1:
+    def by_teacher(name: str, split: str) -> Sequence[Job]:
+        # Of clips that no teacher was trained on, nothing is to be left out.
+        if workspace.config.distill.folds > 1 and split != UNLABELED:
             return fold_jobs(workspace, name)
-        return [prediction_job(workspace, name, teachers[name], workspace.train_config(name))]
+        train = workspace.train_config(name)
+        return [prediction_job(workspace, name, teachers[name], train, split)]
 
-    def by_student(name: str) -> Sequence[Job]:
+    def by_student(name: str, split: str) -> Sequence[Job]:
         train = workspace.student_train_config(name)
-        return [prediction_job(workspace, students[name].member, done[name], train)]
+        return [prediction_job(workspace, students[name].member, done[name], train, split)]
 
     sources = {name: _teachers_of(workspace, own, choice) for name, own in first.items()}
     done |= _level(tasks, sources, by_teacher)
@@ -89,16 +91,31 @@ def _students(tasks: Tasks, teachers: Mapping[str, Task]) -> dict[str, Task]:
 def _level(
     tasks: Tasks,
     sources: Mapping[str, SoftTargetSource],
-    jobs_of: Callable[[str], Sequence[Job]],
+    jobs_of: Callable[[str, str], Sequence[Job]],
 ) -> dict[str, Task]:
     """The students of one level, by name as their sources are."""
     workspace, config = tasks.workspace, tasks.workspace.config
-    soft = soft_targets(tasks, sources.values(), jobs_of)
+    soft = soft_targets(tasks, sources.values(), "train", jobs_of)
+    further = {}
+    if workspace.unlabeled:
+        further = soft_targets(tasks, sources.values(), UNLABELED, jobs_of)
+
+    def labels_of(source: SoftTargetSource) -> SoftLabels:
+        unlabeled, settings = None, config.distill.unlabeled
+        if further:
+            unlabeled = UnlabeledClips(
+                Upstream.of(further[source.name]),
+                workspace.fingerprints[UNLABELED],
+                settings.share,
+                settings.weight,
+            )
+        return SoftLabels(Upstream.of(soft[source.name]), config.distill.hard_weight, unlabeled)
+
     jobs = {
         name: replace(
             workspace.training(f"{_FOLDER}/{name}", config.students[name].member),
             train=workspace.student_train_config(name),
-            soft=SoftLabels(Upstream.of(soft[source.name]), config.distill.hard_weight),
+            soft=labels_of(source),
         )
         for name, source in sources.items()
     }

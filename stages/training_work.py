@@ -16,13 +16,21 @@ from families.size import model_bytes, parameter_count
 from metrics import Labels, StreamingScores
 from records import Split, with_frames
 from runs import Predictions, Task
-from stages.jobs import WEIGHTS_NAME, Prediction, Setting, Training, predictions_name
+from stages.jobs import (
+    UNLABELED,
+    WEIGHTS_NAME,
+    Prediction,
+    Setting,
+    Training,
+    Upstream,
+    predictions_name,
+)
 from stages.summaries import TrainingSummary
 from training.checkpoint import CHECKPOINT_NAME
 from training.device import choose_device, peak_memory
 from training.inference import gap_of, labels_of, predict_split
 from training.objective import HardLabels, Objective
-from training.trainer import Trained, Trainer
+from training.trainer import Beside, Trained, Trainer
 
 
 def build_model(setting: Setting) -> FamilyModule:
@@ -45,22 +53,23 @@ def predict(
     )
 
 
-def predict_training_split(job: Prediction, task: Task) -> None:
-    """Writes the predictions of trained weights on the split `train`."""
+def predict_clips(job: Prediction, task: Task) -> None:
+    """Writes the predictions of trained weights on a split."""
     model = build_model(job.setting)
     model.load_state_dict(load_file(job.trained.file(WEIGHTS_NAME)))
-    split = job.setting.data.open("train")
-    found = predict(job.setting, model, split, job.batch_size, task.folder)
-    found.save(task.folder / predictions_name("train"))
-    task.finish([predictions_name("train")], {})
+    split, name = job.setting.open(job.split), predictions_name(job.split)
+    predict(job.setting, model, split, job.batch_size, task.folder).save(task.folder / name)
+    task.finish([name], {})
 
 
 def train(job: Training, task: Task) -> None:
     """Trains a member, from its last checkpoint if there is one, and finishes its task."""
     setting = job.setting
     train_split, splits = _splits(job)
-    if job.train.min_frames is not None:
-        train_split = with_frames(train_split, job.train.min_frames)
+    train_split, beside = _long_enough(job, train_split), None
+    if job.soft and job.soft.unlabeled:
+        further = _long_enough(job, setting.open(UNLABELED))
+        beside = Beside(further, job.soft.unlabeled.share)
     torch.manual_seed(job.seed)
     model = build_model(setting)
     trainer = Trainer(
@@ -72,6 +81,7 @@ def train(job: Training, task: Task) -> None:
         folder=task.folder,
         draws_frames=registry.get(setting.family).sampling == "draw",
         workers=setting.data.workers,
+        beside=beside,
     )
     trained = trainer.run()
     summary = TrainingSummary(
@@ -90,9 +100,21 @@ def train(job: Training, task: Task) -> None:
 def _objective(job: Training) -> Objective:
     if job.soft is None:
         return HardLabels()
-    path = job.soft.targets.file(SOFT_TARGETS_NAME)
-    targets = SoftTargets.load(path, job.setting.data.schema.num_labels)
-    return SoftAndHardLabels(targets, job.soft.hard_weight)
+
+    def load(written: Upstream) -> SoftTargets:
+        return SoftTargets.load(written.file(SOFT_TARGETS_NAME), job.setting.data.schema.num_labels)
+
+    further, hard_weight = job.soft.unlabeled, job.soft.hard_weight
+    if further is None:
+        return SoftAndHardLabels(load(job.soft.targets), hard_weight)
+    targets = load(job.soft.targets), hard_weight, load(further.targets), further.weight
+    return SoftAndHardLabels(*targets)
+
+
+def _long_enough(job: Training, split: Split) -> Split:
+    """Its clips that are long enough to be learned from."""
+    least = job.train.min_frames
+    return split if least is None else with_frames(split, least)
 
 
 def _splits(job: Training) -> tuple[Split, dict[str, Split]]:
@@ -135,11 +157,12 @@ def _keep_better(
 
 
 def _on_report(labels: Labels, predictions: Predictions) -> dict[str, float]:
-    """MAP@10, and MAP of the labels that are stored."""
+    """MAP@10, and MAP of the labels that are stored; their standard errors, and that of GAP."""
     scores = StreamingScores(labels.num_labels)
     scores.update((predictions.labels, predictions.log_odds), labels)
-    found = scores.compute()
-    return {"map_at_10_report": found["map_at_10"], "map_report": found["map"]}
+    found = scores.compute() | scores.errors()
+    names = ("map_at_10", "map", "gap_error", "map_at_10_error", "map_error")
+    return {f"{name}_report": found[name] for name in names}
 
 
 def _write_outcome(folder: Path, model: nn.Module, predictions: dict[str, Predictions]) -> None:
