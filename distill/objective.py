@@ -2,15 +2,13 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from distill.soft_targets import SoftTargets
-from families import FamilyModule
 from records import Batch
-from training.objective import cross_entropy, loss_of
+from training.objective import Objective, Targets
 
 
-class SoftAndHardLabels:
+class SoftAndHardLabels(Objective):
     """Skalic & Austin 2018, equation 2, both terms negative log-likelihoods.
 
     loss = hard_weight * BCE(labels) + (1 - hard_weight) * BCE(soft targets), each summed over the
@@ -22,7 +20,7 @@ class SoftAndHardLabels:
         self._targets = targets
         self._hard_weight = hard_weight
 
-    def __call__(self, model: FamilyModule, batch: Batch) -> tuple[Tensor, Tensor]:
+    def targets(self, batch: Batch) -> Targets:
         found = self._targets.rows(batch.ids)
         device = batch.labels.device
         labels = torch.from_numpy(self._targets.labels[found].astype(np.int64)).to(device)
@@ -35,5 +33,4 @@ class SoftAndHardLabels:
         rows = torch.cat([batch.labels[:, 0], clips.flatten()])
         columns = torch.cat([batch.labels[:, 1], labels.flatten()])
         goals = torch.cat([hard, soft_weight * (stored - share[:, None]).flatten()])
-        base = soft_weight * share
-        return loss_of(model, batch, lambda z: cross_entropy(z, rows, columns, goals, base))
+        return Targets(rows, columns, goals, soft_weight * share)

@@ -31,6 +31,11 @@ class FamilyModule(nn.Module):
         # Streams of one size keep their order.
         self.streams = tuple(sorted(schema.streams, key=lambda stream: -stream.size))
 
+    @classmethod
+    def fitted(cls, config: Any, clips: int) -> Any:
+        """The configuration for a training split of so many clips, where its sizes depend on it."""
+        return config
+
     def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         """Scores a batch.
 

@@ -24,6 +24,7 @@ FLOAT32 = "float32"
 UNIFORM8 = "uniform8"  # the winners'
 CODEBOOK = "codebook"  # stands in a file where a precision's name might
 STORABLE = (torch.float32, torch.float16, torch.uint8)
+INTEGERS = (torch.uint8, torch.int16, torch.int32)  # stored as they are, never as codes
 # Names of files and of tensors are made of it.
 _NAME = re.compile(r"[A-Za-z0-9_]{1,40}")
 

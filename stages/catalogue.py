@@ -100,7 +100,7 @@ class Catalogue:
 
 def _measurement(workspace: Workspace, name: str, student: Task) -> Measurement:
     config = workspace.config.quantize
-    precisions = (*config.precisions, *config.group_precisions)
+    precisions = (*config.precisions, *config.group_precisions, *config.memory_precisions)
     return Measurement(
         f"quantized/{name}",
         workspace.setting(

@@ -185,6 +185,7 @@ class Measurement(Job):
     threshold: int
     precisions: tuple[str, ...]
     group_precisions: tuple[str, ...]
+    memory_precisions: tuple[str, ...]
     entropy: bool
 
 

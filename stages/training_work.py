@@ -1,17 +1,18 @@
 """What the process of a training or a prediction does: weights and predictions in its folder."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
-from common.files import atomic_path
+from common.files import atomic_path, read_json, write_json
 from distill.objective import SoftAndHardLabels
 from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets
 from families import FamilyModule, registry
+from families.layers.memory import RememberingModule
 from families.size import model_bytes, parameter_count
 from metrics import Labels, StreamingScores
 from records import Split, with_frames
@@ -21,8 +22,12 @@ from stages.summaries import TrainingSummary
 from training.checkpoint import CHECKPOINT_NAME
 from training.device import choose_device, peak_memory
 from training.inference import gap_of, labels_of, predict_split
+from training.memory import remember
 from training.objective import HardLabels, Objective
 from training.trainer import Trained, Trainer
+
+# The ids of the clips that a model remembers, row by row.
+REMEMBERED_NAME = "remembered.json"
 
 
 def build_model(setting: Setting) -> FamilyModule:
@@ -31,45 +36,67 @@ def build_model(setting: Setting) -> FamilyModule:
     return model.to(choose_device(setting.device))
 
 
-def predict(setting: Setting, model: nn.Module, split: Split, batch_size: int) -> Predictions:
-    """The predictions of a job's model."""
+def predict(
+    setting: Setting,
+    model: FamilyModule,
+    split: Split,
+    batch_size: int,
+    remembered: Mapping[str, int] | None = None,
+) -> Predictions:
+    """The predictions of a job's model; `remembered` as in `predict_split`."""
     return predict_split(
         model,
         split,
         batch_size=batch_size,
         stored_labels=setting.stored_labels,
         workers=setting.data.workers,
+        remembered=remembered,
     )
 
 
 def predict_training_split(job: Prediction, task: Task) -> None:
-    """Writes the predictions of trained weights on the split `train`."""
+    """Writes the predictions of trained weights on the split `train`.
+
+    A model that remembers is asked as if it did not know the clip: all others would follow it.
+    """
     model = build_model(job.setting)
     model.load_state_dict(load_file(job.trained.file(WEIGHTS_NAME)))
-    found = predict(job.setting, model, job.setting.data.open("train"), job.batch_size)
+    own = None
+    if isinstance(model, RememberingModule):
+        ids = read_json(job.trained.file(REMEMBERED_NAME))
+        own = {name: row for row, name in enumerate(ids)}
+    found = predict(job.setting, model, job.setting.data.open("train"), job.batch_size, own)
     found.save(task.folder / predictions_name("train"))
     task.finish([predictions_name("train")], {})
 
 
 def train(job: Training, task: Task) -> None:
-    """Trains a member, from its last checkpoint if there is one, and finishes its task."""
+    """Trains a member, from its last checkpoint if there is one, and finishes its task.
+
+    One that remembers is done at once, and begins anew where it was killed.
+    """
     setting = job.setting
     train_split, splits = _splits(job)
     if job.train.min_frames is not None:
         train_split = with_frames(train_split, job.train.min_frames)
     torch.manual_seed(job.seed)
     model = build_model(setting)
-    trainer = Trainer(
-        model,
-        _objective(job),
-        train_split,
-        job.train,
-        seed=job.seed,
-        folder=task.folder,
-        draws_frames=registry.get(setting.family).sampling == "draw",
-        workers=setting.data.workers,
-    )
-    trained = trainer.run()
+    files = [WEIGHTS_NAME, *map(predictions_name, splits)]
+    if isinstance(model, RememberingModule):
+        trained = _remember(job, task, model, train_split)
+        files.append(REMEMBERED_NAME)
+    else:
+        trainer = Trainer(
+            model,
+            _objective(job),
+            train_split,
+            job.train,
+            seed=job.seed,
+            folder=task.folder,
+            draws_frames=registry.get(setting.family).sampling == "draw",
+            workers=setting.data.workers,
+        )
+        trained = trainer.run()
     summary = TrainingSummary(
         family=setting.family,
         parameters=parameter_count(model),
@@ -79,8 +106,24 @@ def train(job: Training, task: Task) -> None:
         peak_memory=peak_memory(choose_device(setting.device)),
         **_keep_better(job, task, model, splits, trained),
     )
-    task.finish([WEIGHTS_NAME, *map(predictions_name, splits)], summary)
+    task.finish(files, summary)
     (task.folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+
+
+def _remember(job: Training, task: Task, model: RememberingModule, split: Split) -> Trained:
+    """Fills a model's memory, and notes whom it remembers."""
+    started = time.monotonic()
+    ids = remember(
+        model,
+        _objective(job),
+        split,
+        seed=job.seed,
+        batch_size=job.train.inference_batch_size,
+        workers=job.setting.data.workers,
+    )
+    write_json(task.folder / REMEMBERED_NAME, ids)
+    speed = len(ids) / (time.monotonic() - started)
+    return Trained(model.state_dict(), None, len(ids), speed)
 
 
 def _objective(job: Training) -> Objective:
@@ -104,7 +147,7 @@ def _splits(job: Training) -> tuple[Split, dict[str, Split]]:
 def _keep_better(
     job: Training,
     task: Task,
-    model: nn.Module,
+    model: FamilyModule,
     splits: Mapping[str, Split],
     trained: Trained,
 ) -> dict[str, Any]:
@@ -138,7 +181,7 @@ def _on_report(labels: Labels, predictions: Predictions) -> dict[str, float]:
     return {"map_at_10_report": found["map_at_10"], "map_report": found["map"]}
 
 
-def _write_outcome(folder: Path, model: nn.Module, predictions: dict[str, Predictions]) -> None:
+def _write_outcome(folder: Path, model: FamilyModule, predictions: dict[str, Predictions]) -> None:
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with atomic_path(folder / WEIGHTS_NAME) as beside:
         save_file(state, beside)

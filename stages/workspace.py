@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from common.codec import replaced, to_plain
@@ -10,7 +11,7 @@ from common.errors import ConfigError
 from common.extensions import load_extensions
 from common.problems import quoted
 from common.registry import digests_of, kinds_of
-from families import FamilyModule, config_from_dict
+from families import FamilyModule, config_from_dict, registry
 from families.registry import meta_module
 from metrics import Labels
 from quantize.recipes import check_precisions
@@ -126,6 +127,10 @@ class Workspace:
         print(check_census(splits, self.data.cache), file=sys.stderr)
         return {split.name: split.fingerprint for split in splits}
 
+    @cached_property
+    def _training_clips(self) -> int:
+        return len(self.data.open("train"))
+
     def labels(self, name: str) -> Labels:
         """The true labels of a split, in its order."""
         return labels_of(self.data.open(name))
@@ -168,7 +173,8 @@ class Workspace:
             _check_name("distill.students", name)
             self.student_train_config(name)
         quantize = self.config.quantize
-        check_precisions([*quantize.precisions, *quantize.group_precisions])
+        named = quantize.precisions, quantize.group_precisions, quantize.memory_precisions
+        check_precisions(list(chain.from_iterable(named)))
 
     def setting(self, member: str, *sources: tuple[str, str]) -> Setting:
         """What every job of a member's model is told.
@@ -179,6 +185,8 @@ class Workspace:
                 file, beside the family.
         """
         settings = self.config.members[member]
+        config = config_from_dict(settings.family, settings.config)
+        module = registry.get(settings.family).module
         provided = digests_of(("family", settings.family), *sources)
         # A process imports no more than it uses, and nobody names the format of a file.
         used = [
@@ -188,7 +196,7 @@ class Workspace:
         ]
         return Setting(
             family=settings.family,
-            config=to_plain(config_from_dict(settings.family, settings.config)),
+            config=to_plain(module.fitted(config, self._training_clips)),
             data=self.data,
             fingerprints=self.fingerprints,
             device=self.config.device,

@@ -1,21 +1,26 @@
 """A model's predictions on a split: every frame, in the split's order, stored sparse."""
 
-import torch
-from torch import nn
+from collections.abc import Mapping
 
+import torch
+
+from families.base import FamilyModule
+from families.layers.memory import RememberingModule
 from metrics import Labels, gap
 from records import Split, iterate_batches, read_truth
 from runs import Predictions, PredictionsWriter
+from training.device import device_of
 
 
 @torch.inference_mode()
 def predict_split(
-    model: nn.Module,
+    model: FamilyModule,
     split: Split,
     *,
     batch_size: int,
     stored_labels: int,
     workers: int = 0,
+    remembered: Mapping[str, int] | None = None,
 ) -> Predictions:
     """Runs `model` over `split`, in float32: scores differ by what was trained, not by rounding.
 
@@ -25,13 +30,20 @@ def predict_split(
         batch_size: clips a forward pass.
         stored_labels: the K best labels are kept a clip.
         workers: decoding processes.
+        remembered: for a model that remembers, by id the rows of clips that are not to see
+            themselves.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     model.eval()
     writer = PredictionsWriter(split.schema.num_labels, stored_labels)
     for batch in iterate_batches(split, batch_size, workers=workers):
         batch = batch.to(device)
-        writer.append(batch.ids, model(batch.features, batch.mask))
+        if isinstance(model, RememberingModule) and remembered is not None:
+            rows = torch.tensor([remembered.get(name, -1) for name in batch.ids], device=device)
+            log_odds = model.without_own(batch.features, batch.mask, rows)
+        else:
+            log_odds = model(batch.features, batch.mask)
+        writer.append(batch.ids, log_odds)
     return writer.finish()
 
 

@@ -121,6 +121,6 @@ def _state(entry: MemberEntry, schema: Schema, tensors: Mapping[str, Tensor]) ->
     count = len({place.partition("/")[0] for place in tensors})
     expected = build_skeleton(entry, schema, count).state_dict()
     try:
-        return from_tensors(tensors, {name: tuple(t.shape) for name, t in expected.items()})
+        return from_tensors(tensors, expected)
     except BundleError as error:
         raise BundleError(f"member {entry.name}: {error}") from error
