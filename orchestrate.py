@@ -3,6 +3,11 @@
 What the stages do lies in `stages/`, a file each; how their results are shown in `report/`.
 """
 
+from common import interrupts
+
+if __name__ == "__main__":
+    interrupts.heed_while_importing()
+
 import hashlib
 import os
 import re
@@ -12,9 +17,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from common.threads import LIBRARY_VARIABLES
+
 # Worker processes import the same packages, from wherever this file is called.
 ROOT = Path(__file__).resolve().parent
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+# Results of this process must not depend on the number of cores either.
+os.environ.update(dict.fromkeys(LIBRARY_VARIABLES, "1"))
 # Hydra shall raise: its own report of an error is many lines and ends with status 1.
 os.environ["HYDRA_FULL_ERROR"] = "1"
 
@@ -31,6 +40,7 @@ from omegaconf.errors import (  # noqa: E402
     OmegaConfBaseException,
 )
 
+from common import system_errors  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from report import print_stages, score_of, show  # noqa: E402
 from stages import builtin  # noqa: E402, F401
@@ -162,9 +172,11 @@ def one_line(error: BaseException) -> str:
 
 
 def main() -> int:
-    """The exit status: 0 done, 2 wrong input, 1 a failed process or a defect of ours."""
+    """The exit status: 0 done, 2 wrong input, 1 a failed process or machine, 130 Ctrl-C."""
     try:
+        interrupts.heed_while_working()
         parse_command_line(run_stage)
+        sys.stdout.flush()
         return 0
     except UserError as error:
         said, status = str(error), 2
@@ -172,9 +184,12 @@ def main() -> int:
         said, status = one_line(error), 2
     except JobsFailed as error:
         said, status = str(error), 1
+    except OSError as error:
+        said, status = system_errors.describe(error), 2 if system_errors.is_of_path(error) else 1
     except KeyboardInterrupt:
-        said, status = "interrupted; the same command goes on from here", 130
-    print(f"onegig: {said}", file=sys.stderr)
+        said, status = interrupts.MESSAGE, interrupts.STATUS
+    with suppress(OSError):
+        print(f"onegig: {said}", file=sys.stderr)
     return status
 
 

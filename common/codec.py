@@ -18,10 +18,10 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Annotated, Any, NoReturn, TypeVar
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Le, Lt
 
 from common.errors import UserError
-from common.problems import at, first_problem, joined, one_line, quoted, step
+from common.problems import at, first_flood, first_problem, joined, one_line, quoted, step
 
 T = TypeVar("T")
 
@@ -29,6 +29,12 @@ T = TypeVar("T")
 # beyond is nobody's configuration.
 _MAX_DEPTH = 100
 _MAX_BITS = 1023
+# Characters of JSON, from which on it is worth a look whether pydantic would drown in it.
+_LONG = 100_000
+# What pydantic calls the types of literals.
+_KINDS = {int: "int", bool: "bool", str: "str"}
+# What JSON is read as: almost all that there is to look at.
+_AS_READ = frozenset({str, int, float, bool, type(None), list, dict})
 
 
 class _NumberAsText:
@@ -43,6 +49,8 @@ class _NumberAsText:
 
 
 Positive = Annotated[int, Ge(1)]
+# Of what is built one by one: a number from a file must not keep a machine busy.
+Depth = Annotated[int, Ge(1), Le(100)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Text = Annotated[str, _NumberAsText()]
 
@@ -57,7 +65,11 @@ def to_plain(value: Any, place: str = "value", error: type[Exception] = UserErro
         error: A key is no string, or a value is NaN, infinite, beyond every float, no Unicode, or
             of another type.
     """
-    return _plain(value, place, error, _MAX_DEPTH)
+    try:
+        return _plain(value, _MAX_DEPTH)
+    except _NotPlain as problem:
+        path = "".join(reversed(problem.steps))
+        raise error(at(joined(place, path), problem.reason)) from None
 
 
 def from_plain(cls: type[T], value: Any, place: str, error: type[Exception] = UserError) -> T:
@@ -75,8 +87,13 @@ def from_plain(cls: type[T], value: Any, place: str, error: type[Exception] = Us
     from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
     plain = to_plain(value, place, error)
+    text = json.dumps([plain])
+    if len(text) > _LONG:
+        flood = first_flood(cls, plain, place)
+        if flood is not None:
+            raise error(flood)
     try:
-        built: tuple[T] = _validator(cls).validate_json(json.dumps([plain]))  # type: ignore[arg-type]
+        built: tuple[T] = _validator(cls).validate_json(text)  # type: ignore[arg-type]
     except ValidationError as invalid:
         problems = invalid.errors(include_url=False, include_input=False)
         raise error(first_problem(cls, plain, problems, place, error)) from None
@@ -123,6 +140,15 @@ def parse_json(data: bytes | str, place: str, error: type[Exception] = UserError
         raise error(at(place, f"not JSON: {one_line(problem)}")) from None
 
 
+def count_values(text: bytes | str) -> int:
+    """How many values a JSON text holds at most, without reading it; a key and its value are one.
+
+    Commas and brackets within strings count as well.
+    """
+    data = text if isinstance(text, bytes) else text.encode(errors="replace")
+    return 1 + sum(data.count(mark) for mark in (b",", b"[", b"{"))
+
+
 def read_yaml(path: str | Path, error: type[Exception] = UserError) -> Any:
     """What a YAML file holds.
 
@@ -144,35 +170,55 @@ def read_yaml(path: str | Path, error: type[Exception] = UserError) -> Any:
         raise error(f"{path}: not YAML: {one_line(problem)}") from None
 
 
-def _plain(value: Any, place: str, error: type[Exception], depth: int) -> Any:
+class _NotPlain(Exception):
+    """Why a value is nothing that JSON knows, and the way to it, its last step first."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.steps: list[str] = []
+
+
+def _plain(value: Any, depth: int) -> Any:
     if depth == 0:
-        raise error(at(place, f"nested more than {_MAX_DEPTH} deep"))
-    numpy = sys.modules.get("numpy")
-    if isinstance(value, enum.Enum):
-        value = value.value
-    elif numpy is not None and isinstance(value, numpy.generic):
-        value = value.item()
-    elif isinstance(value, (str, PurePath)):
-        value = str(value)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = _fields(value)
+        raise _NotPlain(f"nested more than {_MAX_DEPTH} deep")
+    if type(value) not in _AS_READ:
+        value = _unwrapped(value)
     if isinstance(value, Mapping):
-        return {
-            _key(key, place, error): _plain(item, joined(place, step(key)), error, depth - 1)
-            for key, item in value.items()
-        }
+        return {_key(key): _inside(key, item, depth) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item, f"{place}[{i}]", error, depth - 1) for i, item in enumerate(value)]
+        return [_inside(i, item, depth) for i, item in enumerate(value)]
     reason = _refusal(value)
     if reason:
-        raise error(at(place, reason))
+        raise _NotPlain(reason)
     return value
 
 
-def _key(key: Any, place: str, error: type[Exception]) -> str:
+def _inside(key: Any, item: Any, depth: int) -> Any:
+    try:
+        return _plain(item, depth - 1)
+    except _NotPlain as problem:
+        problem.steps.append(step(key))
+        raise
+
+
+def _unwrapped(value: Any) -> Any:
+    """What a value of another type than JSON's stands for; itself where there is nothing."""
+    numpy = sys.modules.get("numpy")
+    if isinstance(value, enum.Enum):
+        return value.value
+    if numpy is not None and isinstance(value, numpy.generic):
+        return value.item()
+    if isinstance(value, (str, PurePath)):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _fields(value)
+    return value
+
+
+def _key(key: Any) -> str:
     reason = _refusal(key) if isinstance(key, str) else f"the key {quoted(key)} is no string"
     if reason:
-        raise error(at(place, reason))
+        raise _NotPlain(reason)
     return key
 
 
@@ -227,16 +273,33 @@ def _validator(cls: type) -> Any:
     adapter: TypeAdapter[Any] = TypeAdapter(tuple[cls], config=config)  # type: ignore[valid-type]
     # Of a name that it does not find it would speak at the first use only.
     adapter.rebuild()
-    _stop_at_first(adapter.core_schema)
+    _adjust(adapter.core_schema)
     return SchemaValidator(adapter.core_schema)
 
 
-def _stop_at_first(schema: Any) -> None:
-    """Makes lists stop at their first problem; a hostile file's million would take gigabytes."""
+def _adjust(schema: Any) -> None:
+    """Makes lists stop at their first problem, and literal numbers be of their own type.
+
+    A million problems of a hostile file would take gigabytes; and since Python holds them for
+    equal, `true` and `1.0` would be the literal 1.
+    """
     if isinstance(schema, dict):
         if schema.get("type") in ("tuple", "list", "dict"):
             schema["fail_fast"] = True
+        if schema.get("type") == "literal":
+            _hold_to_type(schema)
+            return
         schema = list(schema.values())
     if isinstance(schema, list):
         for part in schema:
-            _stop_at_first(part)
+            _adjust(part)
+
+
+def _hold_to_type(literal: dict[str, Any]) -> None:
+    kinds = {type(value) for value in literal["expected"]}
+    if kinds == {str} or not kinds <= _KINDS.keys():
+        return
+    of_type = [{"type": _KINDS[kind], "strict": True} for kind in kinds]
+    steps = [{"type": "union", "choices": of_type}, dict(literal)]
+    literal.clear()
+    literal.update(type="chain", steps=steps)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from common.codec import parse_json
 from common.errors import UserError
 
 TEMPORARY_SUFFIX = ".tmp"
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 @contextmanager
@@ -26,6 +28,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
     Raises:
         UserError: The body finished without writing the file.
+        OSError: It could not be written; the error names `path`.
 
     Example:
         >>> import tempfile
@@ -38,15 +41,41 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
-    try:
-        yield beside
-        if not beside.is_file():
-            raise UserError(f"{path}: nothing was written to its temporary file {beside.name}")
-        sync(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with naming(path, instead_of=beside):
+        try:
+            yield beside
+            if not beside.is_file():
+                raise UserError(f"{path}: nothing was written to its temporary file {beside.name}")
+            sync(beside)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
     sync(path.parent)
+
+
+@contextmanager
+def naming(path: Path, instead_of: Path | None = None) -> Iterator[None]:
+    """An error of the operating system names `path` if it names no file, or `instead_of`.
+
+    A write that fails does not know what it writes to. Libraries in Rust, such as safetensors, put
+    the system's error into a text of their own; it is taken out of it.
+
+    Raises:
+        OSError: instead of what was raised.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        if error.filename not in (None, str(instead_of)):
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    except Exception as error:
+        found = _SYSTEM_ERROR.search(str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
 
 def sync(path: Path) -> None:

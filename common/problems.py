@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import functools
 import types
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 _MAX_QUOTED = 200
 _MAX_REASON = 500
+_MAX_UNKNOWN = 1_000
 _BOUNDS = {
     "ge": "must be at least",
     "gt": "must be above",
@@ -66,6 +68,49 @@ def first_problem(
         named = where and isinstance(reason, error) and text.startswith(where)
         return text if named else at(where, text)
     return at(where, f"{_about_value(problem, spot)}, not {quoted(spot.value)}")
+
+
+def first_flood(hint: Any, value: Any, place: str, path: str = "") -> str | None:
+    """About an unknown key of a mapping that has many more keys than its dataclass has fields.
+
+    pydantic finds all of them before it says so, which takes a gigabyte for a million. Arguments
+    are those of `first_problem`, `hint` being the class; None where there is no such mapping.
+    """
+    found = [
+        _flood(option, value, place, path) for option in _options(hint) if _takes(option, value)
+    ]
+    # Another alternative may have room for them.
+    return found[0] if all(found) and found else None
+
+
+def _takes(option: Any, value: Any) -> bool:
+    """Whether it is a type of mappings and a mapping, or a type of lists and a list."""
+    origin = get_origin(option) or option
+    if isinstance(value, dict):
+        return dataclasses.is_dataclass(option) or _is_a(origin, Mapping)
+    return isinstance(value, list) and _is_a(origin, (tuple, list))
+
+
+def _flood(option: Any, value: Any, place: str, path: str) -> str | None:
+    if dataclasses.is_dataclass(option):
+        known = {field.name for field in dataclasses.fields(option)}
+        if len(value) > len(known) + _MAX_UNKNOWN:
+            key = next(key for key in value if key not in known)
+            reason = _about_key("unexpected_keyword_argument", key, option)
+            return at(joined(place, path), reason)
+    elif not _holds_dataclass(option):
+        return None
+    inside = (
+        first_flood(_inner(option, key), item, place, path + step(key))
+        for key, item in (value.items() if isinstance(value, dict) else enumerate(value))
+        if isinstance(item, (dict, list))
+    )
+    return next(filter(None, inside), None)
+
+
+@functools.cache
+def _holds_dataclass(hint: Any) -> bool:
+    return dataclasses.is_dataclass(hint) or any(map(_holds_dataclass, get_args(hint)))
 
 
 def _is_of_type(problem: Any) -> bool:
@@ -128,13 +173,22 @@ def _tag(option: Any) -> str:
 def _inner(hint: Any, key: str | int) -> Any:
     """The type of what a dataclass, mapping or list holds under `key`."""
     arguments = get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return get_type_hints(hint, include_extras=True).get(str(key), Any)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _hints(hint).get(str(key), Any)
     if not arguments:
         return Any
     if isinstance(key, int):
         return arguments[0 if Ellipsis in arguments or len(arguments) == 1 else key]
     return arguments[1]
+
+
+@functools.cache
+def _hints(owner: Any) -> dict[str, Any]:
+    return get_type_hints(owner, include_extras=True)
+
+
+def _is_a(hint: Any, of: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, of)
 
 
 def _named(hint: Any) -> str:
@@ -162,6 +216,7 @@ def at(place: str, text: str) -> str:
 
 def joined(place: str, path: str) -> str:
     """The place that lies at `path`, made of steps, in `place`, which may be empty."""
+    path = shortened(path)
     return f"{place}{path}" if place else path.removeprefix(".")
 
 
@@ -177,6 +232,11 @@ def quoted(value: Any) -> str:
         text = repr(value[:_MAX_QUOTED] if isinstance(value, str) else value)
     except ValueError:  # Python prints no integer of more than 4,300 digits.
         text = f"a long {type(value).__name__}"
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """At most 200 characters of it."""
     return text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 1]}…"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 
+from common.threads import pool_threads
 from ensemble.candidates import union_candidates
 from ensemble.chunks import enters, lay_out, mixed_scores, straddles
 from ensemble.errors import EnsembleError
@@ -78,7 +79,7 @@ class WeightedScorer:
         self._chunks = list(lay_out(candidates, mix, self._k))
 
     def gap(self, weights: np.ndarray) -> GapResult:
-        """Scores weightings (W, M), rows not negative with sum 1, on as many threads as torch.
+        """Scores weightings (W, M), rows not negative with sum 1, on all threads of the process.
 
         Raises:
             EnsembleError: The weights are not of that kind.
@@ -86,7 +87,7 @@ class WeightedScorer:
         weights = check_weights(weights, self.num_members)
         gap, exact = np.empty(len(weights)), np.ones(len(weights), dtype=bool)
         # Threads: numpy sorts and multiplies without the interpreter's lock, on shared arrays.
-        Parallel(torch.get_num_threads(), prefer="threads")(
+        Parallel(pool_threads(), prefer="threads")(
             delayed(self._score_block)(weights[rows], gap[rows], exact[rows])
             for rows in slices(len(weights), BLOCK_WEIGHTINGS)
         )

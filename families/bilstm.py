@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.codec import Positive
+from common.codec import Depth, Positive
 from families.base import FamilyModule, Features
 from families.layers.classifier import ClassifierConfig, classifier_of
 from families.layers.recurrent import LastOutputs, dense_layer, state_of
@@ -24,7 +24,7 @@ class BiLSTMConfig(ClassifierConfig):
     """
 
     hidden: Positive = 256
-    layers: Positive = 2
+    layers: Depth = 2
     dense: Positive = 512
 
 

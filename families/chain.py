@@ -8,7 +8,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.codec import Positive
+from common.codec import Depth, Positive
 from families.base import FamilyModule, Features
 from families.layers.classifier import classifier_of
 from families.layers.heads import MIXTURE, HeadConfig
@@ -30,7 +30,7 @@ class ChainConfig(ClipConfig):
         auxiliary_weight: of the earlier stages' losses, each; the last stage's is 1.
     """
 
-    stages: Annotated[int, Ge(2)] = 3
+    stages: Annotated[Depth, Ge(2)] = 3
     projection: Positive = 256
     hidden: Annotated[int, Ge(0)] = 0
     auxiliary_weight: Annotated[float, Ge(0)] = 0.05

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from common.codec import Positive
+from common.codec import Depth, Positive
 from families.layers.experts import Experts, Gates
 from families.layers.towers import MultiTask, MultiTaskConfig
 from families.registry import register
@@ -35,7 +35,7 @@ class PLEConfig(CGCConfig):
         layers: of experts and gates.
     """
 
-    layers: Positive = 2
+    layers: Depth = 2
 
 
 class ExtractionLayer(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.codec import Positive
+from common.codec import Depth, Positive
 from families.base import FamilyModule, Features
 from families.layers.classifier import ClassifierConfig, classifier_of
 from families.layers.fo_pooling import fo_pooling
@@ -28,7 +28,7 @@ class QRNNConfig(ClassifierConfig):
 
     hidden: Positive = 512
     width: Positive = 1
-    layers: Positive = 1
+    layers: Depth = 1
     bidirectional: bool = False
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from common.codec import Positive, Share
+from common.codec import Depth, Share
 from families.base import FamilyModule, Features
 from families.errors import FamilyError
 from families.layers.batch_norm import MaskedBatchNorm
@@ -46,7 +46,7 @@ class RNNConfig(ClassifierConfig):
     cell: Cell = "lstm"
     state: State | None = None
     hidden: Annotated[int, Ge(2)] = 512
-    layers: Positive = 2
+    layers: Depth = 2
     dropout: Share = 0.0
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from common.codec import Positive
+from common.codec import Depth, Positive
 from families.layers.experts import GroupedHidden
 from families.layers.towers import MultiTask, MultiTaskConfig
 from families.registry import register
@@ -31,7 +31,7 @@ class SNRConfig(MultiTaskConfig):
         sparsity: weight of the expected number of open connections in the loss.
     """
 
-    levels: Positive = 1
+    levels: Depth = 1
     subnetworks: Positive = 4
     units: Positive = 256
     sparsity: Annotated[float, Ge(0)] = 1e-4

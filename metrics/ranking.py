@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from common.threads import pool_threads
 from metrics.errors import MetricError
 from metrics.labels import Labels
 
@@ -145,12 +145,12 @@ def slices(count: int, step: int) -> list[slice]:
 
 
 def _for_chunks(work: Callable[[slice], None], clips: int, num_labels: int) -> None:
-    """Does the work on a few clips at a time, on as many threads as torch may use.
+    """Does the work on a few clips at a time, on all threads of the process.
 
     NumPy lets go of the interpreter in all of its long loops.
     """
     chunks = slices(clips, max(1, CHUNK_VALUES // num_labels))
-    threads = torch.get_num_threads()
+    threads = pool_threads()
     if threads == 1 or len(chunks) < FEW_CHUNKS:
         for chunk in chunks:
             work(chunk)

@@ -36,6 +36,18 @@ def compress_codes(packed: np.ndarray, bits: int, count: int) -> bytes | None:
     return None if grows or len(frame) >= len(packed) else frame
 
 
+def claimed_bytes(frame: bytes | memoryview) -> int:
+    """How many bytes a frame says that it becomes; nothing is spent on it.
+
+    Raises:
+        BundleError: It is no frame.
+    """
+    try:
+        return zstandard.get_frame_parameters(frame).content_size
+    except zstandard.ZstdError as error:
+        raise BundleError(f"compressed codes are damaged: {one_line(error)[:200]}") from None
+
+
 def decompress_codes(frame: bytes | memoryview, bits: int, count: int) -> np.ndarray:
     """The packed codes of a frame, every claim of which is checked.
 
@@ -49,8 +61,8 @@ def decompress_codes(frame: bytes | memoryview, bits: int, count: int) -> np.nda
         BundleError: The frame is damaged, cut short or too long, or holds another number.
     """
     size = packed_bytes(count, bits) if _whole(bits) else count
+    claimed = claimed_bytes(frame)
     try:
-        claimed = zstandard.get_frame_parameters(frame).content_size
         if claimed != size:
             raise BundleError(f"compressed codes of {claimed} bytes, {size} are needed")
         if size > MAX_GROWTH * len(frame):
@@ -58,9 +70,10 @@ def decompress_codes(frame: bytes | memoryview, bits: int, count: int) -> np.nda
         data = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise BundleError(f"compressed codes are damaged: {one_line(error)[:200]}") from None
-    symbols = np.frombuffer(bytearray(data), dtype=np.uint8)
     if _whole(bits):
-        return symbols
+        # Torch wants memory that it could write to.
+        return np.frombuffer(bytearray(data), dtype=np.uint8)
+    symbols = np.frombuffer(data, dtype=np.uint8)
     if symbols.size and symbols.max() >= 2**bits:
         raise BundleError(f"compressed codes need more than {bits} bits")
     return pack_codes(symbols, bits)

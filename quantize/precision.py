@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 FLOAT32 = "float32"
 UNIFORM8 = "uniform8"  # the winners'
+LARGEST = 1e18  # of a value in a file: products of two are still float32, and none is that large
 CODEBOOK = "codebook"  # stands in a file where a precision's name might
 STORABLE = (torch.float32, torch.float16, torch.uint8)
 INTEGERS = (torch.uint8, torch.int16, torch.int32)  # stored as they are, never as codes

@@ -32,6 +32,10 @@ class QuantizedState:
     codes: Mapping[str, Codes]
     plain: Mapping[str, Tensor]
 
+    def dequantized(self, name: str) -> Tensor:
+        """One of its tensors, in float32."""
+        return dequantize(self.codes[name]) if name in self.codes else self.plain[name]
+
     def dequantize(self) -> dict[str, Tensor]:
         """The state, to be given to `load_state_dict`."""
         return {name: dequantize(codes) for name, codes in self.codes.items()} | dict(self.plain)

@@ -9,8 +9,9 @@ from ensemble.choice import Choice
 from report.curve import PICTURE_NAME, write_curve
 from report.tables import Format, parameter_count, print_table, recipe_name, weight, write_table
 from stages.all import Finished
-from stages.pack import RECEIPT_NAME, Packed
+from stages.pack import Packed
 from stages.plan import Plan
+from stages.receipt import RECEIPT_NAME
 from stages.teachers import TrainedTeachers
 
 MEMBERS_NAME = "members.csv"

@@ -1,14 +1,17 @@
 """What a run is on disk, and how its tasks are executed."""
 
 from runs.errors import RunError
-from runs.executor import Job, Result, run_jobs
+from runs.executor import Job, run_jobs
+from runs.failures import MACHINE_FAILED, NOTE, Result, describe_failures
 from runs.keys import content_key
 from runs.parent import die_with_parent
 from runs.predictions import Predictions, PredictionsWriter
-from runs.progress import JobProgress, ProgressDisplay, append_progress, track
+from runs.progress import JobProgress, ProgressDisplay, append_progress, reported, track
 from runs.store import Run, Task
 
 __all__ = [
+    "MACHINE_FAILED",
+    "NOTE",
     "Job",
     "JobProgress",
     "Predictions",
@@ -20,7 +23,9 @@ __all__ = [
     "Task",
     "append_progress",
     "content_key",
+    "describe_failures",
     "die_with_parent",
+    "reported",
     "run_jobs",
     "track",
 ]

@@ -54,6 +54,7 @@ class Project:
     def __init__(self, root: Path) -> None:
         self._files: dict[str, bytes] = {}
         self._contents: dict[str, str] = {}
+        self._known: dict[str, tuple[str, list[str]]] = {}
         for package in root.glob("*/__init__.py"):
             for path in package.parent.rglob("*.py"):
                 self._add(path.relative_to(root).as_posix(), path)
@@ -114,13 +115,18 @@ class Project:
         names = [f"{place}{end}" for place in places for end in ("/__init__.py", ".py")]
         return [name for name in names if name in self._files]
 
-    @functools.cache  # noqa: B019
     def _parsed(self, file: str) -> tuple[str, list[str]]:
         """The digest of what a file means, and the files that it imports."""
-        tree = ast.parse(self._files[file])
-        followed = [name for name in _imported(tree) if name.partition(".")[0] not in _NOT_FOLLOWED]
-        imports = [path for name in dict.fromkeys(followed) for path in self._files_of(name)]
-        return _short(repr(_shape(tree)).encode()), imports
+        if file not in self._known:
+            try:
+                tree = ast.parse(self._files[file])
+            except (SyntaxError, ValueError):
+                # It is being edited; what needs it will fail by itself.
+                return self._contents[file], []
+            imported = {name for name in _imported(tree) if _is_followed(name)}
+            paths = [path for name in imported for path in self._files_of(name)]
+            self._known[file] = _short(repr(_shape(tree)).encode()), paths
+        return self._known[file]
 
 
 @functools.cache
@@ -162,6 +168,10 @@ def _imported(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _is_followed(module: str) -> bool:
+    return module.partition(".")[0] not in _NOT_FOLLOWED
 
 
 def _shape(node: Any) -> Any:

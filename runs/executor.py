@@ -1,5 +1,6 @@
 """Runs independent jobs at once, each in a process of its own, so that one death is one failure."""
 
+import math
 import os
 import signal
 import subprocess
@@ -7,14 +8,17 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from common import system_errors
+from common.threads import environment as thread_variables
 from runs.errors import RunError
+from runs.failures import MACHINE_FAILED, Result, describe_exit, log_tail, notes_of, why_silent
 from runs.forks import Forked, ForkServer
 from runs.parent import PARENT_PIPE
 from runs.progress import JobProgress, last_progress
@@ -22,16 +26,13 @@ from runs.store import LOG_NAME, PROGRESS_NAME
 
 _POLL_SECONDS = 0.1
 _CHECKPOINT_SECONDS = 60.0
-_TAIL_LINES = 20
-_TAIL_BYTES = 8192
+# How long a job that hangs has to end when it is told to, and the kernel to end it when it is not.
+_GRACE_SECONDS = 10.0
+# A poll that comes later than that found this process stopped, and perhaps the jobs with it.
+_COUNTED_SECONDS = 1.0
+# How a job ends that was told to: after a checkpoint, or at once.
+_STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL)
 _Process = subprocess.Popen[bytes] | Forked
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 
 @dataclass(frozen=True)
@@ -42,33 +43,20 @@ class Job:
         name: What the job is called in messages and bars.
         folder: Where `log.txt` (standard output and error) and `progress.jsonl` lie.
         command: The program and its arguments; no shell reads them.
+        threads: Threads for its numeric libraries, at least 1; what it computes may depend on them.
     """
 
     name: str
     folder: Path
     command: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a job ended.
-
-    Attributes:
-        name: The job's name.
-        returncode: 0 when it succeeded; minus the signal's number when a signal ended it.
-        message: None when it succeeded; otherwise its name, what ended it, and its log's end.
-    """
-
-    name: str
-    returncode: int
-    message: str | None = None
+    threads: int = 1
 
 
 def run_jobs(
     jobs: Sequence[Job],
     parallel: int,
     *,
-    threads: int,
+    silent_seconds: float = math.inf,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
 ) -> list[Result]:
     """Runs `jobs`, at most `parallel` at a time, and waits for all; a failure stops no other.
@@ -80,7 +68,8 @@ def run_jobs(
     Args:
         jobs: The jobs, with names and folders of their own; folders are made when missing.
         parallel: How many run at once, at least 1.
-        threads: Threads for the numeric libraries of each job, at least 1.
+        silent_seconds: A job that has moved neither its progress nor its log for so long hangs: it
+            is ended, and has failed.
         on_progress: Is told where a job stands whenever that changes.
 
     Returns:
@@ -89,9 +78,9 @@ def run_jobs(
     Raises:
         RunError: Two jobs share a name or a folder, or a number is below 1.
     """
-    _check(jobs, parallel, threads)
-    batch = _Batch(deque(jobs), threads, on_progress)
+    _check(jobs, parallel)
     with _signals() as received:
+        batch = _Batch(deque(jobs), silent_seconds, on_progress, received)
         try:
             while (batch.waiting and not received) or batch.running:
                 if received:
@@ -107,8 +96,9 @@ def run_jobs(
     return [batch.results[job.name] for job in jobs if job.name in batch.results]
 
 
-def _check(jobs: Sequence[Job], parallel: int, threads: int) -> None:
-    for what, number in (("parallel", parallel), ("threads", threads)):
+def _check(jobs: Sequence[Job], parallel: int) -> None:
+    numbers = [("parallel", parallel), *((f"{job.name}: threads", job.threads) for job in jobs)]
+    for what, number in numbers:
         if number < 1:
             raise RunError(f"{what}={number}: at least 1 is needed")
     for values in ([job.name for job in jobs], [str(job.folder) for job in jobs]):
@@ -136,10 +126,29 @@ def _signals() -> Iterator[list[int]]:
 
 @dataclass
 class _Running:
+    """A job that runs.
+
+    Attributes:
+        log_start: Where in its log this attempt begins.
+        shown: What of its progress was shown.
+        traces: Its progress and its log as they were when it last moved them.
+        silent: Seconds since then.
+        deadline: When it is killed, once it was told to end because it was silent.
+    """
+
     job: Job
     process: _Process
     log_start: int
     shown: JobProgress
+    traces: object = None
+    silent: float = 0.0
+    deadline: float | None = None
+
+    def listen(self, seconds: float) -> None:
+        """Counts `seconds` more of silence, unless it moved."""
+        traces = [_trace(self.job.folder / name) for name in (PROGRESS_NAME, LOG_NAME)]
+        self.silent = 0.0 if traces != self.traces else self.silent + seconds
+        self.traces = traces
 
 
 @dataclass
@@ -147,55 +156,94 @@ class _Batch:
     """The jobs of one call: those that wait, those that run, and how the others ended."""
 
     waiting: deque[Job]
-    threads: int
+    silent_seconds: float
     on_progress: Callable[[JobProgress], None]
+    signals: Sequence[int]
     running: list[_Running] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)
     stop_deadline: float | None = None
+    polled: float = field(default_factory=time.monotonic)
 
     def start_up_to(self, parallel: int) -> None:
-        while self.waiting and len(self.running) < parallel:
+        while self.waiting and len(self.running) < parallel and not self.signals:
             self._start(self.waiting.popleft())
 
     def _start(self, job: Job) -> None:
-        job.folder.mkdir(parents=True, exist_ok=True)
-        (job.folder / PROGRESS_NAME).unlink(missing_ok=True)
-        with (job.folder / LOG_NAME).open("ab") as log:
+        try:
+            log = _open_log(job.folder)
+        except OSError as error:
+            status = 2 if system_errors.is_of_path(error) else MACHINE_FAILED
+            self._end(job, _not_started(job, status, system_errors.describe(error)))
+            return
+        with log:
             start = log.tell()
             try:
-                process = _start_process(job, log, _environment(self.threads))
+                process = _start_process(job, log, lambda: not self.signals)
+            except InterruptedError:
+                return
             except OSError as error:
-                message = f"{job.name} could not be started: {job.command[0]}: {error.strerror}"
-                self._end(job, Result(job.name, 127, message))
+                self._end(job, _not_started(job, 127, f"{job.command[0]}: {error.strerror}"))
                 return
         self.running.append(_Running(job, process, start, JobProgress(job.name, "running")))
         self.on_progress(self.running[-1].shown)
 
     def collect(self) -> None:
-        """Shows what moved and books what ended."""
+        """Shows what moved, ends what hangs and books what ended."""
+        now = time.monotonic()
+        passed, self.polled = min(now - self.polled, _COUNTED_SECONDS), now
         for entry in list(self.running):
             code = entry.process.poll()
-            now = _progress(entry.job, "running")
-            if now != entry.shown:
-                entry.shown = now
-                self.on_progress(now)
+            progress = _progress(entry.job, "running")
+            if progress != entry.shown:
+                entry.shown = progress
+                self.on_progress(progress)
+            if code is None:
+                entry.listen(passed)
+                code = self._end_silent(entry)
             if code is not None:
                 self.running.remove(entry)
                 _kill_group(entry.process)
-                message = _failure(entry, code) if code else None
-                self._end(entry.job, Result(entry.job.name, code, message))
+                self._end(entry.job, self._result(entry, code))
+
+    def _end_silent(self, entry: _Running) -> int | None:
+        """Ends a job that hangs; the code of one that even the kernel cannot end."""
+        now = time.monotonic()
+        if entry.deadline is None:
+            if entry.silent > self.silent_seconds:
+                entry.deadline = now + _GRACE_SECONDS
+                _tell_to_end(entry.process)
+        elif now > entry.deadline:
+            _kill_group(entry.process)
+            if now > entry.deadline + _GRACE_SECONDS:
+                return -signal.SIGKILL
+        return None
+
+    def _result(self, entry: _Running, code: int) -> Result:
+        log = entry.job.folder / LOG_NAME
+        tail = log_tail(log, entry.log_start)
+        if code == 0:
+            return Result(entry.job.name, 0, describe_exit(0), log, notes=notes_of(tail))
+        ending = describe_exit(code)
+        if entry.deadline is not None:
+            minutes = self.silent_seconds / 60
+            ending = f"made no progress for {minutes:g} minutes and was ended"
+        if not tail:
+            ending += f"; {why_silent(log)}"
+        return Result(entry.job.name, code, ending, log, tail)
 
     def _end(self, job: Job, result: Result) -> None:
         self.results[job.name] = result
-        self.on_progress(_progress(job, "failed" if result.returncode else "done"))
+        state = "failed" if result.returncode else "done"
+        if self.stop_deadline is not None and result.returncode in _STOPPED:
+            state = "interrupted"
+        self.on_progress(_progress(job, state))
 
     def stop(self, *, kill: bool) -> None:
         """Asks what runs to end; kills it when told to, or when it takes too long."""
         if self.stop_deadline is None:
             self.stop_deadline = time.monotonic() + _CHECKPOINT_SECONDS
             for entry in self.running:
-                with suppress(ProcessLookupError):
-                    os.kill(entry.process.pid, signal.SIGTERM)
+                _tell_to_end(entry.process)
         if kill or time.monotonic() > self.stop_deadline:
             self._kill()
 
@@ -210,19 +258,33 @@ class _Batch:
             _kill_group(entry.process)
 
 
-def _start_process(job: Job, log: BinaryIO, environment: Mapping[str, str]) -> _Process:
+def _open_log(folder: Path) -> BinaryIO:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PROGRESS_NAME).unlink(missing_ok=True)
+    return (folder / LOG_NAME).open("ab")
+
+
+def _not_started(job: Job, code: int, why: str) -> Result:
+    return Result(job.name, code, f"could not be started: {why}", job.folder / LOG_NAME)
+
+
+def _start_process(job: Job, log: BinaryIO, is_wanted: Callable[[], bool]) -> _Process:
     """The job's process, the leader of a group of its own.
 
     Ctrl-C must reach the jobs once, as SIGTERM from here, and by its group a job's data workers can
     be ended with it.
+
+    Raises:
+        InterruptedError: It is wanted no more, and was not started.
     """
     program, *arguments = job.command
+    environment = _environment(job.threads)
     if sys.platform == "linux" and program == sys.executable and arguments[0] == "-m":
-        server = _fork_server(arguments[1], environment["OMP_NUM_THREADS"])
+        server = _fork_server(arguments[1], job.threads)
         if not server.alive:
             _fork_server.cache_clear()
-            server = _fork_server(arguments[1], environment["OMP_NUM_THREADS"])
-        return server.start(arguments[2:], Path(log.name), environment)
+            server = _fork_server(arguments[1], job.threads)
+        return server.start(arguments[2:], Path(log.name), environment, is_wanted)
     return subprocess.Popen(
         job.command,
         stdin=subprocess.DEVNULL,
@@ -235,9 +297,9 @@ def _start_process(job: Job, log: BinaryIO, environment: Mapping[str, str]) -> _
 
 
 @cache
-def _fork_server(module: str, threads: str) -> ForkServer:
+def _fork_server(module: str, threads: int) -> ForkServer:
     """One for each number of threads, which libraries read when they are imported."""
-    return ForkServer(module, _environment(int(threads)), [_parent_pipe()])
+    return ForkServer(module, _environment(threads), [_parent_pipe()])
 
 
 @cache
@@ -249,7 +311,12 @@ def _parent_pipe() -> int:
 def _environment(threads: int) -> dict[str, str]:
     # Unbuffered, so that the log of a killed job has its last words.
     own = {PARENT_PIPE: str(_parent_pipe()), "PYTHONUNBUFFERED": "1"}
-    return {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **own}
+    return {**os.environ, **thread_variables(threads), **own}
+
+
+def _tell_to_end(process: _Process) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGTERM)
 
 
 def _kill_group(process: _Process) -> None:
@@ -264,32 +331,10 @@ def _progress(job: Job, state: str) -> JobProgress:
     return JobProgress(job.name, state, figures.pop("step"), figures.pop("steps"), figures)
 
 
-def _failure(entry: _Running, code: int) -> str:
-    log_path = entry.job.folder / LOG_NAME
-    tail = _log_tail(log_path, entry.log_start)
-    ending = f"the end of {log_path}:\n{tail}" if tail else f"{log_path} is empty"
-    return f"{entry.job.name} {describe_exit(code)}; {ending}"
-
-
-def describe_exit(code: int) -> str:
-    """What ended a process, from its return code: `was killed by SIGKILL (out of memory?)`."""
-    if code >= 0:
-        return f"ended with exit status {code}"
+def _trace(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written to."""
     try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-    return f"was killed by {name}{hint}"
-
-
-def _log_tail(path: Path, start: int) -> str:
-    """The last lines that this attempt wrote."""
-    try:
-        with path.open("rb") as log:
-            end = log.seek(0, os.SEEK_END)
-            log.seek(max(start, end - _TAIL_BYTES))
-            text = log.read().decode(errors="replace")
+        found = path.stat()
     except OSError:
-        return ""
-    return "\n".join(text.splitlines()[-_TAIL_LINES:]).strip()
+        return None
+    return found.st_size, found.st_mtime_ns

@@ -15,7 +15,7 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from setproctitle import setproctitle
 # So few bytes are written to a pipe and read from it as one.
 _ANSWER = struct.Struct("ii")
 _STARTED = 1 << 16
+_POLL_MILLISECONDS = 50
 
 
 class ForkServer:
@@ -62,10 +63,19 @@ class ForkServer:
         """Whether it can start jobs."""
         return self._server.poll() is None
 
-    def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Forked:
+    def start(
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> Forked:
         """Starts a job, the leader of a process group of its own; it appends what it says to `log`.
 
+        A server that is new still imports, which takes seconds; `is_wanted` is asked meanwhile.
+
         Raises:
+            InterruptedError: the job is wanted no more; the server is ended with it.
             OSError: the server is gone.
         """
         request = {
@@ -78,6 +88,12 @@ class ForkServer:
         self._requests.flush()
         code = 0
         while code != _STARTED:
+            while not self._news.poll(_POLL_MILLISECONDS):
+                # One that has started jobs is needed by them, and answers soon.
+                if not self._codes and not is_wanted():
+                    self._server.kill()
+                    self._server.wait()
+                    raise InterruptedError
             pid, code = self._read()
             if self._ended:
                 raise ChildProcessError(0, "the process that starts the jobs ended")

@@ -20,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from common.files import naming
 from runs.store import PROGRESS_NAME
 
 Item = TypeVar("Item")
@@ -27,6 +28,7 @@ Item = TypeVar("Item")
 _TAIL_BYTES = 4096
 _PLAIN_SECONDS = 10.0
 _QUICK_SECONDS = 1.0
+_REPORT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class JobProgress:
 
     Attributes:
         name: The job's name.
-        state: `running`, `done` or `failed`.
+        state: `running`, `done`, `failed`, or `interrupted` when it was told to end.
         step: Steps taken.
         steps: Steps to take; 0 while unknown.
         figures: What else the worker reported, such as `clips_per_second` or `loss`.
@@ -54,8 +56,30 @@ def append_progress(folder: Path, step: int, steps: int, **figures: Any) -> None
     The file is a display, not a record: nothing is ever computed from it, so it is appended to
     in place and a torn last line is left out by the reader.
     """
-    with (folder / PROGRESS_NAME).open("a", encoding="utf-8") as file:
+    path = folder / PROGRESS_NAME
+    with naming(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"step": step, "steps": steps, **figures}) + "\n")
+
+
+def reported(
+    items: Iterable[Item], folder: Path | None, steps: int, **figures: Any
+) -> Iterator[Item]:
+    """Yields `items`, and appends to `folder/progress.jsonl` how many of `steps` have passed.
+
+    It does so every few seconds: a job that reports nothing for long counts as hanging.
+
+    Args:
+        items: What is yielded.
+        folder: The job's; None: nothing is appended.
+        steps: How many there are.
+        figures: What stands beside the steps, such as what is done.
+    """
+    shown = time.monotonic()
+    for step, item in enumerate(items, start=1):
+        yield item
+        if folder is not None and time.monotonic() - shown > _REPORT_SECONDS:
+            shown = time.monotonic()
+            append_progress(folder, step, steps, **figures)
 
 
 def last_progress(folder: Path) -> dict[str, Any] | None:

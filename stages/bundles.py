@@ -1,7 +1,9 @@
 """A bundle over shards: what stages `pack`, `predict` and `evaluate` share."""
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,26 +11,32 @@ from typing import Any
 import torch
 
 from common.errors import ConfigError
+from common.problems import quoted
+from common.threads import pool_threads
 from metrics import StreamingScores
 from quantize.bundle.inference import Bundle
+from quantize.errors import BundleError
 from records import Batch, DataError, Schema, Split, SplitSpec, iterate_batches
 from runs import track
+from stages.receipt import check_receipt
 from stages.workspace import Workspace, say_skipped
 
 BUNDLE_FOLDER = "bundle"
 BUNDLE_NAME = "bundle.safetensors"
 _BATCH_CLIPS = 256
+_BATCHES_AT_ONCE = 4  # each takes the memory of a forward pass
 
 
 def find_bundle(workspace: Workspace) -> Path:
     """The file of `bundle=`, by default the run's own.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: there is no such file, or the receipt beside it is of another.
     """
     path = Path(workspace.config.bundle or workspace.run.root / BUNDLE_FOLDER / BUNDLE_NAME)
     if not path.is_file():
         raise ConfigError(f"bundle: no file {path}; run stage=pack first or give bundle=/path")
+    check_receipt(path)
     return path
 
 
@@ -58,11 +66,43 @@ def choose_split(workspace: Workspace, schema: Schema, name: str) -> Split:
 def scored_batches(
     bundle: Bundle, split: Split, doing: str
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
-    """The split's batches with the bundle's log-odds (B, V) of all frames; shows progress."""
-    batches = iterate_batches(split, _BATCH_CLIPS)
-    for batch in track(batches, doing, math.ceil(len(split) / _BATCH_CLIPS)):
+    """The split's batches with the bundle's log-odds (B, V) of all frames; shows progress.
+
+    Raises:
+        BundleError: a clip's log-odds are NaN or infinite.
+    """
+    scored = _scored(bundle, iterate_batches(split, _BATCH_CLIPS))
+    yield from track(scored, doing, math.ceil(len(split) / _BATCH_CLIPS))
+
+
+def _scored(bundle: Bundle, batches: Iterable[Batch]) -> Iterator[tuple[Batch, torch.Tensor]]:
+    """Several batches at once, each on one thread: so no digit depends on how many there are."""
+
+    def score_one(batch: Batch) -> tuple[Batch, torch.Tensor]:
         batch = batch.to(bundle.device)
-        yield batch, bundle.predict(batch)
+        log_odds = bundle.predict(batch)
+        _check_finite(batch, log_odds)
+        return batch, log_odds
+
+    at_once = min(pool_threads(), _BATCHES_AT_ONCE) if bundle.device.type == "cpu" else 1
+    begun: deque[Future[tuple[Batch, torch.Tensor]]] = deque()
+    with ThreadPoolExecutor(at_once) as pool:
+        for batch in batches:
+            begun.append(pool.submit(score_one, batch))
+            if len(begun) == at_once:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+
+
+def _check_finite(batch: Batch, log_odds: torch.Tensor) -> None:
+    finite = torch.isfinite(log_odds).all(dim=1)
+    if not bool(finite.all()):
+        clip = batch.ids[int((~finite).nonzero()[0])]
+        raise BundleError(
+            f"clip {quoted(clip)}: the bundle scores it NaN or infinite: its weights, or the "
+            "clip's features, are not sound"
+        )
 
 
 def score(bundle: Bundle, split: Split) -> dict[str, Any]:

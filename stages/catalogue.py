@@ -100,6 +100,7 @@ class Catalogue:
 
 def _measurement(workspace: Workspace, name: str, student: Task) -> Measurement:
     config = workspace.config.quantize
+    train = workspace.student_train_config(name)
     precisions = (*config.precisions, *config.group_precisions, *config.memory_precisions)
     return Measurement(
         f"quantized/{name}",
@@ -107,7 +108,8 @@ def _measurement(workspace: Workspace, name: str, student: Task) -> Measurement:
             workspace.config.students[name].member, *(("precision", p) for p in precisions)
         ),
         Upstream.of(student),
-        workspace.student_train_config(name).inference_batch_size,
+        train.inference_batch_size,
+        train.threads,
         name,
         **vars(config),
     )

@@ -35,9 +35,10 @@ class Config:
     """Every key of the command line.
 
     `extensions` names Python files of the user's own that register families and the like. `jobs`
-    are processes at once; 0 means one a core, or one on a GPU. `on_code_change` says what becomes
-    of tasks that other code of the project made: by default they are kept, since an update must
-    not cost days of training by itself, and a line says so.
+    are processes at once; 0 means as many as keep all cores busy at `train.threads` each, or one on
+    a GPU. One that reports no progress for `silent_minutes` is ended; 0 means never.
+    `on_code_change` says what becomes of tasks that other code of the project made: by default they
+    are kept, since an update must not cost days of training by itself, and a line says so.
     """
 
     stage: str | None = None
@@ -46,6 +47,7 @@ class Config:
     seed: int = 0
     jobs: Annotated[int, Ge(0)] = 0
     on_code_change: OnCodeChange = "keep"
+    silent_minutes: Annotated[float, Ge(0)] = 30.0
     budget: Text = "1GiB"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     data: DataConfig = field(default_factory=DataConfig)

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from common.problems import quoted
 from quantize.bundle.inference import Bundle
 from records import Split
 from records.seen import count_seen
@@ -50,7 +51,8 @@ def evaluate(workspace: Workspace) -> dict[str, float | int]:
 
 def _contents(split: Split, root: Path) -> str:
     """How many clips of which files."""
-    names = [path.relative_to(root).as_posix() for path in split.shards]
+    names = [quoted(path.relative_to(root).as_posix()) for path in split.shards]
     more = len(names) - _MOST_NAMED
     listed = ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"split {split.name}: {len(split)} clips in {len(names)} files: {listed}"
+    files = f"{len(names)} file{'s'[: len(names) != 1]}"
+    return f"split {split.name}: {len(split)} clips in {files}: {listed}"

@@ -1,15 +1,16 @@
 """How a stage gets its finished tasks: a missing one is made, or reported as an error."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from joblib import cpu_count
 
 from common.errors import UserError
+from common.threads import cores
+from runs import MACHINE_FAILED, ProgressDisplay, RunError, Task, describe_failures, run_jobs
 from runs import Job as Process
-from runs import ProgressDisplay, RunError, Task, run_jobs
 from runs.code import record_code
 from runs.store import TASK_NAME
 from stages.jobs import PREDICTIONS, Job, prepare_job
@@ -52,8 +53,10 @@ class Tasks:
             if name in missing:
                 prepare_job(jobs[name], task)
                 folder = task.folder.resolve()
-                command = (sys.executable, "-m", "stages.worker", str(folder))
-                processes.append(Process(task.name, folder, command))
+                # -P: the folder in which the command was given may be another checkout's.
+                command = (sys.executable, "-P", "-m", "stages.worker", str(folder))
+                threads = jobs[name].thread_count()
+                processes.append(Process(task.name, folder, command, threads))
         if processes:
             self._run(processes)
         return tasks
@@ -102,7 +105,10 @@ class Tasks:
         if self._maker:
             raise self.missing(task.name, damaged)
         if damaged:
-            print(f"{task.name}: {damaged} is missing or damaged; made again", file=sys.stderr)
+            print(
+                f"{task.name}: {damaged} is missing or damaged; has to be made again",
+                file=sys.stderr,
+            )
         if self.workspace.code_changes.calls_for_redoing(task, modules):
             with task.lock():
                 # What the other code left is nobody's then, and is cleared.
@@ -110,15 +116,21 @@ class Tasks:
         return True
 
     def _run(self, processes: Sequence[Process]) -> None:
-        cores = cpu_count()
-        parallel = self.workspace.config.jobs or (1 if torch.cuda.is_available() else cores)
-        threads = max(1, cores // parallel)
+        config = self.workspace.config
+        at_once = max(1, cores() // max(process.threads for process in processes))
+        parallel = config.jobs or (1 if torch.cuda.is_available() else at_once)
+        silent = config.silent_minutes * 60 or math.inf
         with ProgressDisplay() as display:
-            results = run_jobs(processes, parallel, threads=threads, on_progress=display.update)
-        failed = [result for result in results if result.message is not None]
-        messages = [str(result.message) for result in failed]
-        if failed and all(result.returncode == 2 for result in failed):
-            # Every process met the same input; the last line of a log is what it said of it.
-            raise UserError(messages[0].splitlines()[-1])
-        if failed:
-            raise JobsFailed("\n".join(messages))
+            results = run_jobs(
+                processes, parallel, silent_seconds=silent, on_progress=display.update
+            )
+        for result in results:
+            for note in result.notes:
+                print(f"{result.name}: {note}", file=sys.stderr)
+        statuses = {result.returncode for result in results} - {0}
+        if statuses == {2}:
+            raise UserError(describe_failures(results, last_lines=True))
+        if statuses:
+            # The machine's failures are said in a line too.
+            last_lines = statuses <= {2, MACHINE_FAILED}
+            raise JobsFailed(describe_failures(results, last_lines=last_lines))

@@ -129,6 +129,10 @@ class Job:
     task: str
     setting: Setting
 
+    def thread_count(self) -> int:
+        """How many threads it computes with, on which the last digits of its results depend."""
+        raise NotImplementedError
+
     def inputs(self) -> dict[str, Any]:
         """What the content key covers: all that changes the result, and no path."""
         return {**self.setting.inputs(self.splits), **_covered(self, "task", "setting")}
@@ -156,6 +160,9 @@ class Training(Job):
     fold: Fold | None = None
     soft: SoftLabels | None = None
 
+    def thread_count(self) -> int:
+        return self.train.threads
+
 
 @dataclass(frozen=True)
 class Prediction(Job):
@@ -164,6 +171,10 @@ class Prediction(Job):
     splits = ("train",)
     trained: Upstream
     batch_size: int
+    threads: int
+
+    def thread_count(self) -> int:
+        return self.threads
 
 
 @dataclass(frozen=True)
@@ -173,6 +184,7 @@ class Measurement(Job):
     Attributes:
         trained: the student's training.
         batch_size: clips a forward pass.
+        threads: those that it computes with.
         student: its name in a bundle.
         threshold: as in `QuantizeConfig`, and so are the following.
     """
@@ -181,12 +193,16 @@ class Measurement(Job):
     work = ("stages.worker", "stages.training_work", "stages.measurement_work")
     trained: Upstream
     batch_size: int
+    threads: int
     student: str
     threshold: int
     precisions: tuple[str, ...]
     group_precisions: tuple[str, ...]
     memory_precisions: tuple[str, ...]
     entropy: bool
+
+    def thread_count(self) -> int:
+        return self.threads
 
 
 _KINDS = {kind.__name__.lower(): kind for kind in (Training, Prediction, Measurement)}

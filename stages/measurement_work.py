@@ -12,7 +12,7 @@ from quantize.bundle.layout import MemberLayout
 from quantize.precision import FLOAT32, UNIFORM8
 from quantize.recipes import Recipe, recipes_of
 from quantize.state import QuantizedState, quantize_state
-from runs import Predictions, Task
+from runs import Predictions, Task, reported
 from stages.jobs import WEIGHTS_NAME, Measurement, predictions_name
 from stages.summaries import MeasurementSummary, RecipeFigures
 from stages.training_work import build_model, predict
@@ -60,15 +60,18 @@ def measure(job: Measurement, task: Task) -> None:
     search, report = (setting.data.open(name) for name in ("search", "report"))
     labels = labels_of(search)
     layouts, figures, files = {}, {}, [LAYOUTS_NAME, on_report]
-    for recipe, state in quantized_by_recipe(job, model):
+    recipes = recipes_of(model, job.precisions, job.group_precisions, job.threshold)
+    quantized = quantized_by_recipe(job, model)
+    for recipe, state in reported(quantized, task.folder, len(recipes)):
         model.load_state_dict(state.dequantize())
         layout = MemberLayout.of(job.student, setting.family, setting.config, state, job.entropy)
         if recipe == FLOAT32:
             found = Predictions.load(job.trained.file(predictions_name("search")))
         else:
-            found = predict(setting, model, search, job.batch_size)
+            found = predict(setting, model, search, job.batch_size, task.folder)
         if recipe == UNIFORM8:
-            predict(setting, model, report, job.batch_size).save(task.folder / on_report)
+            on_8_bits = predict(setting, model, report, job.batch_size, task.folder)
+            on_8_bits.save(task.folder / on_report)
         files.append(search_predictions_name(recipe))
         found.save(task.folder / files[-1])
         layouts[recipe] = to_plain(layout)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from common.codec import from_plain, to_plain
-from common.files import read_json, sha256_file, write_json
+from common.files import TEMPORARY_SUFFIX, read_json, sha256_file, write_json
 from common.units import parse_bytes
 from ensemble import WeightedScorer
 from quantize.bundle.content import BundleMember, write_bundle
@@ -28,13 +28,12 @@ from stages.distill import load_students
 from stages.ensemble import search_inputs
 from stages.execute import Tasks
 from stages.jobs import module_of
-from stages.receipt import Baseline, Receipt
+from stages.receipt import RECEIPT_NAME, Baseline, Receipt
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary, read_summary
 from stages.teachers import load_teachers
 from stages.workspace import Workspace
 
-RECEIPT_NAME = "receipt.json"
 _SOLUTIONS_NAME = "solutions.json"
 _MODULES = ("stages.catalogue", "stages.receipt")
 
@@ -166,17 +165,21 @@ class _Packer:
     def write(
         self, task: Task, solution: Solution, baseline: Sequence[Solution]
     ) -> tuple[list[str], Any]:
-        """Writes the bundle, reads it back, scores it on `report`, and writes it with its score.
+        """Writes a bundle, reads it back, scores it on `report`, and writes it with its score.
 
         The figures do not change the file's size, nor its tensors: it is scored before they are
-        known, and its bytes are final either way.
+        known. Until then it stands beside its place, where nobody takes it for the bundle.
         """
         choice, weights = solution.choice, solution.weights
         path = task.folder / BUNDLE_NAME
         members = [self.catalogue.member(n, choice[n], weights[n]) for n in choice]
         receipt = self._receipt(choice, weights)
-        self._write_file(path, members, receipt)
-        scores = score(Bundle.load(path), self._workspace.data.open("report"))
+        # Cut short, it leaves a file by whose name the next attempt removes it.
+        beside = path.with_name(f".{path.name}.unscored{TEMPORARY_SUFFIX}")
+        self._write_file(beside, members, receipt)
+        loaded = Bundle.load(beside)
+        beside.unlink()
+        scores = score(loaded, self._workspace.data.open("report"))
         receipt = replace(
             receipt,
             **{name: scores[name] for name in ("gap", "map", "map_at_10")},

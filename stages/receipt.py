@@ -2,14 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import MaxLen
 
-from common.codec import from_plain, to_plain
+from common.codec import count_values, from_plain, parse_json, to_plain
+from common.errors import ConfigError
+from common.files import sha256_file
 from quantize.errors import BundleError
 from records.seen import SeenClips
 
+RECEIPT_NAME = "receipt.json"
+# Far above any need: a member takes 400 bytes and ten values, a shard a hundred bytes and one.
+_MAX_BYTES = 8 * 2**20
+_MAX_VALUES = 100_000
 _ONLY_BESIDE = {"bytes", "budget_bytes", "sha256", "uniform8", "left_out"}
 
 
@@ -99,3 +106,41 @@ def seen_by(receipt: Mapping[str, Any]) -> tuple[SeenClips, ...]:
     """
     values = {name: value for name, value in receipt.items() if name == "seen"}
     return from_plain(_Seen, values, "receipt", BundleError).seen
+
+
+def read_receipt(path: Path) -> Receipt:
+    """Reads a receipt, of which nothing is believed.
+
+    Raises:
+        ConfigError: It cannot be read, is no receipt, or is far too long for one.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(text) > _MAX_BYTES or count_values(text) > _MAX_VALUES:
+        raise ConfigError(
+            f"{path}: no receipt: of more than {_MAX_BYTES} bytes or {_MAX_VALUES} values"
+        )
+    return from_plain(Receipt, parse_json(text, str(path), ConfigError), str(path), ConfigError)
+
+
+def check_receipt(bundle: Path) -> None:
+    """Holds a bundle against the receipt that lies beside it, if there is one.
+
+    Raises:
+        ConfigError: The receipt is of another file, or is none.
+    """
+    path = bundle.with_name(RECEIPT_NAME)
+    if not path.is_file():
+        return
+    receipt, size = read_receipt(path), bundle.stat().st_size
+    wrong = f"{size} bytes, not {receipt.bytes}" if size != receipt.bytes else ""
+    if not wrong and sha256_file(bundle) != receipt.sha256:
+        wrong = "another sha256"
+    if wrong:
+        raise ConfigError(
+            f"bundle: {bundle} has {wrong}: {path} is the receipt of another file, or one of them "
+            "is damaged; get both anew, or take the receipt away"
+        )

@@ -70,8 +70,8 @@ def fold_jobs(workspace: Workspace, member: str) -> list[Job]:
 def prediction_job(workspace: Workspace, member: str, trained: Task, train: TrainConfig) -> Job:
     """The run of a member's trained model over the clips that it was trained on."""
     name = f"training-predictions/{trained.name.replace('/', '-')}"
-    batch_size = train.inference_batch_size
-    return Prediction(name, workspace.setting(member), Upstream.of(trained), batch_size)
+    setting, batch_size = workspace.setting(member), train.inference_batch_size
+    return Prediction(name, setting, Upstream.of(trained), batch_size, train.threads)
 
 
 def _mix(tasks: Tasks, source: SoftTargetSource, predicted: Mapping[str, Sequence[Task]]) -> Task:

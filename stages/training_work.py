@@ -41,15 +41,17 @@ def predict(
     model: FamilyModule,
     split: Split,
     batch_size: int,
+    progress: Path | None = None,
     remembered: Mapping[str, int] | None = None,
 ) -> Predictions:
-    """The predictions of a job's model; `remembered` as in `predict_split`."""
+    """The predictions of a job's model; the last two arguments are those of `predict_split`."""
     return predict_split(
         model,
         split,
         batch_size=batch_size,
         stored_labels=setting.stored_labels,
         workers=setting.data.workers,
+        progress=progress,
         remembered=remembered,
     )
 
@@ -65,7 +67,8 @@ def predict_training_split(job: Prediction, task: Task) -> None:
     if isinstance(model, RememberingModule):
         ids = read_json(job.trained.file(REMEMBERED_NAME))
         own = {name: row for row, name in enumerate(ids)}
-    found = predict(job.setting, model, job.setting.data.open("train"), job.batch_size, own)
+    split = job.setting.data.open("train")
+    found = predict(job.setting, model, split, job.batch_size, task.folder, own)
     found.save(task.folder / predictions_name("train"))
     task.finish([predictions_name("train")], {})
 
@@ -160,7 +163,7 @@ def _keep_better(
             continue
         model.load_state_dict(weights)
         predictions = {
-            name: predict(job.setting, model, split, job.train.inference_batch_size)
+            name: predict(job.setting, model, split, job.train.inference_batch_size, task.folder)
             for name, split in splits.items()
         }
         scores = {name: gap_of(labels[name], predictions[name]) for name in labels}

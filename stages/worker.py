@@ -2,7 +2,9 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
@@ -10,8 +12,9 @@ import torch
 # forked from does so once for all of them.
 import torch._dynamo
 
+from common import system_errors
 from common.errors import UserError
-from runs import Task, die_with_parent
+from runs import MACHINE_FAILED, Task, die_with_parent
 from runs.code import record_code
 from stages.jobs import Measurement, Prediction, Training, read_job
 from stages.measurement_work import measure
@@ -41,7 +44,8 @@ def run() -> None:
     """Runs `main` on the folder of the command line and ends the process.
 
     Exit status 0: done. 2: the user's input is wrong, one line on standard error. 143: stopped by
-    SIGTERM after a checkpoint. Anything else is a defect and shows its traceback.
+    SIGTERM after a checkpoint. `MACHINE_FAILED`: no space, no memory and the like, also one line.
+    Anything else is a defect and shows its traceback.
     """
     die_with_parent()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -52,8 +56,17 @@ def run() -> None:
     except Interrupted:
         sys.exit(143)
     except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+        _end(2, str(error))
+    except OSError as error:
+        status = 2 if system_errors.is_of_path(error) else MACHINE_FAILED
+        _end(status, system_errors.describe(error))
+
+
+def _end(status: int, said: str) -> NoReturn:
+    # There may be no space for the log either.
+    with suppress(OSError):
+        print(said, file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+
+from common.threads import environment
+
+# Before the libraries are imported that read it. The models of the tests are too small to share,
+# and threads that wait for each other are slow; what is computed here is what a process computes.
+os.environ.update(environment(1))
 
 import numpy as np
 import pytest
@@ -14,8 +22,8 @@ from records import Batch, Clip, Schema, Stream, encode_clip, write_shards
 from records.errors import DataError
 from records.tfrecord.framing import open_file, read_record, scan
 
-# The models of the tests are too small to share, and threads that wait for each other are slow.
-torch.set_num_threads(1)
+# What a script starts in the background ignores Ctrl-C, and so would what the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SMALL_FRAMES = Schema(
     name="small_frames",

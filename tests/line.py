@@ -41,7 +41,8 @@ class Outcome:
         """The one line that a user's mistake is answered with."""
         assert self.status == 2, self
         # What a run says of its data comes before.
-        lines = [row for row in self.err.splitlines() if not row.startswith("labels a clip: ")]
+        of_data = ("labels a clip: ", "split ")
+        lines = [row for row in self.err.splitlines() if not row.startswith(of_data)]
         assert len(lines) == 1, self.err
         assert lines[0].startswith("onegig: "), self.err
         return lines[0]

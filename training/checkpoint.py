@@ -1,5 +1,6 @@
 """Checkpoints of a training: one safetensors file with all that the next step depends on."""
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -17,6 +18,10 @@ from families.base import FamilyModule
 from training.averaging import WeightAverage
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
+
+
+class DamagedCheckpoint(Exception):
+    """The file is not what was written."""
 
 
 @dataclass
@@ -39,7 +44,7 @@ class TrainingState:
 
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
-    """Writes the state atomically, generator states included."""
+    """Writes the state atomically, generator states included, with a checksum of it all."""
     groups = {
         "model": state.model.state_dict(),
         "optimizer": _optimizer_tensors(state.optimizer),
@@ -55,8 +60,9 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         for group, members in groups.items()
         for name, tensor in members.items()
     }
+    metadata = {"step": json.dumps(state.step), "sha256": _checksum(state.step, tensors)}
     with atomic_path(path) as beside:
-        save_file(tensors, beside, metadata={"step": json.dumps(state.step)})
+        save_file(tensors, beside, metadata=metadata)
 
 
 def load_checkpoint(path: Path, state: TrainingState, decay: float) -> bool:
@@ -68,17 +74,19 @@ def load_checkpoint(path: Path, state: TrainingState, decay: float) -> bool:
         decay: of the shadow, should the checkpoint hold one.
 
     Returns:
-        Whether there was a checkpoint. An unreadable one counts as none: training starts anew.
+        Whether there was one.
+
+    Raises:
+        DamagedCheckpoint: there is one, and it is not as it was written; the state is as it was.
+        OSError: it cannot be read.
     """
-    groups: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
-    try:
-        with safe_open(path, framework="pt") as file:
-            step = int(json.loads(file.metadata()["step"]))
-            for key in file.keys():  # noqa: SIM118
-                group, _, name = key.partition("/")
-                groups[group][name] = file.get_tensor(key)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    if not path.exists():
         return False
+    step, tensors = _read(path)
+    groups: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
+    for key, tensor in tensors.items():
+        group, _, name = key.partition("/")
+        groups[group][name] = tensor
     state.step = step
     state.model.load_state_dict(groups["model"])
     _load_optimizer(state.optimizer, groups["optimizer"])
@@ -92,6 +100,32 @@ def load_checkpoint(path: Path, state: TrainingState, decay: float) -> bool:
     if torch.cuda.is_available() and "cuda" in groups["generator"]:
         torch.cuda.set_rng_state(groups["generator"]["cuda"])
     return True
+
+
+def _read(path: Path) -> tuple[int, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            step = int(json.loads(metadata["step"]))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            sound = metadata["sha256"] == _checksum(step, tensors)
+    except OSError:
+        raise
+    # Whatever the libraries make of a file that is no file of theirs any more.
+    except Exception as error:
+        raise DamagedCheckpoint(path) from error
+    if not sound:
+        raise DamagedCheckpoint(path)
+    return step, tensors
+
+
+def _checksum(step: int, tensors: Mapping[str, Tensor]) -> str:
+    """Of all that a training takes from a checkpoint, and not of how the file lays it out."""
+    digest = hashlib.sha256(str(step).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -22,6 +22,11 @@ class TrainConfig:
     all together), then at a fifth of the learning rate a moving average that keeps 1 - 1/2000 of
     itself a step. Epochs and batch size differ from model to model there: see
     conf/experiment/skalic2018.yaml. `min_frames` leaves shorter clips out of the training.
+
+    `threads` are those that one training computes with on the CPU. What is computed depends on them
+    in the last digits, so they are set here, and do not follow from how many cores there are or how
+    many trainings run at once. With 1, as many members as there are cores train at once, which is
+    the fastest way to train many; of few members on many cores each may take more.
     """
 
     epochs: AboveZero = 5.0
@@ -44,4 +49,5 @@ class TrainConfig:
     averaging_divisor: AboveZero = 5.0
     averaging_decay: Annotated[float, Gt(0), Lt(1)] = 0.9995
     inference_batch_size: Positive = 256
+    threads: Positive = 1
     checkpoint_seconds: AtLeastZero = 120.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import signal
 import time
 from collections.abc import Iterator
@@ -14,33 +12,30 @@ from pathlib import Path
 from types import FrameType
 
 import torch
-from tensorboardX import SummaryWriter
 from torch import Tensor
 
-from common.errors import ConfigError, UserError
-from common.files import write_bytes
+from common.errors import ConfigError
 from families.base import FamilyModule
 from records import Batch, FrameSampling, Split, iterate_batches
-from runs import append_progress
+from runs import NOTE
 from training.averaging import WeightAverage
-from training.checkpoint import CHECKPOINT_NAME, TrainingState, load_checkpoint, save_checkpoint
+from training.checkpoint import (
+    CHECKPOINT_NAME,
+    DamagedCheckpoint,
+    TrainingState,
+    load_checkpoint,
+    save_checkpoint,
+)
 from training.config import TrainConfig
 from training.device import autocast
+from training.log import TrainingLog
 from training.objective import Objective
 from training.optimizer import clip_gradients, make_optimizer
 from training.schedule import Schedule
 
-METRICS_NAME = "metrics.jsonl"
-_LOG_SECONDS = 2.0
-_LOG_STEPS = 20
-
 
 class Interrupted(Exception):
     """SIGTERM came; the checkpoint is written."""
-
-
-class Diverged(UserError):
-    """The loss is no longer finite; the message names the step and what to lower."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +143,12 @@ class Trainer:
             Diverged: the loss is not finite.
         """
         checkpoint = self._folder / CHECKPOINT_NAME
-        if not load_checkpoint(checkpoint, self._state, self._train.averaging_decay):
+        if not self._resumes(checkpoint):
             torch.manual_seed(self._seed)
         first = self._state.step
         started = saved = time.monotonic()
-        with closing(_Log(self._folder, self._phases, first)) as log, self._on_sigterm():
+        log = TrainingLog(self._folder, self._phases.total, first)
+        with closing(log), self._on_sigterm():
             for batch in self._batches():
                 loss, norm = self.step(batch.to(self._device))
                 rate = self._schedule.learning_rate(self._state.step - 1)
@@ -171,6 +167,14 @@ class Trainer:
             clips=state.step * per_step,
             clips_per_second=(state.step - first) * per_step / seconds,
         )
+
+    def _resumes(self, checkpoint: Path) -> bool:
+        """Whether there is a checkpoint to go on from; a damaged one counts as none."""
+        try:
+            return load_checkpoint(checkpoint, self._state, self._train.averaging_decay)
+        except DamagedCheckpoint as damaged:
+            print(f"{NOTE}{damaged} is damaged; the training begins anew", flush=True)
+            return False
 
     def _batches(self) -> Iterator[Batch]:
         """Batches from the state's step on, epoch after epoch."""
@@ -220,66 +224,3 @@ class Trainer:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
-
-
-class _Log:
-    """Metrics of a training: JSON lines, TensorBoard events, and the progress that a parent reads.
-
-    Losses stay on the device until they are logged, every `_LOG_STEPS` steps.
-    """
-
-    def __init__(self, folder: Path, phases: Phases, first_step: int) -> None:
-        self._folder = folder
-        self._phases = phases
-        _drop_lines_after(folder / METRICS_NAME, first_step)
-        self._lines = (folder / METRICS_NAME).open("a")
-        self._events = SummaryWriter(str(folder / "events"), purge_step=first_step)
-        self._clips = 0
-        self._since = self._shown = time.monotonic()
-
-    def close(self) -> None:
-        self._lines.close()
-        self._events.close()
-
-    def record(self, step: int, loss: Tensor, norm: Tensor, rate: float, clips: int) -> None:
-        self._clips += clips
-        last = step == self._phases.total
-        if step % _LOG_STEPS and not last and step > 1:
-            return
-        value = loss.item()
-        if not math.isfinite(value):
-            raise Diverged(
-                f"the loss is {value} at step {step}; lower train.learning_rate or train.clip_norm"
-            )
-        now = time.monotonic()
-        speed = self._clips / max(now - self._since, 1e-9)
-        self._clips, self._since = 0, now
-        figures = {
-            "loss": value,
-            "gradient_norm": norm.item(),
-            "learning_rate": rate,
-            "clips_per_second": speed,
-        }
-        self._lines.write(json.dumps({"step": step, **figures}) + "\n")
-        for name, figure in figures.items():
-            self._events.add_scalar(name, figure, step)
-        if last or now - self._shown > _LOG_SECONDS:
-            self._shown = now
-            self._lines.flush()
-            append_progress(
-                self._folder, step, self._phases.total, loss=value, clips_per_second=speed
-            )
-
-
-def _drop_lines_after(path: Path, step: int) -> None:
-    """Forgets what was logged past the checkpoint: those steps are taken again."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except ValueError:
-            break
-    write_bytes(path, "".join(f"{line}\n" for line in kept).encode())

@@ -89,20 +89,24 @@ class UncertaintyWeights(nn.Module):
     losses of the task's labels.
     """
 
-    members: Tensor
+    task_of: Tensor
 
     def __init__(self, tasks: Tasks) -> None:
         super().__init__()
         self.log_variances = nn.Parameter(torch.zeros(len(tasks)))
-        members = torch.zeros(len(tasks), sum(map(len, tasks)), device="cpu")
+        task_of = torch.zeros(sum(map(len, tasks)), dtype=torch.int64, device="cpu")
         for task, labels in enumerate(tasks):
-            members[task, list(labels)] = 1.0
-        self.register_buffer("members", members, persistent=False)
+            task_of[list(labels)] = task
+        self.register_buffer("task_of", task_of, persistent=False)
 
     def forward(self, label_losses: Tensor) -> Tensor:
         """Losses of the labels (V,) to what training minimizes, a scalar."""
-        # Not as a matrix product: autocast would round the losses to bfloat16.
-        losses = (self.members * label_losses).sum(dim=1)
+        tasks = torch.arange(len(self.log_variances), device=label_losses.device)
+        # Made anew each time: a table of tasks and labels, which files may claim to have many of,
+        # must not be built with the module. Not as a matrix product: autocast would round the
+        # losses to bfloat16.
+        members = (self.task_of == tasks[:, None]).to(self.log_variances.dtype)
+        losses = (members * label_losses).sum(dim=1)
         return (torch.exp(-self.log_variances) * losses + self.log_variances / 2).sum()
 
 

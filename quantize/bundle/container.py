@@ -3,6 +3,11 @@
 A file is the length of its header (8 bytes, little endian), the header (JSON: by tensor its type,
 shape and place; under `__metadata__` texts), padded with spaces, and the tensors' bytes without a
 gap. The library would write it in another order, and pads as it likes.
+
+The first text of the metadata, `crc32c`, has eight digits for the header, its length and padding
+included and these digits left out, and then eight for every tensor, in the order of the file. So
+every byte is covered. The header's own digits are right behind `_START`, where they are found
+before anything is read of it.
 """
 
 import json
@@ -16,14 +21,21 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
+import google_crc32c
+import numpy as np
 import torch
 from torch import Tensor
 
+from common.codec import count_values
 from common.files import atomic_path
-from common.tensors import MAX_HEADER, METADATA, map_tensors
+from common.problems import quoted
+from common.tensors import METADATA, check_count, map_tensors, read_header
 from quantize.errors import BundleError
 
 _ALIGNMENT = 8
+_CHECKSUMS = "crc32c"
+_DIGITS = 8
+_START = f'{{"{METADATA}":{{"{_CHECKSUMS}":"'
 _DTYPE_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.uint8: "U8"}
 _DTYPE_NAMES |= {torch.int16: "I16", torch.int32: "I32"}
 _ITEM_BYTES = {name: dtype.itemsize for dtype, name in _DTYPE_NAMES.items()}
@@ -34,12 +46,16 @@ class Container:
     """What a file holds.
 
     Attributes:
-        metadata: Texts by name.
+        metadata: Texts by name, without the checksums.
         tensors: By name; the uint8 ones are views of the memory-mapped file.
+        checked: Whether the file has checksums, of every byte; they are right.
+        size: Bytes of the file.
     """
 
     metadata: dict[str, str]
     tensors: dict[str, Tensor]
+    checked: bool
+    size: int
 
 
 @dataclass(frozen=True)
@@ -101,12 +117,17 @@ def write_container(
     """
     layouts, offsets = _in_order(TensorLayout.of(*item) for item in tensors.items())
     entries = [layout.entry(*ends) for layout, ends in zip(layouts, pairwise(offsets), strict=True)]
-    text = f"{{{','.join([_metadata(metadata), *entries])}}}".encode() + b" " * slack
+    checksums = [_checksum(_bytes(tensors[layout.name])) for layout in layouts]
+    text = _text(metadata, checksums, entries).encode() + b" " * slack
     text += b" " * _padding(len(text))
-    if len(text) > MAX_HEADER:
-        raise BundleError(f"{path}: a header of {len(text)} bytes; {MAX_HEADER} is the limit")
+    size = 8 + len(text) + offsets[-1]
+    counts = {"bytes": len(text), "values": count_values(text), "tensors": len(tensors)}
+    for what, count in counts.items():
+        check_count(what, count, size, str(path), BundleError)
+    header = struct.pack("<Q", len(text)) + text
+    before, _, after = _around_digits(header)
     with atomic_path(path) as beside, beside.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
+        file.write(before + _checksum(before, after).encode() + after)
         for layout in layouts:
             file.write(tensors[layout.name].contiguous().numpy().data)
         return file.tell()
@@ -117,7 +138,7 @@ def container_bytes(
 ) -> int:
     """The size of the file that `write_container` would write of tensors with these layouts."""
     layouts, offsets = _in_order(tensors)
-    header = len(_metadata(metadata)) + len("{}") + slack
+    header = len(_text(metadata, [""] * len(layouts), [])) + _DIGITS * len(layouts) + slack
     header += sum(layout.entry_bytes for layout in layouts)
     header += len("".join(map(str, offsets[:-1] + offsets[1:])))
     return 8 + header + _padding(header) + offsets[-1]
@@ -129,8 +150,29 @@ def _in_order(tensors: Iterable[TensorLayout]) -> tuple[list[TensorLayout], list
     return layouts, list(accumulate((layout.nbytes for layout in layouts), initial=0))
 
 
-def _metadata(metadata: Mapping[str, str]) -> str:
-    return f'"{METADATA}":{_json(dict(sorted(metadata.items())))}'
+def _text(metadata: Mapping[str, str], checksums: Iterable[str], entries: Iterable[str]) -> str:
+    """The header, with zeros in place of its own checksum."""
+    first = {_CHECKSUMS: "0" * _DIGITS + "".join(checksums)}
+    texts = _json(first | dict(sorted(metadata.items())))
+    return "{" + ",".join([f'"{METADATA}":{texts}', *entries]) + "}"
+
+
+def _around_digits(header: bytes) -> tuple[bytes, bytes, bytes]:
+    """What is before the header's checksum (its length first), the checksum, what is behind."""
+    begin = 8 + len(_START)
+    return header[:begin], header[begin : begin + _DIGITS], header[begin + _DIGITS :]
+
+
+def _checksum(*parts: Any) -> str:
+    """CRC-32C in hex; of a gigabyte it takes a fifth of a second."""
+    value = 0
+    for part in parts:
+        value = google_crc32c.extend(value, part)
+    return f"{value:0{_DIGITS}x}"
+
+
+def _bytes(tensor: Tensor) -> np.ndarray:
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
 
 
 def _json(value: Any) -> str:
@@ -144,12 +186,33 @@ def _padding(length: int) -> int:
 def read_container(path: Path) -> Container:
     """Maps a file into memory, after checking that its header tells the truth.
 
+    Checksums are verified where there are any; files of older formats have none.
+
     Raises:
         BundleError: The file cannot be opened, or anything about it is not as it has to be.
     """
+    header = read_header(path, BundleError)
+    before, digits, after = _around_digits(header)
+    found = before.endswith(_START.encode())
+    if found and _checksum(before, after).encode() != digits:
+        raise BundleError(f"{path}: its header is damaged: the checksum is of another")
     metadata, tensors = map_tensors(path, _ITEM_BYTES, BundleError)
     for name, tensor in tensors.items():
         if tensor.dtype != torch.uint8:
             # Another writer may have put it at an odd address, and the file may go.
             tensors[name] = tensor.clone()
-    return Container(metadata, tensors)
+    checksums = metadata.pop(_CHECKSUMS, None)
+    if checksums is not None:
+        _verify(path, checksums if found else "", tensors)
+    return Container(metadata, tensors, checksums is not None, path.stat().st_size)
+
+
+def _verify(path: Path, checksums: str, tensors: Mapping[str, Tensor]) -> None:
+    layouts, _ = _in_order(TensorLayout.of(*item) for item in tensors.items())
+    if len(checksums) != _DIGITS * (1 + len(layouts)):
+        raise BundleError(f"{path}: its header is damaged: it needs a checksum for every tensor")
+    for number, layout in enumerate(layouts, start=1):
+        written = checksums[_DIGITS * number : _DIGITS * (number + 1)]
+        if _checksum(_bytes(tensors[layout.name])) != written:
+            place = f"{path}: tensor {quoted(layout.name)}"
+            raise BundleError(f"{place}: is damaged: the checksum is of other bytes")

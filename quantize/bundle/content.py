@@ -12,22 +12,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from common.codec import count_values
+from common.problems import quoted
+from common.tensors import check_count
 from quantize.bundle.container import read_container, write_container
 from quantize.bundle.manifest import (
     METADATA_KEY,
     VERSION,
     Manifest,
     MemberEntry,
+    check_numbers,
     completed,
     from_text,
     to_text,
 )
 from quantize.bundle.skeleton import build_skeleton
-from quantize.bundle.stored import from_tensors, to_tensors
+from quantize.bundle.stored import check_growth, from_tensors, to_tensors
 from quantize.errors import BundleError
 from quantize.precision import UNIFORM8
 from quantize.state import QuantizedState
 from records import Schema
+
+# From this version on a file has checksums.
+_CHECKED = 3
+# What torch and `MaskedBatchNorm` call it.
+_VARIANCE = "running_var"
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,7 @@ def write_bundle(
     """
     members = completed(members)
     manifest = Manifest(VERSION, schema, mix, members, receipt)
+    check_numbers(manifest)
     for member in members:
         _state(member, schema, to_tensors(member.state, entropy=False))
     text, slack = to_text(manifest)
@@ -79,6 +89,7 @@ def write_bundle(
         for member in members
         for name, tensor in to_tensors(member.state, entropy).items()
     }
+    check_growth(tensors)
     return write_container(Path(path), {METADATA_KEY: text}, tensors, slack)
 
 
@@ -91,20 +102,25 @@ def read_bundle(path: Path | str) -> BundleContent:
     path = Path(path)
     container = read_container(path)
     if set(container.metadata) != {METADATA_KEY}:
-        raise BundleError(f"{path}: no bundle: its metadata lacks {METADATA_KEY}")
+        raise BundleError(f"{path}: no bundle: its header has not {METADATA_KEY} alone as metadata")
+    text, tensors = container.metadata[METADATA_KEY], container.tensors
     try:
-        manifest = from_text(container.metadata[METADATA_KEY])
-        return _content(manifest, container.tensors)
+        check_count("values", count_values(text), container.size, "metadata", BundleError)
+        manifest = from_text(text, most_members=len(tensors))
+        if manifest.version >= _CHECKED and not container.checked:
+            raise BundleError(f"metadata: format version {manifest.version} without checksums")
+        return _content(manifest, tensors)
     except BundleError as error:
         raise BundleError(f"{path}: {error}") from error
 
 
 def _content(manifest: Manifest, tensors: Mapping[str, Tensor]) -> BundleContent:
+    check_growth(tensors)
     groups: dict[str, dict[str, Tensor]] = {member.name: {} for member in manifest.members}
     for name, tensor in tensors.items():
         member, _, rest = name.partition("/")
         if member not in groups:
-            raise BundleError(f"tensor {name[:200]!r}: belongs to no member")
+            raise BundleError(f"tensor {quoted(name)}: belongs to no member")
         if manifest.version == 1 and tensor.dtype == torch.uint8:
             # There was one precision, and no need to say so.
             rest = f"{rest}/{UNIFORM8}"
@@ -121,6 +137,15 @@ def _state(entry: MemberEntry, schema: Schema, tensors: Mapping[str, Tensor]) ->
     count = len({place.partition("/")[0] for place in tensors})
     expected = build_skeleton(entry, schema, count).state_dict()
     try:
-        return from_tensors(tensors, expected)
+        state = from_tensors(tensors, expected)
+        for name in expected:
+            if name.endswith(_VARIANCE):
+                _check_variance(name, state.dequantized(name))
+        return state
     except BundleError as error:
         raise BundleError(f"member {entry.name}: {error}") from error
+
+
+def _check_variance(name: str, variance: Tensor) -> None:
+    if variance.numel() and variance.min() < 0:
+        raise BundleError(f"tensor {name}: a variance of {float(variance.min()):.6g}")

@@ -11,13 +11,17 @@ from typing import Any, TypeVar
 from common.codec import from_plain, parse_json, to_plain
 from families import FamilyError, config_from_dict, config_to_dict, with_older_fields
 from quantize.errors import BundleError
+from quantize.precision import LARGEST
 from records import Schema
 
 METADATA_KEY = "onegig"
-VERSION = 2
-READABLE = (1, 2)
+VERSION = 3
+READABLE = (1, 2, 3)
 MIXES = ("probability", "log_odds")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
+# As `ensemble.mix` takes them.
+_SUM_TOLERANCE = 1e-3
+_MAX_STREAMS = 100
 # The longest text of a float64, such as -1.2345678901234567e-300.
 _WIDEST_FLOAT = 24
 
@@ -98,6 +102,27 @@ def completed(members: Sequence[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(map(complete, members), key=lambda member: member.name))
 
 
+def check_numbers(manifest: Manifest) -> None:
+    """Makes sure that a bundle can be scored with: shares that are shares, a range that is one.
+
+    Not among the checks of `Manifest`, since sizes are computed before the weights are known.
+
+    Raises:
+        BundleError: The weights do not sum to 1, there are too many streams, or their bytes stand
+            for numbers with which nothing can be computed.
+    """
+    total = sum(member.weight for member in manifest.members)
+    if abs(total - 1) > _SUM_TOLERANCE:
+        raise BundleError(f"the members' weights sum to {total:.6g}; they have to sum to 1")
+    schema = manifest.schema
+    if len(schema.streams) > _MAX_STREAMS:
+        raise BundleError(f"schema: {len(schema.streams)} streams; {_MAX_STREAMS} is the limit")
+    for name in ("quantized_min", "quantized_max"):
+        value = getattr(schema, name)
+        if abs(value) > LARGEST:
+            raise BundleError(f"schema.{name}: {value}; its products would overflow float32")
+
+
 def to_text(manifest: Manifest) -> tuple[str, int]:
     """The JSON text, and the spaces that make a file's size independent of its figures.
 
@@ -137,8 +162,12 @@ def _schema_text(schema: Schema) -> tuple[str, int]:
     return _text(to_plain(schema), "schema")
 
 
-def from_text(text: str) -> Manifest:
+def from_text(text: str, most_members: int) -> Manifest:
     """Inverse of `to_text`, checking everything.
+
+    Args:
+        text: The JSON text.
+        most_members: As many as there can be in the file.
 
     Raises:
         BundleError: A field is missing, unknown or wrong; it is named.
@@ -147,7 +176,12 @@ def from_text(text: str) -> Manifest:
     # First, since another version may have other keys.
     version = values.get("version", VERSION) if isinstance(values, dict) else VERSION
     if type(version) is not int or version not in READABLE:
-        raise BundleError(f"metadata: format version {str(version)[:20]}; 1 and 2 are known")
+        raise BundleError(f"metadata: format version {str(version)[:20]}; 1 to {VERSION} are known")
+    members = values.get("members") if isinstance(values, dict) else None
+    if isinstance(members, list) and len(members) > most_members:
+        raise BundleError(f"metadata: {len(members)} members, and only {most_members} tensors")
     manifest = from_plain(Manifest, values, "metadata", BundleError)
-    members = [replace(m, config=with_older_fields(m.family, m.config)) for m in manifest.members]
-    return replace(manifest, members=completed(members))
+    entries = [replace(m, config=with_older_fields(m.family, m.config)) for m in manifest.members]
+    manifest = replace(manifest, members=completed(entries))
+    check_numbers(manifest)
+    return manifest

@@ -7,16 +7,18 @@ stored how.
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 
 import torch
 from torch import Tensor
 
-from quantize.entropy import compress_codes, decompress_codes
+from quantize.entropy import claimed_bytes, compress_codes, decompress_codes
 from quantize.errors import BundleError
 from quantize.precision import (
     CODEBOOK,
     FLOAT32,
     INTEGERS,
+    LARGEST,
     Codes,
     Precision,
     Shape,
@@ -28,6 +30,9 @@ from quantize.state import QuantizedState
 # What stands behind a tensor's name: this, or a slash and a precision; nothing in float32.
 _CODEBOOK = f"/{CODEBOOK}"
 _COMPRESSED = ".zst"
+# How many bytes compressed codes may become: in any file, and for each byte of its tensors. Those
+# of trained weights become one and a half times their size.
+_MAX_CODES, _MAX_CODES_SHARE = 16 * 2**20, 4
 
 
 def to_tensors(state: QuantizedState, entropy: bool) -> dict[str, Tensor]:
@@ -85,6 +90,37 @@ def from_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
     return QuantizedState(codes, plain)
 
 
+def check_growth(tensors: Mapping[str, Tensor]) -> None:
+    """Makes sure that compressed codes do not grow beyond what all tensors of a file allow.
+
+    Single ones may grow more; none is decompressed here.
+
+    Args:
+        tensors: All of a file, by name.
+
+    Raises:
+        BundleError: They do.
+    """
+    stored = sum(tensor.nbytes for tensor in tensors.values())
+    claimed = 0
+    for name, tensor in tensors.items():
+        if name.endswith(_COMPRESSED) and not tensor.is_floating_point():
+            # What is no frame will be refused with the name of what it stands for.
+            with suppress(BundleError):
+                claimed += claimed_bytes(_frame(tensor))
+    most = _MAX_CODES + _MAX_CODES_SHARE * stored
+    if claimed > most:
+        raise BundleError(
+            f"compressed codes of {claimed} bytes in tensors of {stored}; {most} is the limit"
+        )
+
+
+def _frame(tensor: Tensor) -> memoryview:
+    if tensor.dtype != torch.uint8 or tensor.dim() != 1:
+        raise BundleError("no compressed codes")
+    return tensor.numpy().data
+
+
 def _compressed(quantized: Codes) -> bytes | None:
     if quantized.codes.dtype != torch.uint8:
         return None
@@ -123,9 +159,9 @@ def _codes(shape: Shape, kind: str, group: Mapping[str, Tensor]) -> Codes:
     dtype, stored = precision.stored(shape)
     codes = group[kind]
     if kind.endswith(_COMPRESSED):
-        if dtype != torch.uint8 or codes.dtype != torch.uint8 or codes.dim() != 1:
+        if dtype != torch.uint8:
             raise BundleError("no compressed codes")
-        packed = decompress_codes(codes.numpy().data, *_symbols(precision, shape))
+        packed = decompress_codes(_frame(codes), *_symbols(precision, shape))
         codes = torch.from_numpy(packed).reshape(stored)
     codes = _checked(found, codes, dtype, stored)
     codebook, wanted = group.get(_CODEBOOK), precision.codebook(shape)
@@ -145,4 +181,6 @@ def _checked(name: str, tensor: Tensor, dtype: torch.dtype, shape: Shape) -> Ten
         raise BundleError(f"{name} has type {tensor.dtype}, {dtype} is needed")
     if dtype.is_floating_point:
         check_finite(tensor, name)
+        if tensor.numel() and max(map(abs, torch.aminmax(tensor))) > LARGEST:
+            raise BundleError(f"{name} has values beyond {LARGEST:g}, whose products overflow")
     return tensor

@@ -19,8 +19,11 @@ from records.schema import Schema, Stream
 FIRST, SECOND = 0x0A, 0x12
 BYTES_LIST, FLOAT_LIST, INT64_LIST = 0x0A, 0x12, 0x1A
 
-# Longer ones protobuf refuses: of a value, and of a length.
-_VALUE_BYTES, _LENGTH_BYTES = 10, 5
+# Of the bytes of a varint. Longer ones protobuf refuses: ten for a value, five for a length.
+_OF_VALUE, _OF_LENGTH = range(0, 70, 7), range(0, 35, 7)
+
+# A feature that is one number, as AudioSet has two in each record, opens with this.
+_ONE_FLOAT = bytes([FLOAT_LIST, 6, FIRST, 4])
 
 # YouTube-8M's video-level records are written as SequenceExamples with an empty second field.
 _NO_FRAMES = bytes([SECOND, 0])
@@ -122,22 +125,21 @@ def value_bytes(stream: Stream) -> int:
     return stream.size * (4 if stream.encoding == "float32" else 1)
 
 
-def _read_varint(buffer: memoryview, at: int, end: int, longest: int) -> tuple[int, int]:
-    """The varint at `at`, of at most `longest` bytes, and the position behind it."""
-    value = shift = 0
-    end = min(end, at + longest)
-    while at < end:
+def _read_varint(buffer: memoryview, at: int, end: int, shifts: range) -> tuple[int, int]:
+    """The varint at `at`, of at most as many bytes as `shifts`, and the position behind it."""
+    value = 0
+    for shift in shifts:
+        if at >= end:
+            break
         byte = buffer[at]
         at += 1
-        value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            break
-        shift += 7
-    else:
-        raise NotCanonicalError
-    if value >= 1 << 64:
-        raise NotCanonicalError
-    return value, at
+            value |= byte << shift
+            if value >= 1 << 64:
+                break
+            return value, at
+        value |= (byte & 0x7F) << shift
+    raise NotCanonicalError
 
 
 def _message(buffer: memoryview, at: int, end: int, tag: int, whole: bool = False) -> Span:
@@ -150,7 +152,7 @@ def _message(buffer: memoryview, at: int, end: int, tag: int, whole: bool = Fals
     start = at + 2
     length = buffer[at + 1]
     if length > 0x7F:
-        length, start = _read_varint(buffer, at + 1, end, _LENGTH_BYTES)
+        length, start = _read_varint(buffer, at + 1, end, _OF_LENGTH)
     stop = start + length
     if stop > end or (whole and stop != end):
         raise NotCanonicalError
@@ -190,20 +192,26 @@ def _integers(buffer: memoryview, at: int, end: int) -> list[int]:
     if at < end:
         at, end = _message(buffer, at, end, FIRST, True)
     while at < end:
-        value, at = _read_varint(buffer, at, end, _VALUE_BYTES)
-        values.append(value - (1 << 64) if value >= 1 << 63 else value)
+        value = buffer[at]
+        if value < 0x80:
+            at += 1
+        else:
+            value, at = _read_varint(buffer, at, end, _OF_VALUE)
+        values.append(value if value < 1 << 63 else value - (1 << 64))
     return values
 
 
 def _check_features(buffer: memoryview, others: dict[bytes, Span]) -> None:
     """Makes sure that what nobody asked for is sound too: protobuf refuses the whole otherwise."""
-    for key, span in others.items():
+    for key, (start, end) in others.items():
         _check_key(key)
-        kind = buffer[span[0]] if span[0] < span[1] else None
-        if kind == INT64_LIST:
-            _integers(buffer, *_message(buffer, *span, INT64_LIST, True))
-        elif kind is not None:
-            _value(buffer, *span)
+        if buffer[start : start + 4].tobytes() == _ONE_FLOAT and end - start == 8:
+            continue
+        if start < end:
+            if buffer[start] == INT64_LIST:
+                _integers(buffer, *_message(buffer, start, end, INT64_LIST, True))
+            else:
+                _value(buffer, start, end)
 
 
 def _check_lists(data: NDArray[np.uint8], others: dict[bytes, Span]) -> None:
@@ -217,10 +225,11 @@ def _check_lists(data: NDArray[np.uint8], others: dict[bytes, Span]) -> None:
 
 
 def _check_key(key: bytes) -> None:
-    try:
-        key.decode()
-    except UnicodeDecodeError:
-        raise NotCanonicalError from None
+    if not key.isascii():
+        try:
+            key.decode()
+        except UnicodeDecodeError:
+            raise NotCanonicalError from None
 
 
 def _value(buffer: memoryview, start: int, end: int) -> Span:

@@ -6,13 +6,13 @@ import math
 import sys
 import types
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import pytest
 
-from common.codec import (
-    from_plain,
-)
+from common import codec, problems
+from common.codec import from_plain
 from common.errors import UserError
 from tests.common.nets import NET_KEYS, Net, OwnError, Schema
 
@@ -102,8 +102,8 @@ for _ in range(5000):
         ({"clusters": LONG}, f".clusters: expected int, not '{'x' * 198}…"),
         ({"clusters": [1] * 10**5}, f".clusters: expected int, not [{'1, ' * 66}…"),
         ({LONG: 1}, f": unknown key '{'x' * 198}…; known are {NET_KEYS}"),
-        ({"by_name": {LONG: 1}}, f".by_name['{'x' * 198}…]: expected a mapping, not 1"),
-        ({"extra": {"a": DEEP}}, f".extra.a{'[0]' * 98}: nested more than 100 deep"),
+        ({"by_name": {LONG: 1}}, f".by_name['{'x' * 189}…: expected a mapping, not 1"),
+        ({"extra": {"a": DEEP}}, f".extra.a{'[0]' * 63}[0…: nested more than 100 deep"),
         ({"clusters": -(2**63)}, f".clusters: must be at least 1, not {-(2**63)}"),
         ({"clusters": 2**5000}, ".clusters: an integer of 5001 bits is beyond every float"),
         ({2**20000: 1}, ": the key a long int is no string"),
@@ -203,6 +203,64 @@ def test_a_class_of_unreadable_fields_is_named(own: Any, name: str, reason: str)
     assert str(caught.value).isprintable()
 
 
-def test_a_flood_of_problems_costs_no_more_than_one() -> None:
-    with pytest.raises(UserError, match=r"^net\.hidden\[0\]: must be at least 1, not 0$"):
-        from_plain(Net, {"hidden": [0] * 10**6}, "net")
+MANY = {f"k{number}": 1 for number in range(20_000)}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"hidden": [0] * 10**6}, ".hidden[0]: must be at least 1, not 0"),
+        (MANY, f": unknown key 'k0'; known are {NET_KEYS}"),
+        ({"head": MANY}, ".head: unknown key 'k0'; known are kind, experts, prior"),
+        ({"heads": [{}, MANY]}, ".heads[1]: unknown key 'k0'; known are kind, experts, prior"),
+        ({"spare": MANY}, ".spare: unknown key 'k0'; known are kind, experts, prior"),
+        ({"own": MANY}, ".own: unknown key 'k0'; known are kind, experts, prior"),
+        ({"by_name": {"a": MANY}}, ".by_name.a: unknown key 'k0'; known are kind, experts, prior"),
+        ({"levels": MANY}, ".levels.k0: must be one of a, b, not 'k0'"),
+    ],
+)
+def test_a_flood_of_problems_costs_no_more_than_one(
+    values: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[int] = []
+    first = problems.first_problem
+
+    def count(cls: type, plain: Any, found: list[Any], *rest: Any) -> str:
+        listed.append(len(found))
+        return first(cls, plain, found, *rest)
+
+    monkeypatch.setattr(codec, "first_problem", count)
+    with pytest.raises(UserError) as caught:
+        from_plain(Net, values, "net")
+    assert str(caught.value) == f"net{message}"
+    assert max(listed, default=0) < 10
+
+
+def test_a_mapping_takes_many_keys() -> None:
+    assert from_plain(Net, {"extra": MANY}, "net").extra == MANY
+    assert len(from_plain(Net, {"by_name": {key: {} for key in MANY}}, "net").by_name) == 20_000
+
+
+@dataclass(frozen=True)
+class Numbers:
+    level: Literal[1, 2] = 1
+    switch: Literal[True] = True
+    depth: Literal["auto", 0, 3] | None = None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"level": True}, ".level: must be one of 1, 2, not True"),
+        ({"level": 1.0}, ".level: must be one of 1, 2, not 1.0"),
+        ({"level": 3}, ".level: must be one of 1, 2, not 3"),
+        ({"switch": 1}, ".switch: must be one of True, not 1"),
+        ({"depth": False}, ".depth: must be one of auto, 0, 3 or None, not False"),
+        ({"depth": 3.0}, ".depth: must be one of auto, 0, 3 or None, not 3.0"),
+    ],
+)
+def test_a_literal_number_is_of_its_own_type(values: Any, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        from_plain(Numbers, values, "n")
+    assert str(caught.value) == f"n{message}"
+    assert from_plain(Numbers, {"level": 2, "depth": 3}, "n") == Numbers(2, depth=3)

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.threads import POOL_VARIABLE
 from ensemble import EnsembleError, WeightedScorer
 from metrics import Labels, gap
 from tests.ensemble.small import DenseGap, make_members, store
@@ -87,7 +87,7 @@ def test_threads_and_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     scorer = WeightedScorer(predictions, labels)
     results = []
     for threads in (1, 2):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        monkeypatch.setenv(POOL_VARIABLE, str(threads))
         results.append(scorer.gap(weights))
     one, two = results
     assert (one.gap == two.gap).all()

@@ -77,7 +77,7 @@ def test_damaged_file_is_named_and_made_again(finished: Line, repaired: Line, na
     assert outcome.status == 0, outcome.err
     task = str(Path(name).parent)
     said = [row for row in outcome.err.splitlines() if "damaged" in row]
-    assert said == [f"{task}: {Path(name).name} is missing or damaged; made again"]
+    assert said == [f"{task}: {Path(name).name} is missing or damaged; has to be made again"]
     after = repaired.done()
     assert {key for key in before if after[key] != before[key]} == {task}
     assert contents(repaired) == contents(finished)
@@ -114,5 +114,8 @@ def test_damage_while_a_job_waits_stops_its_worker(
     outcome = repaired.call("stage=all")
     assert outcome.status == 0, outcome.err
     for task in ("teachers/plain", "students/plain"):
-        assert f"{task}: weights.safetensors is missing or damaged; made again" in outcome.err
+        assert (
+            f"{task}: weights.safetensors is missing or damaged; has to be made again"
+            in outcome.err
+        )
     assert contents(repaired) == contents(finished)

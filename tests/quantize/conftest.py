@@ -32,7 +32,7 @@ def make_member() -> MakeMember:
 
     def make(
         name: str = "one",
-        weight: float = 0.5,
+        weight: float = 1.0,
         seed: int = 0,
         hidden: tuple[int, ...] = (16,),
         threshold: int = 50,

@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import runs.executor
 import runs.parent
 from runs import Job, JobProgress, RunError, run_jobs
-from runs.executor import describe_exit
+from runs.failures import describe_exit
+from runs.store import PROGRESS_NAME
 
 
 def job(tmp_path: Path, name: str, script: str) -> Job:
@@ -39,7 +42,7 @@ def alive(number: int) -> bool:
 
 def test_all_succeed_in_order(tmp_path: Path) -> None:
     jobs = [job(tmp_path, name, f"print({name!r})") for name in ("one", "two", "three")]
-    results = run_jobs(jobs, 2, threads=1)
+    results = run_jobs(jobs, 2)
     assert [(r.name, r.returncode, r.message) for r in results] == [
         ("one", 0, None),
         ("two", 0, None),
@@ -55,7 +58,7 @@ def test_a_killed_job_is_named_and_the_others_finish(tmp_path: Path) -> None:
         job(tmp_path, "victim", kill),
         job(tmp_path, "after", "pass"),
     ]
-    good, victim, after = run_jobs(jobs, 2, threads=1)
+    good, victim, after = run_jobs(jobs, 2)
     assert (good.returncode, after.returncode) == (0, 0)
     assert victim.returncode == -signal.SIGKILL
     assert victim.message is not None
@@ -65,21 +68,21 @@ def test_a_killed_job_is_named_and_the_others_finish(tmp_path: Path) -> None:
 
 
 def test_an_exception_is_reported_with_the_end_of_this_attempts_log(tmp_path: Path) -> None:
-    run_jobs([job(tmp_path, "a", "print('first attempt'); raise SystemExit(3)")], 1, threads=1)
+    run_jobs([job(tmp_path, "a", "print('first attempt'); raise SystemExit(3)")], 1)
     script = "for n in range(100): print(n)\nraise KeyError('missing')"
-    (result,) = run_jobs([job(tmp_path, "a", script)], 1, threads=1)
+    (result,) = run_jobs([job(tmp_path, "a", script)], 1)
     assert result.returncode == 1
     assert result.message is not None
     assert result.message.startswith("a ended with exit status 1")
     assert result.message.endswith("KeyError: 'missing'")
     assert len(result.message.splitlines()) == 21
-    (silent,) = run_jobs([job(tmp_path, "a", "raise SystemExit(4)")], 1, threads=1)
+    (silent,) = run_jobs([job(tmp_path, "a", "raise SystemExit(4)")], 1)
     assert silent.message == f"a ended with exit status 4; {tmp_path / 'a' / 'log.txt'} is empty"
 
 
 def test_a_program_that_does_not_exist_is_a_failure_of_its_job(tmp_path: Path) -> None:
     missing = Job("missing", tmp_path / "missing", ("/nowhere/program",))
-    results = run_jobs([missing, job(tmp_path, "good", "pass")], 1, threads=1)
+    results = run_jobs([missing, job(tmp_path, "good", "pass")], 1)
     assert results[0].message is not None and "/nowhere/program" in results[0].message
     assert [result.returncode for result in results] == [127, 0]
 
@@ -89,7 +92,7 @@ def test_no_more_than_parallel_run_at_once(tmp_path: Path) -> None:
         "import time, pathlib\nprint(time.monotonic())\ntime.sleep(0.2)\nprint(time.monotonic())"
     )
     jobs = [job(tmp_path, f"job{index}", script) for index in range(4)]
-    run_jobs(jobs, 2, threads=1)
+    run_jobs(jobs, 2)
     spans = [tuple(float(x) for x in (j.folder / "log.txt").read_text().split()) for j in jobs]
     for start, _ in spans:
         assert sum(first <= start < last for first, last in spans) <= 2
@@ -108,7 +111,7 @@ def test_threads_and_progress_reach_the_other_side(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     seen: list[JobProgress] = []
     command = (sys.executable, "-c", script, str(folder))
-    run_jobs([Job("a", folder, command)], 1, threads=3, on_progress=seen.append)
+    run_jobs([Job("a", folder, command, threads=3)], 1, on_progress=seen.append)
     assert seen[0] == JobProgress("a", "running")
     assert JobProgress("a", "running", 1, 2, {"threads": "3"}) in seen
     assert seen[-1] == JobProgress("a", "done", 2, 2)
@@ -118,22 +121,22 @@ def test_progress_of_an_earlier_attempt_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "progress.jsonl").write_text('{"step": 9, "steps": 9}\n')
     seen: list[JobProgress] = []
-    run_jobs([job(tmp_path, "a", "pass")], 1, threads=1, on_progress=seen.append)
+    run_jobs([job(tmp_path, "a", "pass")], 1, on_progress=seen.append)
     assert seen == [JobProgress("a", "running"), JobProgress("a", "done")]
 
 
 @pytest.mark.parametrize(("parallel", "threads"), [(0, 1), (1, 0)])
 def test_numbers_below_one_are_refused(tmp_path: Path, parallel: int, threads: int) -> None:
     with pytest.raises(RunError, match="at least 1"):
-        run_jobs([job(tmp_path, "a", "pass")], parallel, threads=threads)
+        run_jobs([replace(job(tmp_path, "a", "pass"), threads=threads)], parallel)
 
 
 def test_jobs_that_share_a_name_or_a_folder_are_refused(tmp_path: Path) -> None:
     one = job(tmp_path, "a", "pass")
     with pytest.raises(RunError, match="share a"):
-        run_jobs([one, Job("a", tmp_path / "b", one.command)], 1, threads=1)
+        run_jobs([one, Job("a", tmp_path / "b", one.command)], 1)
     with pytest.raises(RunError, match="share"):
-        run_jobs([one, Job("b", one.folder, one.command)], 1, threads=1)
+        run_jobs([one, Job("b", one.folder, one.command)], 1)
 
 
 def test_an_exception_in_the_callback_leaves_no_process(tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ def test_an_exception_in_the_callback_leaves_no_process(tmp_path: Path) -> None:
         raise KeyError("callback")
 
     with pytest.raises(KeyError):
-        run_jobs([job(tmp_path, "a", script)], 1, threads=1, on_progress=fail)
+        run_jobs([job(tmp_path, "a", script)], 1, on_progress=fail)
     assert not alive(int(log.read_text()))
 
 
@@ -158,7 +161,7 @@ def test_what_a_job_leaves_in_its_group_ends_with_it(tmp_path: Path) -> None:
         "print(child)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    run_jobs([job(tmp_path, "a", script)], 1, threads=1)
+    run_jobs([job(tmp_path, "a", script)], 1)
     child = int((tmp_path / "a" / "log.txt").read_text())
     assert until(lambda: not alive(child))
 
@@ -186,7 +189,7 @@ from runs import Job, run_jobs
 signal.signal(signal.SIGINT, getattr(signal, sys.argv[3]))
 root = Path(sys.argv[1])
 child = (sys.executable, "-c", sys.argv[2])
-run_jobs([Job(n, root / n, child) for n in ("a", "b", "c")], 2, threads=1)
+run_jobs([Job(n, root / n, child) for n in ("a", "b", "c")], 2)
 """
 
 
@@ -256,3 +259,55 @@ def test_exit_codes_in_words() -> None:
     assert describe_exit(-signal.SIGSEGV) == "was killed by SIGSEGV"
     assert describe_exit(-200) == "was killed by signal 200"
     assert json.dumps(describe_exit(-9)) == '"was killed by SIGKILL (out of memory?)"'
+
+
+def test_a_job_that_hangs_is_named_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs.executor, "_GRACE_SECONDS", 0.5)
+    ignores = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    reports = (
+        "import sys, time\nfor n in range(30):\n    time.sleep(0.15)\n"
+        "    open(sys.argv[1], 'a').write('{}\\n')\n"
+    )
+    writes = "import time\nfor n in range(30): time.sleep(0.15); print(n, flush=True)"
+    command = (sys.executable, "-c", reports, str(tmp_path / "reports" / PROGRESS_NAME))
+    jobs = [
+        job(tmp_path, "hangs", "import time; print('last words', flush=True); time.sleep(600)"),
+        job(tmp_path, "ignores", ignores),
+        Job("reports", tmp_path / "reports", command),
+        job(tmp_path, "writes", writes),
+    ]
+    hangs, deaf, *good = run_jobs(jobs, 4, silent_seconds=3.0)
+    said = "hangs made no progress for 0.05 minutes and was ended; the end of "
+    assert str(hangs.message).startswith(said) and str(hangs.message).endswith("last words")
+    assert hangs.returncode == -signal.SIGTERM
+    assert deaf.returncode == -signal.SIGKILL
+    assert [result.message for result in good] == [None, None]
+
+
+def test_jobs_that_are_told_to_end_are_interrupted_not_failed(tmp_path: Path) -> None:
+    """One that checkpoints ends with 143, one that does not by the signal itself."""
+    checkpoints = (
+        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+        "print('ready', flush=True)\ntime.sleep(600)"
+    )
+    jobs = [
+        job(tmp_path, "checkpoints", checkpoints),
+        job(tmp_path, "does_not", "import time; print('ready', flush=True); time.sleep(600)"),
+    ]
+    logs = [one.folder / "log.txt" for one in jobs]
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom runs import Job, run_jobs\n"
+        "jobs = [Job(n, Path(f), tuple(c)) for n, f, c in eval(sys.argv[1])]\n"
+        "run_jobs(jobs, 2, on_progress=lambda p: print(p.name, p.state, flush=True))\n"
+    )
+    plain = [(one.name, str(one.folder), one.command) for one in jobs]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, repr(plain)], stdout=subprocess.PIPE, text=True
+    )
+    assert until(lambda: all(log.exists() and log.read_text() for log in logs))
+    parent.send_signal(signal.SIGTERM)
+    said, _ = parent.communicate(timeout=60)
+    assert {"checkpoints interrupted", "does_not interrupted"} <= set(said.splitlines())
+    assert "failed" not in said

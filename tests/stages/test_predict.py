@@ -24,7 +24,7 @@ CLIP = make_clips(SMALL_MEANS, 1, seed=1)[0]
 class Scorer:
     """In place of a bundle: every clip scores alike."""
 
-    device = "cpu"
+    device = torch.device("cpu")
 
     def predict(self, batch: Batch) -> torch.Tensor:
         return torch.linspace(3, -3, SMALL_MEANS.num_labels).repeat(len(batch), 1)

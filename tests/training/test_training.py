@@ -15,13 +15,15 @@ from torch import Tensor, nn
 from common.errors import ConfigError
 from families import FamilyModule, build
 from records import Batch, Split
+from runs import NOTE
 from tests.conftest import SMALL_FRAMES
 from training.averaging import WeightAverage
 from training.checkpoint import CHECKPOINT_NAME
 from training.config import TrainConfig
+from training.log import METRICS_NAME, Diverged
 from training.objective import HardLabels
 from training.schedule import Schedule
-from training.trainer import METRICS_NAME, Diverged, Interrupted, Phases, Trained, Trainer
+from training.trainer import Interrupted, Phases, Trained, Trainer
 
 TRAIN = TrainConfig(
     epochs=2,
@@ -100,10 +102,18 @@ def test_interrupted_training_ends_at_the_same_bytes(
     assert steps == sorted(set(steps)) and steps[-1] == 15
 
 
-def test_damaged_checkpoint_starts_anew(whole: Trained, split: Split, tmp_path: Path) -> None:
-    (tmp_path / "cut").mkdir()
-    (tmp_path / "cut" / CHECKPOINT_NAME).write_bytes(b"\x10\0\0\0\0\0\0\0{}")
+def test_a_damaged_checkpoint_counts_as_none(
+    whole: Trained, split: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Interrupted):
+        train(split, tmp_path / "cut", StopsAt(7))
+    checkpoint = tmp_path / "cut" / CHECKPOINT_NAME
+    content = bytearray(checkpoint.read_bytes())
+    content[-100] ^= 1
+    checkpoint.write_bytes(content)
     assert same(whole.main, train(split, tmp_path / "cut").main)
+    said = f"{NOTE}{checkpoint} is damaged; the training begins anew"
+    assert said in capsys.readouterr().out.splitlines()
 
 
 def test_training_lowers_the_loss(split: Split, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,8 @@ def rewritten(
 ) -> Path:
     """A bundle with another metadata or other tensors."""
     path = tmp_path / "bundle"
-    write_bundle(path, schema, members, {"gap": 0.5})
+    weighted = [dataclasses.replace(member, weight=1 / len(members)) for member in members]
+    write_bundle(path, schema, weighted, {"gap": 0.5})
     container = read_container(path)
     values = json.loads(container.metadata["onegig"])
     if document is not None:

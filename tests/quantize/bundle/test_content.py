@@ -75,7 +75,13 @@ def catalogues(draw: st.DrawFn) -> tuple[Schema, list[BundleMember], dict[str, A
         )
         weight = draw(st.floats(0.0009765625, 1.0))
         members.append(BundleMember(name, "perceptron", config, weight, state))
-    return schema, members, draw(RECEIPTS)
+    return schema, shared(members), draw(RECEIPTS)
+
+
+def shared(members: list[BundleMember]) -> list[BundleMember]:
+    """The members with weights that sum to 1."""
+    total = sum(member.weight for member in members)
+    return [dataclasses.replace(m, weight=m.weight / total) for m in members]
 
 
 @settings(
@@ -98,8 +104,8 @@ def test_the_size_is_predicted_and_the_bytes_are_the_same(
     write_bundle(path, schema, members, receipt, entropy=entropy)
     assert path.read_bytes() == first
     assert bundle_bytes(schema, layouts(members, entropy), receipt) == predicted
-    reweighted = [dataclasses.replace(m, weight=random.uniform(0.01, 1.0)) for m in members]
-    assert write_bundle(path, schema, reweighted, receipt, entropy=entropy) == predicted
+    others = [dataclasses.replace(m, weight=random.uniform(0.01, 1.0)) for m in members]
+    assert write_bundle(path, schema, shared(others), receipt, entropy=entropy) == predicted
     assert os.listdir(tmp_path) == ["bundle.safetensors"]
 
 
@@ -168,6 +174,7 @@ def test_the_size_is_that_of_the_tensors_and_little_more(
         ({"weight": float("nan")}, "weight nan"),
         ({"weight": -0.1}, "weight -0.1"),
         ({"weight": 0.0}, "every member has weight 0"),
+        ({"weight": 0.5}, "weights sum to 0.5; they have to sum to 1"),
         ({"family": "unknown"}, "unknown"),
         ({"config": {"hidden": [16], "colour": 1}}, "colour"),
         ({"config": {"hidden": [17]}}, r"has shape \[.*, its configuration wants \["),

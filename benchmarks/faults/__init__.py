@@ -1,0 +1,1 @@
+"""Tries the promises of docs/reliability.md anew: `python -m benchmarks.faults`."""

@@ -1,0 +1,90 @@
+"""Small sound files that trials and the fuzzer damage."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import families
+from quantize import BundleMember, quantize_state, write_bundle
+from records import Clip, Schema, Stream, encode_clip, write_shards
+from training.checkpoint import TrainingState, save_checkpoint
+
+FRAMES = Schema("frames", "frame", (Stream("rgb", 6), Stream("audio", 3)), num_labels=12)
+MEANS = Schema(
+    "means", "video", (Stream("mean", 5, "float32"), Stream("more", 2, "float32")), num_labels=12
+)
+# Of several kinds of layers, small enough for thousands of loads.
+MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bag": ("dbof", {"clusters": 4, "hidden": 3}),
+    "plain": ("perceptron", {"hidden": [8]}),
+    "vlad": ("netvlad", {"clusters": 2, "hidden": 3}),
+}
+_THRESHOLD = 20
+
+
+def clips(schema: Schema, count: int, seed: int = 0) -> Iterator[Clip]:
+    """Random clips of up to four frames and three labels."""
+    random = np.random.default_rng(seed)
+    for number in range(count):
+        frames = (int(random.integers(1, 5)),) if schema.level == "frame" else ()
+        features = {
+            stream.name: (
+                random.integers(0, 256, (*frames, stream.size)).astype(np.uint8)
+                if stream.encoding == "uint8"
+                else random.normal(size=(*frames, stream.size)).astype(np.float32)
+            )
+            for stream in schema.streams
+        }
+        labels = np.unique(random.integers(0, schema.num_labels, 3))
+        yield Clip(f"clip-{number}", labels, features)
+
+
+def write_clips(folder: Path, schema: Schema, count: int, seed: int = 0) -> Path:
+    """One shard of random clips, in a folder of its own."""
+    records = [encode_clip(clip, schema) for clip in clips(schema, count, seed)]
+    (path,) = write_shards(folder, "clips", records, per_shard=count)
+    return path
+
+
+def write_small_bundle(
+    path: Path,
+    members: dict[str, tuple[str, dict[str, Any]]] | None = None,
+    precision: str = "uniform8",
+    entropy: bool = False,
+    schema: Schema = FRAMES,
+) -> Path:
+    """A bundle of random weights."""
+    generator = torch.Generator().manual_seed(0)
+    chosen = []
+    for name, (family, config) in (members or MEMBERS).items():
+        shapes = families.registry.meta_module(family, config, schema).state_dict()
+        # Little differs from one another, so that compression wins something.
+        state = {
+            key: torch.randn(shape.shape, generator=generator).abs().clamp(0.5, 2)
+            for key, shape in shapes.items()
+        }
+        quantized = quantize_state(state, _THRESHOLD, precision)
+        weight = 1 / len(members or MEMBERS)
+        chosen.append(BundleMember(name, family, config, weight, quantized))
+    write_bundle(path, schema, chosen, {"note": "random"}, entropy=entropy)
+    return path
+
+
+def fresh_state(seed: int) -> TrainingState:
+    """A model and its optimizer, one step taken."""
+    torch.manual_seed(seed)
+    model = families.build("perceptron", {"hidden": [4]}, FRAMES)
+    optimizer = torch.optim.Adam(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step()
+    return TrainingState(model, optimizer, step=seed)
+
+
+def write_small_checkpoint(path: Path) -> Path:
+    """A checkpoint of `fresh_state(7)`."""
+    save_checkpoint(path, fresh_state(7))
+    return path

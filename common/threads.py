@@ -1,0 +1,36 @@
+"""How many threads compute at once in this process; no byte of a result depends on it.
+
+Libraries that split one operation among threads round differently with their number. They have as
+many as a job's key says, and one in the main process. What all cores share there is cut into pieces
+that are computed alike whoever computes them.
+
+Imported before those libraries, so it imports none of them.
+"""
+
+import os
+
+LIBRARY_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+POOL_VARIABLE = "ONEGIG_THREADS"
+
+
+def cores() -> int:
+    """Those that this process may use, by its affinity and the limits of its container."""
+    from joblib import cpu_count
+
+    return cpu_count()
+
+
+def pool_threads() -> int:
+    """Threads for independent pieces of work: the cores, or as many as a job was given."""
+    return int(os.environ.get(POOL_VARIABLE, 0)) or cores()
+
+
+def environment(threads: int) -> dict[str, str]:
+    """What gives a process so many threads; libraries read it when they are imported."""
+    return dict.fromkeys((*LIBRARY_VARIABLES, POOL_VARIABLE), str(threads))
