@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from common.codec import Positive
-from families.base import Features
+from families.base import Features, HostLayer
 from families.errors import FamilyError
 from families.layers.groups import MEMORY, in_group
 from families.layers.memory import Lesson, RememberingModule
@@ -127,9 +127,17 @@ class Neighbors(RememberingModule):
         self.memory = Memory(config.clips, size, stored, schema.num_labels)
         self.register_buffer("centre", torch.zeros(size))
 
-    @classmethod
-    def fitted(cls, config: NeighborsConfig, clips: int) -> NeighborsConfig:
-        return replace(config, clips=min(config.clips, clips))
+    @staticmethod
+    def host_of(config: NeighborsConfig) -> str | None:
+        return config.of
+
+    @staticmethod
+    def fitted(
+        config: NeighborsConfig, clips: int | None, host: HostLayer | None
+    ) -> NeighborsConfig:
+        most = config.clips if clips is None else min(config.clips, clips)
+        of, width = (None, 0) if host is None else (host.name, host.width)
+        return replace(config, clips=most, of=of, width=width)
 
     @property
     def capacity(self) -> int:
@@ -167,5 +175,7 @@ class Neighbors(RememberingModule):
 
     def _embedding(self, features: Features, mask: Tensor | None) -> Tensor:
         """(B, D), as it is before the mean is subtracted."""
+        if self.host is not None:
+            return unit_length(self.host_layer(features, mask).float())
         means = self.means(features, mask)
         return torch.cat([w * unit_length(x) for w, x in zip(self.weights, means, strict=True)], 1)

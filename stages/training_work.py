@@ -31,9 +31,14 @@ REMEMBERED_NAME = "remembered.json"
 
 
 def build_model(setting: Setting) -> FamilyModule:
-    """A job's model, freshly initialized, on its device."""
-    model = registry.build(setting.family, setting.config, setting.data.schema)
-    return model.to(choose_device(setting.device))
+    """A job's model, freshly initialized, on its device; on its host, if it has one."""
+    schema, device = setting.data.schema, choose_device(setting.device)
+    model = registry.build(setting.family, setting.config, schema).to(device)
+    if setting.host is not None:
+        host = registry.build(setting.host.family, setting.host.config, schema)
+        host.load_state_dict(load_file(setting.host.trained.file(WEIGHTS_NAME)))
+        model.stand_on(host.to(device).eval())
+    return model
 
 
 def predict(

@@ -36,8 +36,13 @@ _ALIGNMENT = 8
 _CHECKSUMS = "crc32c"
 _DIGITS = 8
 _START = f'{{"{METADATA}":{{"{_CHECKSUMS}":"'
-_DTYPE_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.uint8: "U8"}
-_DTYPE_NAMES |= {torch.int16: "I16", torch.int32: "I32"}
+_DTYPE_NAMES = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.uint8: "U8",
+    torch.int16: "I16",
+    torch.int32: "I32",
+}
 _ITEM_BYTES = {name: dtype.itemsize for dtype, name in _DTYPE_NAMES.items()}
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ensemble import mix
 from families import FamilyModule
+from families.layers.hosts import all_scores
 from quantize.bundle.content import BundleMember, read_bundle
 from quantize.bundle.manifest import Manifest, MemberEntry
 from quantize.bundle.skeleton import build_skeleton
@@ -71,7 +72,8 @@ class Bundle(Manifest):
         """
         self._check(batch)
         batch = batch.to(self.device)
-        scores = [member.module(batch.features, batch.mask) for member in self.members]
+        modules = {member.name: member.module for member in self.members}
+        scores = all_scores(modules, batch.features, batch.mask)
         return mix(torch.stack(scores), self.weights, self.mix)
 
     def _check(self, batch: Batch) -> None:

@@ -13,9 +13,12 @@ from torch import Tensor
 
 import families
 from families import FamilyError
+from families.base import HIDDEN, HostLayer
+from families.layers.hosts import all_scores
 from families.neighbors import Neighbors
 from records import Schema
 from records.splits import Truth
+from tests.families.flavors import FLAVORS
 from training.memory import spread_over_labels
 
 CONFIG: dict[str, Any] = {
@@ -151,8 +154,55 @@ def test_a_weight_needs_its_stream(video_schema: Schema) -> None:
 
 def test_a_small_split_needs_no_room_for_more() -> None:
     config = families.config_from_dict("neighbors", {"clips": 50})
-    assert Neighbors.fitted(config, 30).clips == 30
-    assert Neighbors.fitted(config, 70).clips == 50
+    assert Neighbors.fitted(config, 30, None).clips == 30
+    assert Neighbors.fitted(config, 70, None).clips == 50
+
+
+def test_on_a_host_it_compares_what_the_hosts_head_sees(video_schema: Schema) -> None:
+    torch.manual_seed(0)
+    host = families.build("perceptron", {"hidden": [24]}, video_schema).eval()
+    layer = HostLayer("plain", host.hidden_size)
+    given = families.config_from_dict("neighbors", {**CONFIG, "clips": 20, "of": "plain"})
+    config = Neighbors.fitted(given, 20, layer)
+    model = families.build("neighbors", config, video_schema)
+    assert isinstance(model, Neighbors)
+    before = set(model.state_dict())
+    model.stand_on(host)
+    assert set(model.state_dict()) == before and not list(model.parameters())
+    model.remember([(clips(20, video_schema, 1), None, targets(20, video_schema))])
+    assert model.memory.embeddings.shape == (20, 24)
+    means = clips(6, video_schema, 2)
+    found = model.eval()(means)
+    log_odds, hidden = host.with_hidden(means, None)
+    assert torch.equal(model({HIDDEN: hidden}), found)
+    together = all_scores({"near": model, "plain": host}, means, None)
+    assert torch.equal(together[0], found) and torch.equal(together[1], log_odds)
+
+
+def test_a_host_is_computed_once_for_all_that_stand_on_it(video_schema: Schema) -> None:
+    host = families.build("perceptron", {"hidden": [24]}, video_schema).eval()
+    config = {**CONFIG, "clips": 20, "of": "plain", "width": 24}
+    models = {name: families.build("neighbors", config, video_schema) for name in "ab"}
+    calls = []
+    host.register_forward_hook(lambda *_: calls.append(1))
+    all_scores({**models, "plain": host}, clips(6, video_schema, 2), None)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("name", sorted(FLAVORS))
+def test_the_last_hidden_layer_of_every_family_that_has_one(
+    name: str, schema: Schema, features: dict[str, Tensor], mask: Tensor
+) -> None:
+    model = families.build(name, FLAVORS[name][0], schema).eval()
+    heads = [module for module in model.modules() if isinstance(module, families.Head)]
+    if len(heads) != 1:
+        with pytest.raises(FamilyError, match="heads: no other member can stand on"):
+            model.with_hidden(features, mask)
+        return
+    log_odds, hidden = model.with_hidden(features, mask)
+    assert hidden.shape == (5, model.hidden_size)
+    assert torch.equal(log_odds, model(features, mask))
+    assert torch.equal(heads[0](hidden), log_odds)
 
 
 def test_the_clips_that_are_chosen_are_spread_over_labels() -> None:
