@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ensemble import mix
-from families import FamilyModule
+from families import FamilyError, FamilyModule
 from families.layers.hosts import all_scores
 from quantize.bundle.content import BundleMember, read_bundle
 from quantize.bundle.manifest import Manifest, MemberEntry
@@ -43,7 +43,10 @@ class Bundle(Manifest):
         """
         device = torch.device(device)
         content = read_bundle(path)
-        members = tuple(_load(member, content.schema, device) for member in content.members)
+        try:
+            members = tuple(_load(member, content.schema, device) for member in content.members)
+        except FamilyError as error:
+            raise BundleError(f"{path}: {error}") from error
         return cls(**vars(content) | {"members": members, "device": device})
 
     @property

@@ -78,7 +78,7 @@ def from_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
         try:
             kind = _kind(group)
             if not kind:
-                tensor = _checked(_say(kind), group[kind], dtype, shape)
+                tensor = _checked("it", group[kind], dtype, shape)
                 # Integers may be views of the file, which may go.
                 plain[name] = tensor.clone() if dtype in INTEGERS else tensor
             elif dtype in INTEGERS:
