@@ -34,7 +34,7 @@ class NeighborsConfig:
         neighbors: k, how many vote.
         temperature: t; a neighbor at a cosine of s has exp(s / t) votes.
         labels: that are kept a clip, those with the highest targets.
-        floor: what is added to a label's share of the votes, and to what it lacks to all.
+        floor: what is added to a label's share of the votes, and to the share of the others.
     """
 
     clips: Positive = 30_000
@@ -42,9 +42,9 @@ class NeighborsConfig:
     width: Annotated[int, Ge(0)] = 0
     stream_weights: dict[str, AboveZero] = field(default_factory=dict)
     neighbors: Positive = 60
-    temperature: AboveZero = 0.05
+    temperature: Annotated[float, Ge(1e-3)] = 0.05
     labels: Positive = 12
-    floor: Annotated[float, Gt(0), Lt(1)] = 1e-4
+    floor: Annotated[float, Ge(1e-9), Lt(1)] = 1e-4
 
 
 @in_group(MEMORY)

@@ -127,6 +127,7 @@ def _remember(job: Training, task: Task, model: RememberingModule, split: Split)
         split,
         seed=job.seed,
         batch_size=job.train.inference_batch_size,
+        folder=task.folder,
         workers=job.setting.data.workers,
     )
     write_json(task.folder / REMEMBERED_NAME, ids)

@@ -217,7 +217,7 @@ class Workspace:
         of, model = self.config.host_of(member), None
         if of is not None and host is not None:
             family, trained = self.config.members[of].family, Upstream.of(host[1])
-            model = HostModel(family, self.member_config(of), trained)
+            model = HostModel(family, self.member_config(of, self._training_clips), trained)
             sources = (*sources, ("family", family))
         provided = digests_of(("family", settings.family), *sources)
         # A process imports no more than it uses, and nobody names the format of a file.

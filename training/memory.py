@@ -1,6 +1,8 @@
 """Learning by remembering: the clips that a model without gradients takes into its memory."""
 
+import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from common.errors import ConfigError
 from families.layers.memory import Lesson, RememberingModule
 from records import Split, iterate_batches, read_truth
 from records.splits import Truth
+from runs import reported
 from training.device import device_of
 from training.objective import Objective
 
@@ -19,6 +22,7 @@ def remember(
     *,
     seed: int,
     batch_size: int,
+    folder: Path,
     workers: int = 0,
 ) -> list[str]:
     """Fills a model's memory; same arguments, same bytes.
@@ -29,6 +33,7 @@ def remember(
         split: the clips to choose from.
         seed: of the choice.
         batch_size: clips that are read at a time.
+        folder: of the job, which is told how far it is.
         workers: decoding processes.
 
     Returns:
@@ -44,7 +49,9 @@ def remember(
     device = device_of(model)
 
     def lessons() -> Iterator[Lesson]:
-        for batch in iterate_batches(split.select(rows), batch_size, workers=workers):
+        batches = iterate_batches(split.select(rows), batch_size, workers=workers)
+        steps = math.ceil(len(rows) / batch_size)
+        for batch in reported(batches, folder, steps, remembers=split.name):
             batch = batch.to(device)
             targets = objective.targets(batch).dense(len(batch), batch.num_labels)
             yield batch.features, batch.mask, targets
