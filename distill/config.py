@@ -31,6 +31,8 @@ class StudentConfig:
 class UnlabeledConfig:
     """Further clips, from which students learn by soft targets alone; labels there are not read.
 
+    Students that remember clips (`neighbors`) remember those of `train` alone.
+
     Attributes:
         root: Folder of the shards; None for `data.root`.
         shards: A pattern or several, as in `data.train.shards`; None where there are no such clips.

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from distill.soft_targets import SoftTargets
-from families import FamilyModule
 from records import Batch
-from training.objective import cross_entropy, loss_of
+from training.objective import Objective, Targets
 
 
-class SoftAndHardLabels:
+class SoftAndHardLabels(Objective):
     """Skalic & Austin 2018, equation 2, both terms negative log-likelihoods.
 
     loss = hard_weight * BCE(labels) + (1 - hard_weight) * BCE(soft targets), each summed over the
@@ -41,7 +40,7 @@ class SoftAndHardLabels:
             self._soft_weights = np.where(further, weight, 1 - hard_weight).astype(np.float32)
             self._clip_weights = np.where(further, weight, 1).astype(np.float32)
 
-    def __call__(self, model: FamilyModule, batch: Batch) -> tuple[Tensor, Tensor]:
+    def targets(self, batch: Batch) -> Targets:
         found = self._targets.rows(batch.ids)
         device = batch.labels.device
 
@@ -57,10 +56,6 @@ class SoftAndHardLabels:
         hard = torch.full((len(batch.labels),), self._hard_weight, device=device)
         rows = torch.cat([batch.labels[:, 0], clips.flatten()])
         columns = torch.cat([batch.labels[:, 1], labels.flatten()])
-        soft = soft_weights[:, None] * (stored - share[:, None])
-        goals = torch.cat([hard, soft.flatten()])
-        base = soft_weights * share
+        goals = torch.cat([hard, (soft_weights[:, None] * (stored - share[:, None])).flatten()])
         weights = None if self._clip_weights is None else of_batch(self._clip_weights)
-        return loss_of(
-            model, batch, lambda z: cross_entropy(z, rows, columns, goals, base, weights)
-        )
+        return Targets(rows, columns, goals, soft_weights * share, weights)

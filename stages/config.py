@@ -21,10 +21,14 @@ from common.errors import ConfigError
 from common.problems import quoted
 from distill.config import DistillConfig, StudentConfig
 from ensemble.config import EnsembleConfig
+from families import host_of
 from quantize.config import QuantizeConfig
 from records.config import DataConfig
 from runs.code_changes import OnCodeChange
 from training.config import TrainConfig
+
+# A student of this teacher is the member as trained on the labels.
+LABELS = "labels"
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,52 @@ class Config:
             if student:
                 _check_teacher(f"{where}.teacher", student.teacher, families)
 
+    def host_of(self, member: str) -> str | None:
+        """The member on whose hidden layer a member stands, if it does.
+
+        Raises:
+            ConfigError: there is no such member, or it stands on another itself.
+            families.FamilyError: the family or one of its fields is wrong.
+        """
+        of = self._of(member)
+        where = f"members.{member}.config.of"
+        if of is not None and of not in self.members:
+            raise ConfigError(f"{where}: no member {of!r}; there are {', '.join(self.members)}")
+        if of is not None and self._of(of) is not None:
+            raise ConfigError(f"{where}: member {of!r} stands on another itself; name that one")
+        return of
+
+    def host_of_student(self, student: str) -> str | None:
+        """The student on whose hidden layer a student stands, if it does: one of that member.
+
+        It has learned before: at the same level or an earlier one, and from labels where the other
+        is the member as it was trained on labels. Of several it is that of the member's name, or
+        the first.
+
+        Raises:
+            ConfigError: there is none. And as in `host_of`.
+        """
+        own = self.students[student]
+        of = self.host_of(own.member)
+        if of is None:
+            return None
+        fit = [
+            name
+            for name, other in self.students.items()
+            if other.member == of
+            and (other.teacher == LABELS or (own.teacher != LABELS and other.level <= own.level))
+        ]
+        if not fit:
+            raise ConfigError(
+                f"distill.students.{student}: needs a student of member {of!r} that has learned "
+                "before it, on whose hidden layer it stands"
+            )
+        return of if of in fit else fit[0]
+
+    def _of(self, member: str) -> str | None:
+        settings = self.members[member]
+        return host_of(settings.family, settings.config)
+
     @cached_property
     def students(self) -> dict[str, StudentConfig]:
         """All students by name."""
@@ -152,6 +202,6 @@ def _value_name(value: Any) -> str:
 
 
 def _check_teacher(where: str, teacher: str, families: set[str]) -> None:
-    teachers = families | {"family", "all", "labels"}
+    teachers = families | {"family", "all", LABELS}
     if teacher not in teachers:
         raise ConfigError(f"{where}: must be one of {', '.join(sorted(teachers))}, not {teacher!r}")

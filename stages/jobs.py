@@ -38,53 +38,6 @@ def predictions_name(split: str) -> str:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What every job needs: a model, the data, and the machine.
-
-    Attributes:
-        family: the family's name.
-        config: its hyperparameters as plain JSON.
-        data: the shards.
-        fingerprints: of the splits' contents, by name.
-        device: "auto", "cpu" or "cuda".
-        stored_labels: labels kept a clip in predictions.
-        extensions: the files of the user's own that the job uses.
-        sources: digests of those of them that a result depends on, by what they provide.
-        unlabeled: shards whose labels are not read, of the split of that name.
-    """
-
-    family: str
-    config: Mapping[str, Any]
-    data: DataSource
-    fingerprints: Mapping[str, str]
-    device: str
-    stored_labels: int
-    extensions: tuple[Extension, ...] = ()
-    sources: Mapping[str, str] = field(default_factory=dict)
-    unlabeled: DataSource | None = None
-
-    def open(self, name: str) -> Split:
-        """The records of a split.
-
-        Raises:
-            DataError: there is no such split, or a shard is damaged.
-        """
-        return (self.unlabeled if name == UNLABELED and self.unlabeled else self.data).open(name)
-
-    def inputs(self, splits: tuple[str, ...]) -> dict[str, Any]:
-        """What the content key of a job on these splits covers."""
-        return {
-            "family": self.family,
-            "config": self.config,
-            "schema": _covered(self.data.schema),
-            "fingerprints": {name: self.fingerprints[name] for name in splits},
-            "device": self.device,
-            "stored_labels": self.stored_labels,
-            **({"sources": self.sources} if self.sources else {}),
-        }
-
-
-@dataclass(frozen=True)
 class Upstream:
     """A finished task whose files a job reads.
 
@@ -110,6 +63,65 @@ class Upstream:
         if marker is None or marker.digest != self.digest:
             raise RunError(f"{self.folder}: changed while this job waited; give the command again")
         return marker.file(self.folder, name)
+
+
+@dataclass(frozen=True)
+class HostModel:
+    """The trained model on whose last hidden layer a job's model stands."""
+
+    family: str
+    config: Mapping[str, Any]
+    trained: Upstream
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every job needs: a model, the data, and the machine.
+
+    Attributes:
+        family: the family's name.
+        config: its hyperparameters as plain JSON.
+        data: the shards.
+        fingerprints: of the splits' contents, by name.
+        device: "auto", "cpu" or "cuda".
+        stored_labels: labels kept a clip in predictions.
+        extensions: the files of the user's own that the job uses.
+        sources: digests of those of them that a result depends on, by what they provide.
+        unlabeled: shards whose labels are not read, of the split of that name.
+        host: of a model that has one.
+    """
+
+    family: str
+    config: Mapping[str, Any]
+    data: DataSource
+    fingerprints: Mapping[str, str]
+    device: str
+    stored_labels: int
+    extensions: tuple[Extension, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    unlabeled: DataSource | None = None
+    host: HostModel | None = None
+
+    def open(self, name: str) -> Split:
+        """The records of a split.
+
+        Raises:
+            DataError: there is no such split, or a shard is damaged.
+        """
+        return (self.unlabeled if name == UNLABELED and self.unlabeled else self.data).open(name)
+
+    def inputs(self, splits: tuple[str, ...]) -> dict[str, Any]:
+        """What the content key of a job on these splits covers."""
+        return {
+            "family": self.family,
+            "config": self.config,
+            "schema": _covered(self.data.schema),
+            "fingerprints": {name: self.fingerprints[name] for name in splits},
+            "device": self.device,
+            "stored_labels": self.stored_labels,
+            **({"sources": self.sources} if self.sources else {}),
+            **({"host": _covered(self.host)} if self.host else {}),
+        }
 
 
 @dataclass(frozen=True)
@@ -173,7 +185,9 @@ class Job:
     @property
     def modules(self) -> tuple[str, ...]:
         """Those whose code, with what they import, makes the result."""
-        return (*self.work, PREDICTIONS, module_of(self.setting.family))
+        host = self.setting.host
+        families = [self.setting.family, *([host.family] if host else [])]
+        return (*self.work, PREDICTIONS, *map(module_of, families))
 
 
 @dataclass(frozen=True)
@@ -233,6 +247,7 @@ class Measurement(Job):
     threshold: int
     precisions: tuple[str, ...]
     group_precisions: tuple[str, ...]
+    memory_precisions: tuple[str, ...]
     entropy: bool
 
     @property

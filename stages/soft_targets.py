@@ -63,22 +63,37 @@ def soft_targets(
     return {name: _mix(tasks, source, split, predicted) for name, source in distinct.items()}
 
 
-def fold_jobs(workspace: Workspace, member: str) -> list[Job]:
-    """Trainings of a member that each leave out one fold and predict it."""
-    folds = workspace.config.distill.folds
+def fold_jobs(tasks: Tasks, member: str) -> list[Job]:
+    """Trainings of a member that each leave out one fold and predict it.
+
+    Those of a host are done first, since a clip must be foreign to the host as well.
+    """
+    workspace, folds = tasks.workspace, tasks.workspace.config.distill.folds
+    of = workspace.config.host_of(member)
+    hosts: list[tuple[str, Task] | None] = [None] * folds
+    if of is not None:
+        done = tasks.of_jobs({job.task: job for job in fold_jobs(tasks, of)})
+        hosts = [(of, task) for task in done.values()]
     return [
-        replace(workspace.training(f"folds/{member}-{index}", member), fold=Fold(index, folds))
-        for index in range(folds)
+        replace(
+            workspace.training(f"folds/{member}-{index}", member, host), fold=Fold(index, folds)
+        )
+        for index, host in enumerate(hosts)
     ]
 
 
 def prediction_job(
-    workspace: Workspace, member: str, trained: Task, train: TrainConfig, split: str
+    workspace: Workspace,
+    member: str,
+    trained: Task,
+    train: TrainConfig,
+    split: str,
+    host: tuple[str, Task] | None,
 ) -> Job:
-    """The run of a member's trained model over the clips of a split."""
+    """The run of a member's trained model, on its host, over the clips of a split."""
     folder = "training-predictions" if split == "train" else f"{split}-predictions"
     name = f"{folder}/{trained.name.replace('/', '-')}"
-    setting, batch_size = workspace.setting(member), train.inference_batch_size
+    setting, batch_size = workspace.setting(member, host=host), train.inference_batch_size
     return Prediction(name, setting, Upstream.of(trained), batch_size, train.threads, split)
 
 
