@@ -36,7 +36,9 @@ def trained() -> TrainingState:
 
 def tensors(state: TrainingState) -> list[Tensor]:
     assert state.main is not None and state.average is not None
-    moments = [v for own in state.optimizer.state_dict()["state"].values() for v in own.values()]
+    moments = [
+        own[name] for own in state.optimizer.state_dict()["state"].values() for name in sorted(own)
+    ]
     groups = (state.model.state_dict(), state.main, state.average.state_dict())
     return [value for group in groups for value in group.values()] + moments
 
