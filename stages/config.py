@@ -62,7 +62,7 @@ class Config:
 
     `extensions` names Python files of the user's own that register families and the like. `jobs`
     are processes at once; 0 means as many as keep all cores busy at `train.threads` each, or one on
-    a GPU. One that reports no progress for `silent_minutes` is ended; 0 means never.
+    a GPU. One that neither reports nor reads anything for `silent_minutes` is ended; 0 means never.
     `on_code_change` says what becomes of tasks that other code of the project made: by default they
     are kept, since an update must not cost days of training by itself, and a line says so.
     """
