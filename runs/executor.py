@@ -310,8 +310,13 @@ def _parent_pipe() -> int:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    # Unbuffered, so that the log of a killed job has its last words.
-    own = {PARENT_PIPE: str(_parent_pipe()), "PYTHONUNBUFFERED": "1"}
+    own = {
+        PARENT_PIPE: str(_parent_pipe()),
+        # So that the log of a killed job has its last words.
+        "PYTHONUNBUFFERED": "1",
+        # The folder in which the command was given may be another checkout's.
+        "PYTHONSAFEPATH": "1",
+    }
     return {**os.environ, **thread_variables(threads), **own}
 
 

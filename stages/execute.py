@@ -53,8 +53,7 @@ class Tasks:
             if name in missing:
                 prepare_job(jobs[name], task)
                 folder = task.folder.resolve()
-                # -P: the folder in which the command was given may be another checkout's.
-                command = (sys.executable, "-P", "-m", "stages.worker", str(folder))
+                command = (sys.executable, "-m", "stages.worker", str(folder))
                 threads = jobs[name].thread_count()
                 processes.append(Process(task.name, folder, command, threads))
         if processes:
