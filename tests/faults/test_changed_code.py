@@ -63,7 +63,7 @@ def test_the_same_code_and_comments_are_not_worth_a_word(
 ) -> None:
     line = finished.copy(tmp_path)
     before = line.done()
-    edit(checkout / LOSS, "ones = torch", "# All the same.\n        ones = torch")
+    edit(checkout / LOSS, "rows, columns = batch", "# All the same.\n        rows, columns = batch")
     becomes(checkout, monkeypatch)
     for choice in ("keep", "redo", "error"):
         outcome = line.call("stage=all", f"on_code_change={choice}")
