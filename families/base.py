@@ -1,6 +1,7 @@
 """What every family's module has in common: its signature and its view of the inputs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +13,15 @@ from families.layers.pooling import masked_mean
 from records.schema import Schema, Stream
 
 Features = Mapping[str, Tensor]
+HIDDEN = "hidden"  # among the features of a model that stands on another: its hidden layer
+
+
+@dataclass(frozen=True)
+class HostLayer:
+    """A member's last hidden layer: the member's name, and how wide the layer is."""
+
+    name: str
+    width: int
 
 
 class FamilyModule(nn.Module):
@@ -23,13 +33,32 @@ class FamilyModule(nn.Module):
     Attributes:
         streams: the schema's streams, widest first. The widest one leads: it gets the full number
             of clusters (rgb in YouTube-8M), the others a share of it (audio).
+        host: as in `host_of`. Its hidden layer (B, H) is given in the features, as `HIDDEN`.
     """
 
     def __init__(self, config: Any, schema: Schema) -> None:
         super().__init__()
         self.config = config
+        self.host = self.host_of(config)
+        self._host: tuple[FamilyModule, ...] = ()
         # Streams of one size keep their order.
         self.streams = tuple(sorted(schema.streams, key=lambda stream: -stream.size))
+
+    @staticmethod
+    def host_of(config: Any) -> str | None:
+        """The member on whose last hidden layer such a model stands, if there is one."""
+        return None
+
+    @staticmethod
+    def fitted(config: Any, clips: int | None, host: HostLayer | None) -> Any:
+        """The configuration whose sizes are those of the data and of the host.
+
+        Args:
+            config: as it was given.
+            clips: of the training split; None as long as there is none.
+            host: what `host_of` names.
+        """
+        return config
 
     def forward(self, features: Features, mask: Tensor | None = None) -> Tensor:
         """Scores a batch.
@@ -42,6 +71,49 @@ class FamilyModule(nn.Module):
             Log-odds (B, V), float32.
         """
         raise NotImplementedError
+
+    @property
+    def hidden_size(self) -> int:
+        """H, how many values the model's head sees.
+
+        Raises:
+            FamilyError: it has not exactly one head.
+        """
+        return self._only_head().size
+
+    def with_hidden(self, features: Features, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The log-odds (B, V) of a batch, and what the head made them of (B, H).
+
+        Raises:
+            FamilyError: it has not exactly one head.
+        """
+        seen: list[Tensor] = []
+        hook = self._only_head().register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+        try:
+            log_odds = self(features, mask)
+        finally:
+            hook.remove()
+        return log_odds, seen[0]
+
+    def _only_head(self) -> Head:
+        heads = [module for module in self.modules() if isinstance(module, Head)]
+        if len(heads) != 1:
+            raise FamilyError(
+                f"{type(self).__name__} has {len(heads)} heads: no other member can stand on its "
+                "last hidden layer"
+            )
+        return heads[0]
+
+    def stand_on(self, host: "FamilyModule") -> None:
+        """Has the host computed for this model alone, wherever its layer is not given."""
+        # In a tuple: its tensors are none of this model's.
+        self._host = (host,)
+
+    def host_layer(self, features: Features, mask: Tensor | None) -> Tensor:
+        """The host's last hidden layer (B, H): given with the features, or computed from them."""
+        if HIDDEN in features or not self._host:
+            return features[HIDDEN]
+        return self._host[0].with_hidden(features, mask)[1]
 
     def training_outputs(
         self, features: Features, mask: Tensor | None = None

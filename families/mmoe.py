@@ -1,4 +1,4 @@
-"""Mixtures of experts for several tasks: one gate for all (OMoE), a gate a task (MMoE)."""
+"""What several tasks share: a bottom, or experts with one gate for all (OMoE) or a gate a task."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -8,7 +8,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from common.codec import Positive
-from families.layers.experts import Experts, Gates
+from families.layers.experts import Experts, Gates, grouped_layers
 from families.layers.towers import MultiTask, MultiTaskConfig
 from families.registry import register
 from records.schema import Schema
@@ -53,3 +53,28 @@ class OMoE(MMoE):
     """All tasks see one mixture of the experts (Ma et al. 2018, one-gate)."""
 
     one_gate = True
+
+
+@dataclass(frozen=True)
+class SharedBottomConfig(MultiTaskConfig):
+    """Hyperparameters of the shared bottom.
+
+    Attributes:
+        hidden: units of every shared layer; none leaves the towers on the inputs.
+    """
+
+    hidden: tuple[Positive, ...] = (1024,)
+
+
+@register("shared_bottom", SharedBottomConfig)
+class SharedBottom(MultiTask):
+    """y_k = h_k(f(x)), with one f for all tasks k (Caruana 1997; Ma et al. 2018)."""
+
+    def __init__(self, config: SharedBottomConfig, schema: Schema) -> None:
+        super().__init__(config, schema, config.hidden[-1] if config.hidden else None)
+        sizes = [self.inputs.size, *config.hidden]
+        self.hidden = grouped_layers(1, sizes, dropout=config.dropout)
+
+    def representations(self, x: Tensor) -> Tensor:
+        out: Tensor = self.hidden(x[None])
+        return out.expand(len(self.tasks), -1, -1)

@@ -63,6 +63,15 @@ def config_from_dict(name: str, values: Mapping[str, Any]) -> Any:
     return from_plain(get(name).config, values, name, FamilyError)
 
 
+def host_of(name: str, config: Mapping[str, Any]) -> str | None:
+    """The member on whose last hidden layer one of this configuration stands, if there is one.
+
+    Raises:
+        FamilyError: as in `config_from_dict`.
+    """
+    return get(name).module.host_of(config_from_dict(name, config))
+
+
 def with_older_fields(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of a bundle's member, with what it is too old to say.
 

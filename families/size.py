@@ -1,9 +1,9 @@
-"""The bytes that a model will take at 8 bits, from its shapes alone."""
+"""The bytes that a model will take at 8 bits, from its shapes and types alone."""
 
 import math
 from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 THRESHOLD = 17_000  # elements; larger tensors are quantized (Skalic & Austin 2018, section 3.2)
 CENTROIDS = 256
@@ -14,10 +14,14 @@ def is_large(shape: Sequence[int], threshold: int = THRESHOLD) -> bool:
     return len(shape) > 1 and math.prod(shape) > threshold
 
 
-def tensor_bytes(shape: Sequence[int], threshold: int = THRESHOLD) -> int:
-    """Bytes of one tensor: a large one's are one a value and a float32 codebook, else float32."""
-    elements = math.prod(shape)
-    return elements + 4 * CENTROIDS if is_large(shape, threshold) else 4 * elements
+def tensor_bytes(tensor: Tensor, threshold: int = THRESHOLD) -> int:
+    """Bytes of one tensor: a large one's are one a value and a float32 codebook.
+
+    A small one, and one of integers, stays as it is.
+    """
+    if tensor.is_floating_point() and is_large(tensor.shape, threshold):
+        return tensor.numel() + 4 * CENTROIDS
+    return tensor.nbytes
 
 
 def model_bytes(model: nn.Module, threshold: int = THRESHOLD) -> int:
@@ -27,7 +31,7 @@ def model_bytes(model: nn.Module, threshold: int = THRESHOLD) -> int:
         >>> model_bytes(nn.Linear(1000, 20))
         21104
     """
-    return sum(tensor_bytes(tensor.shape, threshold) for tensor in model.state_dict().values())
+    return sum(tensor_bytes(tensor, threshold) for tensor in model.state_dict().values())
 
 
 def parameter_count(model: nn.Module) -> int:

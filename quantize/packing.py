@@ -83,7 +83,7 @@ def _filled_up(values: np.ndarray, rows: int, width: int) -> np.ndarray:
 def unpacked_in_onnx(
     graph: WeightGraph, name: str, packed: np.ndarray, bits: int, shape: tuple[int, ...]
 ) -> Value:
-    """Codes of four to six bits as ONNX unpacks them: uint8 of this shape.
+    """Codes of one to six bits as ONNX unpacks them: uint8 of this shape.
 
     A code lies in one byte or in two neighbours: the first shifted down and the second shifted up,
     it stands in the lowest bits of their union.

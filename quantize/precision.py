@@ -25,6 +25,7 @@ UNIFORM8 = "uniform8"  # the winners'
 LARGEST = 1e18  # of a value in a file: products of two are still float32, and none is that large
 CODEBOOK = "codebook"  # stands in a file where a precision's name might
 STORABLE = (torch.float32, torch.float16, torch.uint8)
+INTEGERS = (torch.uint8, torch.int16, torch.int32)  # stored as they are, never as codes
 # Names of files and of tensors are made of it.
 _NAME = re.compile(r"[A-Za-z0-9_]{1,40}")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from families import FamilyModule
-from families.layers.groups import tensor_groups
+from families.layers.groups import MEMORY, tensor_groups
 from families.size import is_large
 from quantize.precision import UNIFORM8, get_precision
 
@@ -53,6 +53,7 @@ def recipes_of(
     precisions: Sequence[str],
     group_precisions: Sequence[str],
     threshold: int,
+    memory_precisions: Sequence[str] = (),
 ) -> tuple[Recipe, ...]:
     """The recipes to measure a member at, the winners' `uniform8` always first.
 
@@ -61,11 +62,14 @@ def recipes_of(
         precisions: Tried on all its large tensors.
         group_precisions: Tried on one group of them at a time, the others being at `uniform8`.
         threshold: Elements up to which a tensor is not large.
+        memory_precisions: Tried, in the place of all these, on a member that remembers.
     """
-    whole = [Recipe(precision) for precision in dict.fromkeys([UNIFORM8, *precisions])]
     groups = tensor_groups(model)
     state = model.state_dict().items()
     large = dict.fromkeys(groups[name] for name, t in state if is_large(t.shape, threshold))
+    if MEMORY in large:
+        precisions = memory_precisions
+    whole = [Recipe(precision) for precision in dict.fromkeys([UNIFORM8, *precisions])]
     if len(large) < 2:
         return tuple(whole)
     return (*whole, *(Recipe(UNIFORM8, *apart) for apart in product(large, group_precisions)))

@@ -10,6 +10,7 @@ from families.size import THRESHOLD, is_large
 from quantize.errors import BundleError
 from quantize.precision import (
     FLOAT32,
+    INTEGERS,
     UNIFORM8,
     Codes,
     check_finite,
@@ -24,8 +25,8 @@ class QuantizedState:
     """A module's state, each tensor at its precision.
 
     Attributes:
-        codes: The tensors that are not float32, by name.
-        plain: Those that are, by name.
+        codes: The tensors that are stored as codes, by name.
+        plain: Those that are stored as they are, by name.
     """
 
     codes: Mapping[str, Codes]
@@ -36,7 +37,7 @@ class QuantizedState:
         return dequantize(self.codes[name]) if name in self.codes else self.plain[name]
 
     def dequantize(self) -> dict[str, Tensor]:
-        """The float32 state, to be given to `load_state_dict`."""
+        """The state, to be given to `load_state_dict`."""
         return {name: dequantize(codes) for name, codes in self.codes.items()} | dict(self.plain)
 
 
@@ -49,18 +50,18 @@ def quantize_state(
     """Quantizes every large tensor; same state, same bytes.
 
     Tensors of at most `threshold` elements, and all of one dimension (biases, statistics of batch
-    normalization), stay float32.
+    normalization), stay float32; integers stay as they are.
 
     Args:
-        state: What `Module.state_dict()` returns; float32.
+        state: What `Module.state_dict()` returns; float32 and `INTEGERS`.
         threshold: Elements up to which a tensor stays float32, at least 0.
         precision: Of the large tensors.
         overrides: The precisions of single tensors by name; on those that are not large they have
             no effect.
 
     Raises:
-        BundleError: A tensor is not float32, or holds NaN or an infinity; it is named. Or there is
-            no such precision, or no tensor of an override's name.
+        BundleError: A tensor is of another type, or holds NaN or an infinity; it is named. Or there
+            is no such precision, or no tensor of an override's name.
     """
     if threshold < 0:
         raise BundleError(f"threshold={threshold}: at least 0 is needed")
@@ -70,10 +71,11 @@ def quantize_state(
     codes: dict[str, Codes] = {}
     plain: dict[str, Tensor] = {}
     for name, tensor in sorted(state.items()):
-        if tensor.dtype != torch.float32:
+        if tensor.dtype not in (torch.float32, *INTEGERS):
             raise BundleError(f"{name}: {tensor.dtype}; a bundle holds float32 weights only")
         get_precision(chosen[name])
-        if is_large(tensor.shape, threshold) and chosen[name] != FLOAT32:
+        is_float = tensor.is_floating_point()
+        if is_float and is_large(tensor.shape, threshold) and chosen[name] != FLOAT32:
             codes[name] = quantize(tensor, name, chosen[name])
         else:
             check_finite(tensor, name)

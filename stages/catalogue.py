@@ -12,7 +12,7 @@ from quantize.bundle.layout import MemberLayout
 from quantize.errors import BundleError
 from quantize.selection.problem import Option
 from runs import Predictions, Task
-from stages.execute import Tasks
+from stages.execute import Tasks, named
 from stages.jobs import Measurement, Upstream, predictions_name
 from stages.measurement_work import LAYOUTS_NAME, quantized_by_recipe, search_predictions_name
 from stages.receipt import MemberReceipt
@@ -38,14 +38,20 @@ class Catalogue:
 
     def __init__(self, workspace: Workspace, students: Mapping[str, Task]) -> None:
         self.students = students
-        self.jobs = {name: _measurement(workspace, name, task) for name, task in students.items()}
+        self._hosts = {name: workspace.config.host_of_student(name) for name in students}
+        self.jobs = {name: _measurement(workspace, name, students) for name in students}
         self.measured = Tasks(workspace).of_jobs(self.jobs)
         self._figures = {n: read_summary(t, MeasurementSummary) for n, t in self.measured.items()}
 
     def options(self) -> list[Option]:
         """Every student by every recipe, with its predictions on `search`."""
         return [
-            Option(name, recipe, Predictions.load(task.file(search_predictions_name(recipe))))
+            Option(
+                name,
+                recipe,
+                Predictions.load(task.file(search_predictions_name(recipe))),
+                self._hosts[name],
+            )
             for name, task in self.measured.items()
             for recipe in self._figures[name].recipes
         ]
@@ -98,16 +104,20 @@ class Catalogue:
         ]
 
 
-def _measurement(workspace: Workspace, name: str, student: Task) -> Measurement:
+def _measurement(workspace: Workspace, name: str, students: Mapping[str, Task]) -> Measurement:
+    """A student that stands on another is measured on that one's weights as they were trained."""
     config = workspace.config.quantize
+    host = named(workspace.config.host_of_student(name), students)
     train = workspace.student_train_config(name)
-    precisions = (*config.precisions, *config.group_precisions)
+    precisions = (*config.precisions, *config.group_precisions, *config.memory_precisions)
     return Measurement(
         f"quantized/{name}",
         workspace.setting(
-            workspace.config.students[name].member, *(("precision", p) for p in precisions)
+            workspace.config.students[name].member,
+            *(("precision", p) for p in precisions),
+            host=host,
         ),
-        Upstream.of(student),
+        Upstream.of(students[name]),
         train.inference_batch_size,
         train.threads,
         name,

@@ -4,30 +4,56 @@ Hydra composes the keys into one mapping, for which it takes its defaults from h
 a `Config` of it, and refuses what its fields do not take in one line that names the key.
 """
 
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 from omegaconf import DictConfig, OmegaConf
 
-from common.codec import Text, from_plain, replaced, to_plain
+from common.codec import Positive, Text, from_plain, replaced, to_plain
 from common.errors import ConfigError
+from common.problems import quoted
 from distill.config import DistillConfig, StudentConfig
 from ensemble.config import EnsembleConfig
+from families import host_of
 from quantize.config import QuantizeConfig
 from records.config import DataConfig
 from runs.code_changes import OnCodeChange
 from training.config import TrainConfig
 
+# A student of this teacher is the member as trained on the labels.
+LABELS = "labels"
+
 
 @dataclass(frozen=True)
 class MemberConfig:
-    """One model of the ensemble: a family, its hyperparameters, and how it is trained."""
+    """One model of the ensemble: a family, its hyperparameters, and how it is trained.
+
+    Or several. `grid` has values by hyperparameter, and there is a model for each combination of
+    them, called by the values: `wide` with `{hidden: [[512], [1024, 1024]]}` is `wide-512` and
+    `wide-1024x1024`. `copies` are alike but for their seeds: `wide`, `wide-2`, `wide-3`.
+    """
 
     family: str
     config: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
+    copies: Positive = 1
+    grid: dict[str, list[Any]] = field(default_factory=dict)
+
+    def spread(self, name: str) -> Iterator[tuple[str, MemberConfig]]:
+        """The models that a member of this name stands for, each with a name of its own."""
+        for values in product(*self.grid.values()):
+            config = {**self.config, **dict(zip(self.grid, values, strict=True))}
+            one = "-".join((name, *map(_value_name, values)))
+            for copy in range(1, self.copies + 1):
+                own = replace(self, config=config, copies=1, grid={})
+                yield (one if copy == 1 else f"{one}-{copy}"), own
 
 
 @dataclass(frozen=True)
@@ -36,7 +62,7 @@ class Config:
 
     `extensions` names Python files of the user's own that register families and the like. `jobs`
     are processes at once; 0 means as many as keep all cores busy at `train.threads` each, or one on
-    a GPU. One that reports no progress for `silent_minutes` is ended; 0 means never.
+    a GPU. One that neither reports nor reads anything for `silent_minutes` is ended; 0 means never.
     `on_code_change` says what becomes of tasks that other code of the project made: by default they
     are kept, since an update must not cost days of training by itself, and a line says so.
     """
@@ -63,6 +89,7 @@ class Config:
     output: Text | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "members", _spread(self.members))
         # The students' own settings are laid over these: a mistake would be reported as theirs.
         replaced(self.train, self.distill.train, "distill.train", ConfigError)
         families = {member.family for member in self.members.values()}
@@ -75,6 +102,52 @@ class Config:
                 raise ConfigError(f"{where}.member: no member {member!r}; there are {known}")
             if student:
                 _check_teacher(f"{where}.teacher", student.teacher, families)
+
+    def host_of(self, member: str) -> str | None:
+        """The member on whose hidden layer a member stands, if it does.
+
+        Raises:
+            ConfigError: there is no such member, or it stands on another itself.
+            families.FamilyError: the family or one of its fields is wrong.
+        """
+        of = self._of(member)
+        where = f"members.{member}.config.of"
+        if of is not None and of not in self.members:
+            raise ConfigError(f"{where}: no member {of!r}; there are {', '.join(self.members)}")
+        if of is not None and self._of(of) is not None:
+            raise ConfigError(f"{where}: member {of!r} stands on another itself; name that one")
+        return of
+
+    def host_of_student(self, student: str) -> str | None:
+        """The student on whose hidden layer a student stands, if it does: one of that member.
+
+        It has learned before: at the same level or an earlier one, and from labels where the other
+        is the member as it was trained on labels. Of several it is that of the member's name, or
+        the first.
+
+        Raises:
+            ConfigError: there is none. And as in `host_of`.
+        """
+        own = self.students[student]
+        of = self.host_of(own.member)
+        if of is None:
+            return None
+        fit = [
+            name
+            for name, other in self.students.items()
+            if other.member == of
+            and (other.teacher == LABELS or (own.teacher != LABELS and other.level <= own.level))
+        ]
+        if not fit:
+            raise ConfigError(
+                f"distill.students.{student}: needs a student of member {of!r} that has learned "
+                "before it, on whose hidden layer it stands"
+            )
+        return of if of in fit else fit[0]
+
+    def _of(self, member: str) -> str | None:
+        settings = self.members[member]
+        return host_of(settings.family, settings.config)
 
     @cached_property
     def students(self) -> dict[str, StudentConfig]:
@@ -102,7 +175,33 @@ def hydra_node() -> DictConfig:
     return node
 
 
+def _spread(members: Mapping[str, MemberConfig]) -> dict[str, MemberConfig]:
+    """All members by name, copies and grids written out."""
+    found: dict[str, MemberConfig] = {}
+    origin: dict[str, str] = {}
+    for name, member in members.items():
+        empty = [key for key, values in member.grid.items() if not values]
+        if empty:
+            raise ConfigError(f"members.{name}.grid.{empty[0]}: no values; give some or none")
+        for one, own in member.spread(name):
+            if one in found:
+                raise ConfigError(
+                    f"members.{name}: there are two members {quoted(one)}, one of them of members."
+                    f"{origin[one]}; rename either"
+                )
+            found[one], origin[one] = own, name
+    return found
+
+
+def _value_name(value: Any) -> str:
+    """What of a model's name says a hyperparameter's value: `0.4`, `gelu`, `1024x1024`."""
+    parts = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping | list | tuple):
+        return "x".join(map(_value_name, parts))
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", str(value))
+
+
 def _check_teacher(where: str, teacher: str, families: set[str]) -> None:
-    teachers = families | {"family", "all", "labels"}
+    teachers = families | {"family", "all", LABELS}
     if teacher not in teachers:
         raise ConfigError(f"{where}: must be one of {', '.join(sorted(teachers))}, not {teacher!r}")

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -134,3 +134,32 @@ class Tasks:
             # The machine's failures are said in a line too.
             last_lines = statuses <= {2, MACHINE_FAILED}
             raise JobsFailed(describe_failures(results, last_lines=last_lines))
+
+
+def trained_in_turn(
+    tasks: Tasks,
+    names: Iterable[str],
+    host_of: Callable[[str], str | None],
+    job: Callable[[str, tuple[str, Task] | None], Job],
+    before: Mapping[str, Task] | None = None,
+) -> dict[str, Task]:
+    """The tasks of trainings by name: first those without a host, then those that stand on them.
+
+    Args:
+        tasks: gives finished tasks, or makes them.
+        names: of the trainings.
+        host_of: the name of that which another stands on.
+        job: the training of this name, on a host of that name.
+        before: trainings that are done; they may be hosts.
+    """
+    done = dict(before or {})
+    hosts = {name: host_of(name) for name in names}
+    for hosted in (False, True):
+        turn = [name for name, host in hosts.items() if (host is not None) == hosted]
+        done |= tasks.of_jobs({name: job(name, named(hosts[name], done)) for name in turn})
+    return {name: done[name] for name in hosts}
+
+
+def named(name: str | None, tasks: Mapping[str, Task]) -> tuple[str, Task] | None:
+    """A host's name and its task."""
+    return None if name is None else (name, tasks[name])

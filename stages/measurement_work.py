@@ -10,7 +10,7 @@ from families import FamilyModule
 from families.layers.groups import tensor_groups
 from quantize.bundle.layout import MemberLayout
 from quantize.precision import FLOAT32, UNIFORM8
-from quantize.recipes import recipes_of
+from quantize.recipes import Recipe, recipes_of
 from quantize.state import QuantizedState, quantize_state
 from runs import Predictions, Task, reported
 from stages.jobs import WEIGHTS_NAME, Measurement, predictions_name
@@ -38,10 +38,15 @@ def quantized_by_recipe(
     """
     state = load_file(job.trained.file(WEIGHTS_NAME))
     groups = tensor_groups(model)
-    for recipe in recipes_of(model, job.precisions, job.group_precisions, job.threshold):
+    for recipe in _recipes(job, model):
         if only in (None, recipe.name):
             overrides = recipe.overrides(groups)
             yield recipe.name, quantize_state(state, job.threshold, recipe.precision, overrides)
+
+
+def _recipes(job: Measurement, model: FamilyModule) -> tuple[Recipe, ...]:
+    offered = job.precisions, job.group_precisions, job.threshold, job.memory_precisions
+    return recipes_of(model, *offered)
 
 
 def measure(job: Measurement, task: Task) -> None:

@@ -1,12 +1,13 @@
 """Stage `teachers`: every member trained on the labels as they are."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from common.errors import ConfigError
 from records import DataError
 from runs import Task
-from stages.execute import Tasks
+from stages.execute import Tasks, named, trained_in_turn
 from stages.jobs import Training
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary, read_summary
@@ -29,11 +30,23 @@ def _done(workspace: Workspace) -> Done:
     if not members:
         return Done.below(folder)
     try:
-        jobs = _jobs(workspace).values()
-        done = [Tasks(workspace).is_done(workspace.task(job), job.modules) for job in jobs]
+        return Done(len(_done_tasks(workspace)), len(members))
     except (ConfigError, DataError):
         return Done.below(folder, members)
-    return Done(sum(done), len(done))
+
+
+def _done_tasks(workspace: Workspace) -> dict[str, Task]:
+    """Those that are done; one that stands on another counts only where that one does."""
+    tasks, host_of = Tasks(workspace), workspace.config.host_of
+    done: dict[str, Task] = {}
+    for name in sorted(workspace.config.members, key=lambda name: host_of(name) is not None):
+        host = host_of(name)
+        if host is None or host in done:
+            job = _job(workspace, name, named(host, done))
+            task = workspace.task(job)
+            if tasks.is_done(task, job.modules):
+                done[name] = task
+    return done
 
 
 @stage("teachers", help="train every member on the labels, write its predictions", done=_done)
@@ -45,7 +58,7 @@ def teachers(workspace: Workspace) -> TrainedTeachers:
         JobsFailed: a training failed; the others have finished.
     """
     workspace.check_members()
-    trained = Tasks(workspace).of_jobs(_jobs(workspace))
+    trained = _trained(Tasks(workspace))
     summaries = {name: read_summary(task, TrainingSummary) for name, task in trained.items()}
     return TrainedTeachers(workspace.run.root, summaries)
 
@@ -58,9 +71,14 @@ def load_teachers(workspace: Workspace) -> dict[str, Task]:
         RunError: one is missing; the message names it and the stage to run.
     """
     workspace.check_members()
-    return Tasks(workspace, "teachers").of_jobs(_jobs(workspace))
+    return _trained(Tasks(workspace, "teachers"))
 
 
-def _jobs(workspace: Workspace) -> dict[str, Training]:
-    members = workspace.config.members
-    return {name: workspace.training(f"{_FOLDER}/{name}", name) for name in members}
+def _trained(tasks: Tasks) -> dict[str, Task]:
+    config = tasks.workspace.config
+    job = partial(_job, tasks.workspace)
+    return trained_in_turn(tasks, config.members, config.host_of, job)
+
+
+def _job(workspace: Workspace, name: str, host: tuple[str, Task] | None) -> Training:
+    return workspace.training(f"{_FOLDER}/{name}", name, host)

@@ -1,40 +1,63 @@
 """What the process of a training or a prediction does: weights and predictions in its folder."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
-from common.files import atomic_path
+from common.files import atomic_path, read_json, write_json
 from distill.objective import SoftAndHardLabels
 from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets
 from families import FamilyModule, registry
+from families.layers.memory import RememberingModule
 from families.size import model_bytes, parameter_count
 from metrics import Labels, StreamingScores
 from records import Split, with_frames
 from runs import Predictions, Task
-from stages.jobs import WEIGHTS_NAME, Prediction, Setting, Training, predictions_name
+from stages.jobs import (
+    UNLABELED,
+    WEIGHTS_NAME,
+    Prediction,
+    Setting,
+    Training,
+    Upstream,
+    predictions_name,
+)
 from stages.summaries import TrainingSummary
 from training.checkpoint import CHECKPOINT_NAME
 from training.device import choose_device, peak_memory
 from training.inference import gap_of, labels_of, predict_split
+from training.memory import remember
 from training.objective import HardLabels, Objective
-from training.trainer import Trained, Trainer
+from training.trainer import Beside, Trained, Trainer
+
+# The ids of the clips that a model remembers, row by row.
+REMEMBERED_NAME = "remembered.json"
 
 
 def build_model(setting: Setting) -> FamilyModule:
-    """A job's model, freshly initialized, on its device."""
-    model = registry.build(setting.family, setting.config, setting.data.schema)
-    return model.to(choose_device(setting.device))
+    """A job's model, freshly initialized, on its device; on its host, if it has one."""
+    schema, device = setting.data.schema, choose_device(setting.device)
+    model = registry.build(setting.family, setting.config, schema).to(device)
+    if setting.host is not None:
+        host = registry.build(setting.host.family, setting.host.config, schema)
+        host.load_state_dict(load_file(setting.host.trained.file(WEIGHTS_NAME)))
+        model.stand_on(host.to(device).eval())
+    return model
 
 
 def predict(
-    setting: Setting, model: nn.Module, split: Split, batch_size: int, progress: Path | None = None
+    setting: Setting,
+    model: FamilyModule,
+    split: Split,
+    batch_size: int,
+    progress: Path | None = None,
+    remembered: Mapping[str, int] | None = None,
 ) -> Predictions:
-    """The predictions of a job's model; a job's folder is told how far they are."""
+    """The predictions of a job's model; the last two arguments are those of `predict_split`."""
     return predict_split(
         model,
         split,
@@ -42,38 +65,53 @@ def predict(
         stored_labels=setting.stored_labels,
         workers=setting.data.workers,
         progress=progress,
+        remembered=remembered,
     )
 
 
-def predict_training_split(job: Prediction, task: Task) -> None:
-    """Writes the predictions of trained weights on the split `train`."""
+def predict_clips(job: Prediction, task: Task) -> None:
+    """Writes the predictions of trained weights on a split.
+
+    A model that remembers is asked as if it did not know the clip: all others would follow it.
+    """
     model = build_model(job.setting)
     model.load_state_dict(load_file(job.trained.file(WEIGHTS_NAME)))
-    split = job.setting.data.open("train")
-    found = predict(job.setting, model, split, job.batch_size, task.folder)
-    found.save(task.folder / predictions_name("train"))
-    task.finish([predictions_name("train")], {})
+    own = None
+    if isinstance(model, RememberingModule):
+        ids = read_json(job.trained.file(REMEMBERED_NAME))
+        own = {name: row for row, name in enumerate(ids)}
+    split, name = job.setting.open(job.split), predictions_name(job.split)
+    predict(job.setting, model, split, job.batch_size, task.folder, own).save(task.folder / name)
+    task.finish([name], {})
 
 
 def train(job: Training, task: Task) -> None:
-    """Trains a member, from its last checkpoint if there is one, and finishes its task."""
+    """Trains a member, from its last checkpoint if there is one, and finishes its task.
+
+    One that remembers is done at once, and begins anew where it was killed.
+    """
     setting = job.setting
     train_split, splits = _splits(job)
-    if job.train.min_frames is not None:
-        train_split = with_frames(train_split, job.train.min_frames)
+    train_split = _long_enough(job, train_split)
     torch.manual_seed(job.seed)
     model = build_model(setting)
-    trainer = Trainer(
-        model,
-        _objective(job),
-        train_split,
-        job.train,
-        seed=job.seed,
-        folder=task.folder,
-        draws_frames=registry.get(setting.family).sampling == "draw",
-        workers=setting.data.workers,
-    )
-    trained = trainer.run()
+    files = [WEIGHTS_NAME, *map(predictions_name, splits)]
+    if isinstance(model, RememberingModule):
+        trained = _remember(job, task, model, train_split)
+        files.append(REMEMBERED_NAME)
+    else:
+        trainer = Trainer(
+            model,
+            _objective(job),
+            train_split,
+            job.train,
+            seed=job.seed,
+            folder=task.folder,
+            draws_frames=registry.get(setting.family).sampling == "draw",
+            workers=setting.data.workers,
+            beside=_beside(job),
+        )
+        trained = trainer.run()
     summary = TrainingSummary(
         family=setting.family,
         parameters=parameter_count(model),
@@ -83,16 +121,53 @@ def train(job: Training, task: Task) -> None:
         peak_memory=peak_memory(choose_device(setting.device)),
         **_keep_better(job, task, model, splits, trained),
     )
-    task.finish([WEIGHTS_NAME, *map(predictions_name, splits)], summary)
+    task.finish(files, summary)
     (task.folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+
+
+def _remember(job: Training, task: Task, model: RememberingModule, split: Split) -> Trained:
+    """Fills a model's memory, and notes whom it remembers."""
+    started = time.monotonic()
+    ids = remember(
+        model,
+        _objective(job),
+        split,
+        seed=job.seed,
+        batch_size=job.train.inference_batch_size,
+        folder=task.folder,
+        workers=job.setting.data.workers,
+    )
+    write_json(task.folder / REMEMBERED_NAME, ids)
+    speed = len(ids) / (time.monotonic() - started)
+    return Trained(model.state_dict(), None, len(ids), speed)
 
 
 def _objective(job: Training) -> Objective:
     if job.soft is None:
         return HardLabels()
-    path = job.soft.targets.file(SOFT_TARGETS_NAME)
-    targets = SoftTargets.load(path, job.setting.data.schema.num_labels)
-    return SoftAndHardLabels(targets, job.soft.hard_weight)
+
+    def load(written: Upstream) -> SoftTargets:
+        return SoftTargets.load(written.file(SOFT_TARGETS_NAME), job.setting.data.schema.num_labels)
+
+    further, hard_weight = job.soft.unlabeled, job.soft.hard_weight
+    if further is None:
+        return SoftAndHardLabels(load(job.soft.targets), hard_weight)
+    targets = load(job.soft.targets), hard_weight, load(further.targets), further.weight
+    return SoftAndHardLabels(*targets)
+
+
+def _beside(job: Training) -> Beside | None:
+    """The clips without labels that a student is shown, if there are any."""
+    if job.soft is None or job.soft.unlabeled is None:
+        return None
+    further = _long_enough(job, job.setting.open(UNLABELED))
+    return Beside(further, job.soft.unlabeled.share)
+
+
+def _long_enough(job: Training, split: Split) -> Split:
+    """Its clips that are long enough to be learned from."""
+    least = job.train.min_frames
+    return split if least is None else with_frames(split, least)
 
 
 def _splits(job: Training) -> tuple[Split, dict[str, Split]]:
@@ -108,7 +183,7 @@ def _splits(job: Training) -> tuple[Split, dict[str, Split]]:
 def _keep_better(
     job: Training,
     task: Task,
-    model: nn.Module,
+    model: FamilyModule,
     splits: Mapping[str, Split],
     trained: Trained,
 ) -> dict[str, Any]:
@@ -135,14 +210,15 @@ def _keep_better(
 
 
 def _on_report(labels: Labels, predictions: Predictions) -> dict[str, float]:
-    """MAP@10, and MAP of the labels that are stored."""
+    """MAP@10, and MAP of the labels that are stored; their standard errors, and that of GAP."""
     scores = StreamingScores(labels.num_labels)
     scores.update((predictions.labels, predictions.log_odds), labels)
-    found = scores.compute()
-    return {"map_at_10_report": found["map_at_10"], "map_report": found["map"]}
+    found = scores.compute() | scores.errors()
+    names = ("map_at_10", "map", "gap_error", "map_at_10_error", "map_error")
+    return {f"{name}_report": found[name] for name in names}
 
 
-def _write_outcome(folder: Path, model: nn.Module, predictions: dict[str, Predictions]) -> None:
+def _write_outcome(folder: Path, model: FamilyModule, predictions: dict[str, Predictions]) -> None:
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with atomic_path(folder / WEIGHTS_NAME) as beside:
         save_file(state, beside)

@@ -2,25 +2,37 @@
 
 import hashlib
 import sys
+from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from common.codec import replaced, to_plain
 from common.errors import ConfigError
 from common.extensions import load_extensions
 from common.problems import quoted
 from common.registry import digests_of, kinds_of
-from families import FamilyModule, config_from_dict
+from families import FamilyModule, config_from_dict, registry
+from families.base import HostLayer
 from families.registry import meta_module
 from metrics import Labels
 from quantize.recipes import check_precisions
-from records import Schema, Split, check_census, check_disjoint, load_schema, with_vocabulary
+from records import (
+    Schema,
+    Split,
+    SplitSpec,
+    check_census,
+    check_disjoint,
+    load_schema,
+    with_vocabulary,
+)
 from records.splits import DataSource
 from runs import Run, Task
 from runs.code_changes import CodeChanges
 from runs.store import is_name
 from stages.config import Config
-from stages.jobs import Job, Setting, Training
+from stages.jobs import UNLABELED, HostModel, Job, Setting, Training, Upstream
 from training.config import TrainConfig
 from training.inference import labels_of
 
@@ -111,6 +123,28 @@ class Workspace:
         )
 
     @cached_property
+    def unlabeled(self) -> DataSource | None:
+        """The shards that students learn from without labels; nothing is opened yet.
+
+        Raises:
+            ConfigError: `distill.unlabeled.root` is no folder.
+        """
+        settings = self.config.distill.unlabeled
+        if settings.shards is None:
+            return None
+        root = self.data_root if settings.root is None else Path(settings.root)
+        if not root.is_dir():
+            raise ConfigError(
+                f"distill.unlabeled.root: {root} is no folder; give the shards' folder"
+            )
+        return replace(
+            self.data,
+            root=root.resolve(),
+            schema=replace(self.schema, labels_key=""),
+            splits={UNLABELED: SplitSpec(settings.shards)},
+        )
+
+    @cached_property
     def fingerprints(self) -> dict[str, str]:
         """Content hashes of the splits that training sees, shown not to share a clip.
 
@@ -120,11 +154,16 @@ class Workspace:
             records.DataError: they share a clip, or their labels cannot be meant.
         """
         splits = [self.data.open(name) for name in ("train", "search", "report")]
-        for split in splits:
+        further = [self.unlabeled.open(UNLABELED)] if self.unlabeled else []
+        for split in (*splits, *further):
             say_skipped(split)
         check_disjoint(splits)
-        print(check_census(splits, self.data.cache), file=sys.stderr)
-        return {split.name: split.fingerprint for split in splits}
+        print(check_census(splits, self.data.cache, further), file=sys.stderr)
+        return {split.name: split.fingerprint for split in (*splits, *further)}
+
+    @cached_property
+    def _training_clips(self) -> int:
+        return len(self.data.open("train"))
 
     def labels(self, name: str) -> Labels:
         """The true labels of a split, in its order."""
@@ -147,8 +186,31 @@ class Workspace:
         Raises:
             families.FamilyError: the family or one of its fields is wrong.
         """
+        config = self.member_config(member)
+        return meta_module(self.config.members[member].family, config, self.planned_schema)
+
+    def member_config(
+        self, member: str, clips: int | None = None, host: str | None = None
+    ) -> dict[str, Any]:
+        """A member's hyperparameters as plain JSON, their sizes those of its host and the data.
+
+        Args:
+            member: its name.
+            clips: of the training split, once there is one.
+            host: what its host is called, where that is not the member's name.
+
+        Raises:
+            ConfigError: it stands on what is no member, or stands on another itself.
+            families.FamilyError: a field is wrong, or the host has no hidden layer.
+        """
         settings = self.config.members[member]
-        return meta_module(settings.family, settings.config, self.planned_schema)
+        module = registry.get(settings.family).module
+        config = config_from_dict(settings.family, settings.config)
+        of = self.config.host_of(member)
+        layer = None
+        if of is not None:
+            layer = HostLayer(host or of, self.planned_model(of).hidden_size)
+        return to_plain(module.fitted(config, clips, layer))
 
     def check_members(self) -> None:
         """Checks every member and every student before the first of them is trained.
@@ -167,18 +229,28 @@ class Workspace:
         for name in self.config.students:
             _check_name("distill.students", name)
             self.student_train_config(name)
+            self.config.host_of_student(name)
         quantize = self.config.quantize
-        check_precisions([*quantize.precisions, *quantize.group_precisions])
+        named = quantize.precisions, quantize.group_precisions, quantize.memory_precisions
+        check_precisions(list(chain.from_iterable(named)))
 
-    def setting(self, member: str, *sources: tuple[str, str]) -> Setting:
+    def setting(
+        self, member: str, *sources: tuple[str, str], host: tuple[str, Task] | None = None
+    ) -> Setting:
         """What every job of a member's model is told.
 
         Args:
             member: its name.
             sources: kind and name of what else the result depends on that may be of a user's own
                 file, beside the family.
+            host: of a member that stands on another, what that is called, and its training.
         """
         settings = self.config.members[member]
+        of, model = self.config.host_of(member), None
+        if of is not None and host is not None:
+            family, trained = self.config.members[of].family, Upstream.of(host[1])
+            model = HostModel(family, self.member_config(of, self._training_clips), trained)
+            sources = (*sources, ("family", family))
         provided = digests_of(("family", settings.family), *sources)
         # A process imports no more than it uses, and nobody names the format of a file.
         used = [
@@ -188,20 +260,28 @@ class Workspace:
         ]
         return Setting(
             family=settings.family,
-            config=to_plain(config_from_dict(settings.family, settings.config)),
+            config=self.member_config(member, self._training_clips, host[0] if host else None),
             data=self.data,
             fingerprints=self.fingerprints,
             device=self.config.device,
             stored_labels=self.config.ensemble.stored_labels,
             extensions=tuple(used),
             sources=provided,
+            unlabeled=self.unlabeled,
+            host=model,
         )
 
-    def training(self, task: str, member: str) -> Training:
-        """The training of `member` as the task named `task`, its seed independent of all others."""
+    def training(self, task: str, member: str, host: tuple[str, Task] | None = None) -> Training:
+        """The training of `member` as the task named `task`, its seed independent of all others.
+
+        Args:
+            task: its name.
+            member: its name.
+            host: as in `setting`.
+        """
         digest = hashlib.blake2b(f"{self.config.seed}/{task}".encode(), digest_size=4).digest()
         seed = int.from_bytes(digest, "little")
-        return Training(task, self.setting(member), self.train_config(member), seed)
+        return Training(task, self.setting(member, host=host), self.train_config(member), seed)
 
     def task(self, job: Job) -> Task:
         """The task that a job fills."""

@@ -4,8 +4,10 @@ import contextlib
 import resource
 import sys
 from contextlib import AbstractContextManager
+from itertools import chain
 
 import torch
+from torch import nn
 
 from common.errors import ConfigError
 
@@ -21,6 +23,11 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model lies; one that remembers has no parameters."""
+    return next(chain(model.parameters(), model.buffers())).device
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

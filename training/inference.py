@@ -1,25 +1,29 @@
 """A model's predictions on a split: every frame, in the split's order, stored sparse."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import nn
 
+from families.base import FamilyModule
+from families.layers.memory import RememberingModule
 from metrics import Labels, gap
 from records import Split, iterate_batches, read_truth
 from runs import Predictions, PredictionsWriter, reported
+from training.device import device_of
 
 
 @torch.inference_mode()
 def predict_split(
-    model: nn.Module,
+    model: FamilyModule,
     split: Split,
     *,
     batch_size: int,
     stored_labels: int,
     workers: int = 0,
     progress: Path | None = None,
+    remembered: Mapping[str, int] | None = None,
 ) -> Predictions:
     """Runs `model` over `split`, in float32: scores differ by what was trained, not by rounding.
 
@@ -30,15 +34,22 @@ def predict_split(
         stored_labels: the K best labels are kept a clip.
         workers: decoding processes.
         progress: the folder of the job to report it to.
+        remembered: for a model that remembers, by id the rows of clips that are not to see
+            themselves.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     model.eval()
     writer = PredictionsWriter(split.schema.num_labels, stored_labels)
     batches = iterate_batches(split, batch_size, workers=workers)
     steps = math.ceil(len(split) / batch_size)
     for batch in reported(batches, progress, steps, predicts=split.name):
         batch = batch.to(device)
-        writer.append(batch.ids, model(batch.features, batch.mask))
+        if isinstance(model, RememberingModule) and remembered is not None:
+            rows = torch.tensor([remembered.get(name, -1) for name in batch.ids], device=device)
+            log_odds = model.without_own(batch.features, batch.mask, rows)
+        else:
+            log_odds = model(batch.features, batch.mask)
+        writer.append(batch.ids, log_odds)
     return writer.finish()
 
 

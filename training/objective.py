@@ -4,7 +4,9 @@ Binary cross entropy of log-odds z and a target t is softplus(z) - t z. With thr
 thousands the targets stay sparse: the second term is computed where t differs from the rest alone.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,8 +16,41 @@ from torch import Tensor
 from families.base import FamilyModule
 from records import Batch
 
-# Loss (a scalar, float32) and log-odds (B, V) of one batch on the model's device.
-Objective = Callable[[FamilyModule, Batch], tuple[Tensor, Tensor]]
+
+@dataclass(frozen=True)
+class Targets:
+    """What the labels of B clips ought to be: what `cross_entropy` takes beside the log-odds."""
+
+    rows: Tensor
+    columns: Tensor
+    targets: Tensor
+    base: Tensor | None = None
+    weights: Tensor | None = None
+
+    def dense(self, clips: int, num_labels: int) -> Tensor:
+        """The targets as (B, V), each clip's times its weight."""
+        dense = self.targets.new_zeros(clips, num_labels)
+        dense.index_put_((self.rows, self.columns), self.targets, accumulate=True)
+        return dense if self.base is None else dense + self.base[:, None]
+
+
+class Objective(ABC):
+    """What a model learns from a batch on its device."""
+
+    @abstractmethod
+    def targets(self, batch: Batch) -> Targets:
+        """The targets of a batch."""
+
+    def __call__(self, model: FamilyModule, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Loss (a scalar, float32) and log-odds (B, V)."""
+        goal = self.targets(batch)
+        return loss_of(
+            model,
+            batch,
+            lambda z: cross_entropy(
+                z, goal.rows, goal.columns, goal.targets, goal.base, goal.weights
+            ),
+        )
 
 
 def loss_of(
@@ -33,17 +68,21 @@ def loss_of(
     return torch.stack(losses).sum(), outputs[-1][1]
 
 
-class HardLabels:
+class HardLabels(Objective):
     """The labels as they are: binary cross entropy summed over labels, mean over the batch."""
 
-    def __call__(self, model: FamilyModule, batch: Batch) -> tuple[Tensor, Tensor]:
+    def targets(self, batch: Batch) -> Targets:
         rows, columns = batch.labels.unbind(1)
-        ones = torch.ones(len(rows), device=rows.device)
-        return loss_of(model, batch, lambda z: cross_entropy(z, rows, columns, ones))
+        return Targets(rows, columns, torch.ones(len(rows), device=rows.device))
 
 
 def cross_entropy(
-    log_odds: Tensor, rows: Tensor, columns: Tensor, targets: Tensor, base: Tensor | None = None
+    log_odds: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    targets: Tensor,
+    base: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Each label's binary cross entropy on log-odds (V,), summed over clips, of sparse targets.
 
@@ -53,12 +92,14 @@ def cross_entropy(
         columns: (n,) int64, labels.
         targets: (n,) float32, the target in each of those cells, less the clip's `base`.
         base: (B,) float32, the target everywhere else; 0 where None.
+        weights: (B,) float32, of each clip's loss; `targets` and `base` have them in them already.
+            1 where None.
     """
-    return _CrossEntropy.apply(log_odds, rows, columns, targets, base)
+    return _CrossEntropy.apply(log_odds, rows, columns, targets, base, weights)
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """The gradient is sigmoid(z) - t: written out, it takes one pass over (B, V) and no dense t."""
+    """The gradient is w sigmoid(z) - t: written out, it takes one pass over (B, V), no dense t."""
 
     @staticmethod
     def forward(
@@ -68,17 +109,21 @@ class _CrossEntropy(torch.autograd.Function):
         columns: Tensor,
         targets: Tensor,
         base: Tensor | None,
+        weights: Tensor | None,
     ) -> Tensor:
-        ctx.save_for_backward(log_odds, rows, columns, targets, base)
-        loss = F.softplus(log_odds).sum(0)
+        ctx.save_for_backward(log_odds, rows, columns, targets, base, weights)
+        losses = F.softplus(log_odds)
+        loss = (losses if weights is None else losses * weights[:, None]).sum(0)
         loss.index_add_(0, columns, log_odds[rows, columns] * targets, alpha=-1)
         return loss if base is None else loss - base @ log_odds
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        log_odds, rows, columns, targets, base = ctx.saved_tensors
+        log_odds, rows, columns, targets, base, weights = ctx.saved_tensors
         gradient = torch.sigmoid(log_odds)
+        if weights is not None:
+            gradient *= weights[:, None]
         if base is not None:
             gradient -= base[:, None]
         gradient.index_put_((rows, columns), -targets, accumulate=True)
-        return gradient.mul_(grad), None, None, None, None
+        return gradient.mul_(grad), None, None, None, None, None

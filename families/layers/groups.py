@@ -1,4 +1,4 @@
-"""The part of a model that a tensor belongs to: its head, its recurrent layers, or the rest."""
+"""The part of a model that a tensor belongs to: head, recurrent layers, memory, or the rest."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -6,6 +6,7 @@ from typing import TypeVar
 from torch import nn
 
 HEAD, RECURRENT, AGGREGATION = "head", "recurrent", "aggregation"
+MEMORY = "memory"
 
 Layer = TypeVar("Layer", bound=type[nn.Module])
 

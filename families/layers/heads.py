@@ -47,6 +47,7 @@ class Head(nn.Module):
 
     def __init__(self, config: HeadConfig, size: int, num_labels: int) -> None:
         super().__init__()
+        self.size = size
         self.l2 = DEFAULT_L2[config.kind] if config.l2 is None else config.l2
         self.classifier: LogisticHead | MixtureOfExpertsHead
         if config.kind == "logistic":

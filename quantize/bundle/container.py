@@ -1,4 +1,4 @@
-"""The file of a bundle: three types of tensors in safetensors, the same content the same bytes.
+"""The file of a bundle: five types of tensors in safetensors, the same content the same bytes.
 
 A file is the length of its header (8 bytes, little endian), the header (JSON: by tensor its type,
 shape and place; under `__metadata__` texts), padded with spaces, and the tensors' bytes without a
@@ -36,7 +36,13 @@ _ALIGNMENT = 8
 _CHECKSUMS = "crc32c"
 _DIGITS = 8
 _START = f'{{"{METADATA}":{{"{_CHECKSUMS}":"'
-_DTYPE_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.uint8: "U8"}
+_DTYPE_NAMES = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.uint8: "U8",
+    torch.int16: "I16",
+    torch.int32: "I32",
+}
 _ITEM_BYTES = {name: dtype.itemsize for dtype, name in _DTYPE_NAMES.items()}
 
 
@@ -63,7 +69,7 @@ class TensorLayout:
 
     Attributes:
         name: In the file, or in its member.
-        dtype: `F32`, `F16` or `U8`.
+        dtype: `F32`, `F16`, `U8`, `I16` or `I32`.
         shape: As it is stored.
     """
 
@@ -105,7 +111,7 @@ def write_container(
     Args:
         path: Where the file is to stand.
         metadata: Texts by name.
-        tensors: By name, uint8, float16 or float32, on the CPU.
+        tensors: By name, of those types, on the CPU.
         slack: Spaces to add to the header.
 
     Returns:

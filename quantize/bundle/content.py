@@ -4,6 +4,7 @@ Under `<member>/` lie a member's tensors, named as in `quantize.bundle.stored`. 
 one text, `onegig`: the manifest.
 """
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from quantize.bundle.manifest import (
     from_text,
     to_text,
 )
-from quantize.bundle.skeleton import build_skeleton
+from quantize.bundle.skeleton import build_skeleton, check_hosts
 from quantize.bundle.stored import check_growth, from_tensors, to_tensors
 from quantize.errors import BundleError
 from quantize.precision import UNIFORM8
@@ -81,6 +82,7 @@ def write_bundle(
     members = completed(members)
     manifest = Manifest(VERSION, schema, mix, members, receipt)
     check_numbers(manifest)
+    check_hosts(members, schema)
     for member in members:
         _state(member, schema, to_tensors(member.state, entropy=False))
     text, slack = to_text(manifest)
@@ -99,7 +101,18 @@ def read_bundle(path: Path | str) -> BundleContent:
     Raises:
         BundleError: The file is missing, or is no bundle that this program would have written.
     """
-    path = Path(path)
+    # What is made here is kept, or goes at once. The collector would look through all of it again
+    # and again, which takes several times as long as everything else.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _read(Path(path))
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _read(path: Path) -> BundleContent:
     container = read_container(path)
     if set(container.metadata) != {METADATA_KEY}:
         raise BundleError(f"{path}: no bundle: its header has not {METADATA_KEY} alone as metadata")
@@ -129,6 +142,7 @@ def _content(manifest: Manifest, tensors: Mapping[str, Tensor]) -> BundleContent
         BundleMember(**vars(entry), state=_state(entry, manifest.schema, groups[entry.name]))
         for entry in manifest.members
     )
+    check_hosts(members, manifest.schema)
     return BundleContent(**vars(manifest) | {"members": members})
 
 
@@ -137,7 +151,7 @@ def _state(entry: MemberEntry, schema: Schema, tensors: Mapping[str, Tensor]) ->
     count = len({place.partition("/")[0] for place in tensors})
     expected = build_skeleton(entry, schema, count).state_dict()
     try:
-        state = from_tensors(tensors, {name: tuple(t.shape) for name, t in expected.items()})
+        state = from_tensors(tensors, expected)
         for name in expected:
             if name.endswith(_VARIANCE):
                 _check_variance(name, state.dequantized(name))

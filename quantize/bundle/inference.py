@@ -9,7 +9,8 @@ from torch import Tensor
 
 from common.problems import quoted
 from ensemble import mix
-from families import FamilyModule
+from families import FamilyError, FamilyModule
+from families.layers.hosts import all_scores
 from quantize.bundle.content import BundleMember, read_bundle
 from quantize.bundle.manifest import Manifest, MemberEntry
 from quantize.bundle.skeleton import build_skeleton
@@ -43,7 +44,10 @@ class Bundle(Manifest):
         """
         device = torch.device(device)
         content = read_bundle(path)
-        members = tuple(_load(member, content.schema, device) for member in content.members)
+        try:
+            members = tuple(_load(member, content.schema, device) for member in content.members)
+        except FamilyError as error:
+            raise BundleError(f"{path}: {error}") from error
         return cls(**vars(content) | {"members": members, "device": device})
 
     @property
@@ -72,7 +76,8 @@ class Bundle(Manifest):
         """
         self._check(batch)
         batch = batch.to(self.device)
-        scores = [member.module(batch.features, batch.mask) for member in self.members]
+        modules = {member.name: member.module for member in self.members}
+        scores = all_scores(modules, batch.features, batch.mask)
         return mix(torch.stack(scores), self.weights, self.mix)
 
     def _check(self, batch: Batch) -> None:

@@ -1,7 +1,7 @@
 """A member's module without its weights, held against the tensors that claim to be them."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -10,9 +10,11 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 
 import families
-from common.problems import one_line
+from common.problems import one_line, quoted
 from families import FamilyError, FamilyModule
+from families.base import HostLayer
 from families.meta import without_memory
+from families.registry import meta_module
 from quantize.bundle.manifest import MemberEntry
 from quantize.errors import BundleError
 from records import Schema
@@ -41,6 +43,31 @@ def build_skeleton(member: MemberEntry, schema: Schema, tensors: int) -> FamilyM
     except (FamilyError, RuntimeError, TypeError, OverflowError, MemoryError) as error:
         reason = one_line(error)[:200]
         raise BundleError(f"member {member.name}: cannot be built: {reason}") from error
+
+
+def check_hosts(members: Sequence[MemberEntry], schema: Schema) -> None:
+    """Makes sure that members which stand on another's hidden layer can do so.
+
+    Raises:
+        BundleError: The other is not there, has no weight or no such layer, or one that is narrower
+            or wider.
+    """
+    by_name = {member.name: member for member in members}
+    for member in members:
+        place = f"member {member.name}"
+        name = families.host_of(member.family, member.config)
+        if name is None:
+            continue
+        if name not in by_name or by_name[name].weight == 0:
+            raise BundleError(f"{place}: stands on member {quoted(name)}, which has no part here")
+        try:
+            config = families.config_from_dict(member.family, member.config)
+            host = meta_module(by_name[name].family, by_name[name].config, schema)
+            layer = HostLayer(name, host.hidden_size)
+        except FamilyError as error:
+            raise BundleError(f"{place}: {error}") from error
+        if families.get(member.family).module.fitted(config, None, layer) != config:
+            raise BundleError(f"{place}: the hidden layer of {name} has {layer.width} values")
 
 
 @contextmanager

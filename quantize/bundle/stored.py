@@ -1,7 +1,8 @@
 """A state as the tensors of a file: what stands under which name.
 
 Tensor `t` at precision `p` stands under `t/p`, compressed under `t/p.zst`, and its codebook under
-`t/codebook`; a tensor in float32 stands under `t`. So a file says itself what is stored how.
+`t/codebook`; a tensor in float32, or of integers, stands under `t`. So a file says itself what is
+stored how.
 """
 
 import math
@@ -11,11 +12,13 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
+from common.problems import quoted
 from quantize.entropy import claimed_bytes, compress_codes, decompress_codes
 from quantize.errors import BundleError
 from quantize.precision import (
     CODEBOOK,
     FLOAT32,
+    INTEGERS,
     LARGEST,
     Codes,
     Precision,
@@ -53,31 +56,36 @@ def to_tensors(state: QuantizedState, entropy: bool) -> dict[str, Tensor]:
     return tensors
 
 
-def from_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, Shape]) -> QuantizedState:
+def from_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> QuantizedState:
     """Inverse of `to_tensors`, checking everything.
 
     Args:
         tensors: By name; those of codes are not copied.
-        shapes: Those that the state has to have, by name.
+        expected: Those that the state has to have, by name; on the meta device will do.
 
     Raises:
         BundleError: A tensor is missing or too many, or is not what its name and shape want.
     """
-    groups: dict[str, dict[str, Tensor]] = {name: {} for name in shapes}
+    groups: dict[str, dict[str, Tensor]] = {name: {} for name in expected}
     for place, tensor in tensors.items():
         name, slash, kind = place.partition("/")
-        if name not in shapes:
-            raise BundleError(f"no place for tensor {place[:100]!r}")
+        if name not in expected:
+            raise BundleError(f"no place for tensor {quoted(place)}")
         groups[name][slash + kind] = tensor
     codes: dict[str, Codes] = {}
     plain: dict[str, Tensor] = {}
     for name, group in groups.items():
+        shape, dtype = tuple(expected[name].shape), expected[name].dtype
         try:
             kind = _kind(group)
-            if kind:
-                codes[name] = _codes(shapes[name], kind, group)
+            if not kind:
+                tensor = _checked("it", group[kind], dtype, shape)
+                # Integers may be views of the file, which may go.
+                plain[name] = tensor.clone() if dtype in INTEGERS else tensor
+            elif dtype in INTEGERS:
+                raise BundleError("codes in the place of integers")
             else:
-                plain[name] = _checked(FLOAT32, group[kind], torch.float32, shapes[name])
+                codes[name] = _codes(shape, kind, group)
         except BundleError as error:
             raise BundleError(f"tensor {name}: {error}") from None
     return QuantizedState(codes, plain)
@@ -147,7 +155,7 @@ def _say(kind: str) -> str:
 def _codes(shape: Shape, kind: str, group: Mapping[str, Tensor]) -> Codes:
     found = kind[1:].removesuffix(_COMPRESSED)
     if found == FLOAT32:
-        raise BundleError(f"unknown precision {found!r} of codes")
+        raise BundleError(f"unknown precision {quoted(found)} of codes")
     precision = get_precision(found)
     dtype, stored = precision.stored(shape)
     codes = group[kind]

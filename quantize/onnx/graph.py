@@ -14,6 +14,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
+import families
 from common.codec import to_plain
 from quantize.bundle.content import BundleContent, BundleMember
 from quantize.errors import BundleError
@@ -56,20 +57,21 @@ def onnx_bytes(content: BundleContent) -> bytes:
 
 def _named(schema: Schema, members: Sequence[BundleMember], error: Exception) -> Exception:
     """The error that names the families that fail on their own; without any, `error` itself."""
-    reasons = {member.family: _reason(schema, member) for member in members}
-    families = sorted(family for family, reason in reasons.items() if reason)
-    if not families:
+    by_name = {member.name: member for member in members}
+    reasons = {member.family: _reason(schema, member, by_name) for member in members}
+    failing = sorted(family for family, reason in reasons.items() if reason)
+    if not failing:
         return error
     return BundleError(
-        f"export: no ONNX graph can be made of family {', '.join(families)} "
-        f"({reasons[families[0]]})"
+        f"export: no ONNX graph can be made of family {', '.join(failing)} ({reasons[failing[0]]})"
     )
 
 
-def _reason(schema: Schema, member: BundleMember) -> str:
-    """Why a member cannot be exported, one line; empty if it can."""
+def _reason(schema: Schema, member: BundleMember, members: Mapping[str, BundleMember]) -> str:
+    """Why a member cannot be exported, with its host, one line; empty if it can."""
+    host = families.host_of(member.family, member.config)
     try:
-        _convert(schema, [member], "log_odds")
+        _convert(schema, [member, *([members[host]] if host else [])], "log_odds")
     except Exception as error:
         cause = error.__cause__ or error
         return f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"

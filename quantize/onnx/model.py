@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn import functional
 
+from families import FamilyModule
+from families.layers.hosts import all_scores
 from quantize.bundle.content import BundleMember
 from quantize.bundle.skeleton import build_skeleton
 from quantize.errors import BundleError
@@ -41,12 +43,14 @@ class OnnxMix(nn.Module):
         self.mode = mode
         total = sum(member.weight for member in members)
         self.shares = [member.weight / total for member in members]
+        self.by_name: dict[str, FamilyModule] = {}
         self.members = nn.ModuleList()
         for member in members:
             tensors = len(member.state.plain) + len(member.state.codes)
             module = build_skeleton(member, schema, tensors)
             replace_recurrent(module)
             self.members.append(module)
+            self.by_name[member.name] = module
         buffers = self.named_buffers()
         self.constants = {name: buffer for name, buffer in buffers if not buffer.is_meta}
         self.requires_grad_(False)
@@ -58,7 +62,7 @@ class OnnxMix(nn.Module):
         features = dict(zip(names, inputs, strict=False))
         mask = inputs[-1] if self.schema.level == "frame" else None
         with OnnxForms():
-            scores = torch.stack([member(features, mask) for member in self.members])
+            scores = torch.stack(all_scores(self.by_name, features, mask))
             log_odds = self._mixed(scores)
             return log_odds, torch.exp(functional.logsigmoid(log_odds))
 

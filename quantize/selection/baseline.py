@@ -35,10 +35,12 @@ class Baseline:
 
     def under(self, budget: int) -> Solution | None:
         """The solution, or None where no member fits at this precision."""
-        everyone = tuple(
-            index
-            for index, option in enumerate(self._problem.options)
-            if option.precision == UNIFORM8 and self._problem.alone[index] <= budget
+        everyone = self._problem.settled(
+            tuple(
+                index
+                for index, option in enumerate(self._problem.options)
+                if option.precision == UNIFORM8 and self._problem.alone[index] <= budget
+            )
         )
         if not everyone:
             return None
@@ -58,7 +60,7 @@ class Baseline:
             subset
             for count in range(1, len(everyone))
             for subset in combinations(everyone, count)
-            if self._problem.size(subset) <= budget
+            if self._problem.settled(subset) == subset and self._problem.size(subset) <= budget
         ]
         return self._filled(self._best(subsets), everyone, budget)
 
@@ -71,7 +73,8 @@ class Baseline:
             return loss / max(size(choice) - size(rest), 1) if loss > 0 else loss
 
         while size(choice) > budget:
-            rests = [choice[:place] + choice[place + 1 :] for place in range(len(choice))]
+            parts = [choice[:place] + choice[place + 1 :] for place in range(len(choice))]
+            rests = [rest for rest in map(self._problem.settled, parts) if rest]
             self._score([choice, *rests])
             choice = min(rests, key=price)
         return choice
@@ -80,7 +83,11 @@ class Baseline:
         """Adds the member that leads to the best score as long as one fits."""
         while True:
             larger = [tuple(sorted((*choice, index))) for index in everyone if index not in choice]
-            larger = [new for new in larger if self._problem.size(new) <= budget]
+            larger = [
+                new
+                for new in larger
+                if self._problem.settled(new) == new and self._problem.size(new) <= budget
+            ]
             if not larger:
                 return choice
             choice = self._best(larger)

@@ -83,7 +83,8 @@ def natural_solutions(problem: Problem) -> list[Solution]:
         member: max(own.tolist(), key=problem.alone.__getitem__)
         for member, own in enumerate(problem.own)
     }
-    choices: list[Choice] = [(int(problem.alone.argmin()),)]
+    single = np.flatnonzero(problem.independent)
+    choices: list[Choice] = [(int(single[problem.alone[single].argmin()]),)]
     for precision in dict.fromkeys(option.precision for option in problem.options):
         at = {
             int(problem.member_of[index]): index
@@ -97,6 +98,6 @@ def natural_solutions(problem: Problem) -> list[Solution]:
 
 def _budgets(problem: Problem, natural: Sequence[Solution], points: int) -> list[int]:
     sizes = [solution.size for solution in natural if len(solution.choice) == len(problem.members)]
-    ends = int(problem.alone.min()), max(sizes)
+    ends = int(problem.alone[problem.independent].min()), max(sizes)
     spaced = np.geomspace(*ends, num=points).astype(np.int64).clip(*ends)
     return sorted({*spaced.tolist(), *sizes, *ends})

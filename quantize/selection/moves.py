@@ -14,7 +14,7 @@ class Moves:
     """Draws rows of weights over all options, and varies them.
 
     All rows that it returns fit by the estimate of bytes; whether they do is for the caller to
-    measure. At least one option alone fits the budget.
+    measure, and none has a member without its host. At least one option alone fits the budget.
     """
 
     def __init__(self, problem: Problem, budget: int, generator: np.random.Generator) -> None:
@@ -22,6 +22,7 @@ class Moves:
         self._generator = generator
         # What fits alone fits by the estimate too: both are the same number there.
         self._fitting = np.flatnonzero(problem.alone <= budget)
+        self._single = np.flatnonzero((problem.alone <= budget) & problem.independent)
         self._cost = problem.alone - problem.shared
         self._room = budget - problem.shared
         self._own = [own[problem.alone[own] <= budget] for own in problem.own]
@@ -37,6 +38,7 @@ class Moves:
         self._shrink(chosen)
         if self._generator.random() < FILLED:
             self._fill(chosen)
+        self._settle(chosen)
         row = self._problem.flat_row(tuple(chosen.values()))
         if self._generator.random() >= EVEN:
             # Concentrations below 1 put the weight on a few; far below, gamma draws underflow.
@@ -60,6 +62,7 @@ class Moves:
         self._shrink(chosen)
         if self._generator.random() < FILLED:
             self._fill(chosen)
+        self._settle(chosen)
         scale = np.exp(spread * self._generator.standard_normal(len(self._own)))
         new = np.zeros(len(self._cost))
         usual = float(row.sum()) / len(weights)
@@ -87,8 +90,9 @@ class Moves:
             if cheaper.size:
                 row[cheaper[self._cost[cheaper].argmax()]] = row[index]
             row[index] = 0
+        row = self._problem.settled_row(row)
         if not row.any():
-            row[self._fitting[self._cost[self._fitting].argmin()]] = 1
+            row[self._single[self._cost[self._single].argmin()]] = 1
         return row / row.sum()
 
     def _step(self, chosen: dict[int, int]) -> None:
@@ -114,13 +118,25 @@ class Moves:
                 chosen[member] = int(cheaper[place])
                 spent += self._cost[chosen[member]]
         if not chosen:
-            index = int(self._generator.choice(self._fitting))
-            chosen[int(self._problem.member_of[index])] = index
+            self._choose_one(chosen)
+
+    def _choose_one(self, chosen: dict[int, int]) -> None:
+        index = int(self._generator.choice(self._single))
+        chosen[int(self._problem.member_of[index])] = index
+
+    def _settle(self, chosen: dict[int, int]) -> None:
+        """Takes out the members whose host is out."""
+        for member in [m for m in chosen if self._problem.hosts[m] not in (-1, *chosen)]:
+            del chosen[member]
+        if not chosen:
+            self._choose_one(chosen)
 
     def _fill(self, chosen: dict[int, int]) -> None:
         """Takes members, in random order, to dearer states as long as there is room."""
         room = self._room - sum(self._cost[index] for index in chosen.values())
         for member in self._generator.permutation(len(self._own)).tolist():
+            if self._problem.hosts[member] not in (-1, *chosen):
+                continue
             now = self._cost[chosen[member]] if member in chosen else 0
             own = self._own[member]
             dearer = own[(self._cost[own] > now) & (self._cost[own] <= room + now)]

@@ -34,11 +34,13 @@ class Option:
         member: The member's name.
         precision: The precision's name.
         predictions: On `search`, made with the weights as they would be packed.
+        host: The member without which this one cannot be in a file.
     """
 
     member: str
     precision: str
     predictions: Predictions
+    host: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,11 @@ class Problem:
 
     Attributes:
         own: By member, the rising indices of its options.
+        hosts: By member, the member that it needs beside it; -1 for none.
         size: Exact bytes of the file of a choice; each is measured once.
 
     Raises:
-        BudgetError: There are no options, or a member has a precision twice.
+        BudgetError: There are no options, a member has a precision twice, or its host has none.
     """
 
     def __init__(
@@ -104,6 +107,12 @@ class Problem:
         self.options = tuple(sorted(options, key=lambda option: self.members.index(option.member)))
         self.member_of = np.array([self.members.index(option.member) for option in self.options])
         self.own = [np.flatnonzero(self.member_of == n) for n in range(len(self.members))]
+        self.hosts = [-1] * len(self.members)
+        for option in self.options:
+            if option.host in self.members:
+                self.hosts[self.members.index(option.member)] = self.members.index(option.host)
+            elif option.host is not None:
+                raise BudgetError(f"{option.member} needs {option.host}, which is not offered")
         self.labels = labels
         self.mix = mix
         self.bonus = entropy_bonus(len(labels))
@@ -142,6 +151,23 @@ class Problem:
         """Bytes, about, of the files of rows (W, options), from the sizes of single members."""
         return self.shared + (rows > 0) @ (self.alone - self.shared)
 
+    def settled(self, choice: Choice) -> Choice:
+        """The choice without the members whose host is not in it."""
+        inside = {-1, *(int(self.member_of[index]) for index in choice)}
+        return tuple(i for i in choice if self.hosts[self.member_of[i]] in inside)
+
+    def settled_row(self, row: np.ndarray) -> np.ndarray:
+        """The same of a row of weights over all options; what is left keeps its weight."""
+        settled = np.zeros_like(row)
+        left = list(self.settled(choice_of(row)))
+        settled[left] = row[left]
+        return settled
+
+    @cached_property
+    def independent(self) -> np.ndarray:
+        """(options,) bool, which may be a file's only member."""
+        return np.array(self.hosts)[self.member_of] < 0
+
     def _size(self, choice: Choice) -> int:
         return int(self.file_bytes(self._named(choice)))
 
@@ -172,6 +198,9 @@ class Problem:
         found = search_weights(scorer, trials=trials, seed=seed, start=start, bonus=self.bonus)
         new = np.zeros_like(row)
         new[list(choice)] = found.weights
+        if self.settled(choice_of(new)) != choice_of(new):
+            # A host has lost its weight, but not what stands on it.
+            return row / row.sum(), found.trials
         return new, found.trials
 
     def row(self, solution: Solution) -> np.ndarray:
@@ -207,9 +236,10 @@ class Problem:
 
     def check(self, budget: int) -> None:
         """Raises BudgetError, with the least size of every member, where no member fits."""
-        if (self.alone <= budget).any():
+        if (self.alone[self.independent] <= budget).any():
             return
-        least = [int(own[self.alone[own].argmin()]) for own in self.own]
+        own_places = [own for own, host in zip(self.own, self.hosts, strict=True) if host < 0]
+        least = [int(own[self.alone[own].argmin()]) for own in own_places]
         least.sort(key=lambda index: (self.alone[index], self.options[index].member))
         listed = ", ".join(
             f"{self.options[n].member} {self.alone[n]:,} ({self.options[n].precision})"

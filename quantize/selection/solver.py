@@ -60,8 +60,8 @@ class Race:
         return scores
 
     def fits(self, choice: Choice) -> bool:
-        """By its exact bytes."""
-        return self.problem.size(choice) <= self.budget
+        """By its exact bytes, and with every host that it needs."""
+        return self.problem.settled(choice) == choice and self.problem.size(choice) <= self.budget
 
     def best(self, count: int) -> list[np.ndarray]:
         """The best weights of the best choices that fit; of equal choices, the smaller first."""
@@ -152,7 +152,7 @@ class Solver:
         single = [
             problem.flat_row((int(index),))
             for index in np.argsort(problem.alone, kind="stable")
-            if problem.alone[index] <= race.budget
+            if problem.alone[index] <= race.budget and problem.independent[index]
         ]
         # The smallest is sure to be scored: something that fits has to be found.
         race.score([single[0], *(moves.fitted(problem.row(s)) for s in known), *single[1:]])
@@ -250,7 +250,9 @@ def _steps(problem: Problem, row: np.ndarray) -> list[np.ndarray]:
             new[now] = 0
             if now != index:
                 new[index] = row[now]
-        if new.any():
+        new = problem.settled_row(new)
+        # Without its host a member that would come in stays out, which is no step.
+        if new.any() and choice_of(new) != choice_of(row):
             steps.append(new / new.sum())
     return steps
 
@@ -264,7 +266,8 @@ def _replacements(problem: Problem, row: np.ndarray) -> list[np.ndarray]:
         for now in choice if member not in inside else ():
             new = row.copy()
             new[index], new[now] = row[now], 0
-            steps.append(new)
+            if problem.settled(choice_of(new)) == choice_of(new):
+                steps.append(new)
     return steps
 
 

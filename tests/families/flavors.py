@@ -46,6 +46,10 @@ FLAVORS: dict[str, list[dict[str, Any]]] = {
         {"input_norm": "length", "head": {"kind": "mixture", "experts": 3}},
         {"pooling": "moments", "head": MIXTURE},
     ],
+    "neighbors": [
+        {"clips": 40, "neighbors": 5},
+        {"clips": 9, "neighbors": 20, "labels": 2, "stream_weights": {"sound": 0.6}},
+    ],
     "netfv": [{"clusters": 5, "hidden": 12, "head": MIXTURE}],
     "netvlad": [
         {"clusters": 6, "hidden": 12, "head": MIXTURE},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 import families
@@ -45,10 +46,12 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any], float]] = {
 
 
 def test_only_large_tensors_take_a_byte_a_value() -> None:
-    assert tensor_bytes((1, THRESHOLD)) == 4 * THRESHOLD
-    assert tensor_bytes((1, THRESHOLD + 1)) == THRESHOLD + 1 + 256 * 4
-    assert tensor_bytes((THRESHOLD + 1,)) == 4 * (THRESHOLD + 1), "a bias"
-    assert tensor_bytes(()) == 4
+    assert tensor_bytes(torch.empty(1, THRESHOLD)) == 4 * THRESHOLD
+    assert tensor_bytes(torch.empty(1, THRESHOLD + 1)) == THRESHOLD + 1 + 256 * 4
+    assert tensor_bytes(torch.empty(THRESHOLD + 1)) == 4 * (THRESHOLD + 1), "a bias"
+    assert tensor_bytes(torch.empty(())) == 4
+    labels = torch.empty(2, THRESHOLD, dtype=torch.int16)
+    assert tensor_bytes(labels) == 4 * THRESHOLD, "integers stay as they are"
     assert model_bytes(nn.Linear(200, 100)) == 20_000 + 1024 + 400
 
 

@@ -59,6 +59,19 @@ def test_a_model_of_one_large_group_has_nothing_apart() -> None:
     assert [r.name for r in recipes_of(model, [], ["channel4"], 10)] == ["uniform8"]
 
 
+def test_a_memory_has_precisions_of_its_own() -> None:
+    model = build("neighbors", {"clips": 20}, SCHEMA)
+    offered = recipes_of(model, ["channel4"], ["channel4"], 50, ["quantile1", "quantile2"])
+    assert [recipe.name for recipe in offered] == ["uniform8", "quantile1", "quantile2"]
+    for name, bits in (("quantile1", 1), ("quantile2", 2)):
+        model.load_state_dict(model.state_dict() | {"memory.embeddings": torch.randn(20, 16)})
+        state = quantize_state(model.state_dict(), 50, name)
+        assert state.codes["memory.embeddings"].codes.shape == (20 * 16 * bits // 8,)
+        # Label lists are never codes.
+        assert state.plain["memory.labels"].dtype == torch.int16
+        assert state.plain["memory.shares"].dtype == torch.uint8
+
+
 def test_overrides_reach_the_group_and_nothing_else() -> None:
     model = build("netvlad", {"clusters": 4, "hidden": 8}, SCHEMA)
     groups = tensor_groups(model)

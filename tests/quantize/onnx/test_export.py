@@ -65,8 +65,10 @@ def random_member(
     torch.manual_seed(len(name))
     state = families.build(family, config, schema).state_dict()
     for key, tensor in state.items():
-        if key.endswith(("running_mean", "bias")):
+        if key.endswith(("running_mean", "bias", "embeddings")):
             tensor.normal_(std=0.3)
+        if not tensor.is_floating_point():
+            tensor.random_(schema.num_labels)
         if key.endswith("running_var"):
             tensor.uniform_(0.5, 2)
     return BundleMember(name, family, config, weight, quantize_state(state, 40, **how))

@@ -55,7 +55,7 @@ def choices(problem: Problem) -> Iterator[Choice]:
     ]
     for parts in product(*own):
         choice = tuple(number for part in parts for number in part)
-        if choice:
+        if choice and problem.settled(choice) == choice:
             yield choice
 
 

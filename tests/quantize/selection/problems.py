@@ -21,11 +21,12 @@ def make_problem(
     seed: int = 0,
     precisions: Mapping[str, tuple[int, float]] = PRECISIONS,
     jump: int = 0,
+    hosts: Mapping[str, str] | None = None,
 ) -> Problem:
     """Members of 50 to 400 weights that half know the truth.
 
     The file has a header that grows with the digits of its length, padding to 8 bytes, and, from
-    the third member on, `jump` bytes more for each.
+    the third member on, `jump` bytes more for each. `hosts` says which members need which others.
     """
     dense, labels = make_members(members, 60, LABELS, seed=seed, noise=1.5)
     generator = np.random.default_rng(seed + 1000)
@@ -34,7 +35,8 @@ def make_problem(
     for number, name in enumerate(counts):
         for precision, (_, error) in precisions.items():
             off = generator.normal(0, error, dense[number].shape).astype(np.float32)
-            options.append(Option(name, precision, store(dense[number] + off, LABELS)))
+            stored = store(dense[number] + off, LABELS)
+            options.append(Option(name, precision, stored, (hosts or {}).get(name)))
 
     def size(choice: Mapping[str, str]) -> int:
         data = sum(counts[name] * precisions[kind][0] // 8 for name, kind in choice.items())

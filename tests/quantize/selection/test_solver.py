@@ -11,6 +11,7 @@ from scipy import stats
 
 from ensemble import EnsembleError, WeightedScorer, search_weights
 from quantize import BudgetError
+from quantize.selection.curve import natural_solutions
 from quantize.selection.problem import Option, Problem, Solution
 from quantize.selection.solver import Solver
 from tests.quantize.selection.exhaustive import brute_force, choices
@@ -52,6 +53,46 @@ def test_as_good_as_the_best_flat_mean_of_all(method: str, share: float, seed: i
     found = solve(problem, budget, method, trials=250)
     check(problem, found, budget)
     assert found.score >= every.score - SHORT[method]
+
+
+# The first two members each stand on a later one.
+HOSTS = {"m0": "m3", "m1": "m2"}
+
+
+def has_hosts(solution: Solution) -> bool:
+    return all(host in solution.choice for name, host in HOSTS.items() if name in solution.choice)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
+@pytest.mark.parametrize("method", SEARCHES)
+def test_members_that_need_others_too(method: str, share: float, seed: int) -> None:
+    problem = make_problem(4, seed, hosts=HOSTS)
+    budget = int(share * largest(problem))
+    every = brute_force(problem, budget)
+    found = solve(problem, budget, method, trials=250)
+    check(problem, found, budget)
+    assert found.score >= every.score - SHORT[method]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_member_is_without_its_host_at_any_budget(method: str) -> None:
+    problem = make_problem(5, seed=7, hosts=HOSTS)
+    for budget in np.geomspace(problem.alone.max() / 8, largest(problem), 8).astype(int).tolist():
+        try:
+            found = solve(problem, budget, method, trials=80)
+        except BudgetError:
+            assert (problem.alone[problem.independent] > budget).all()
+            continue
+        check(problem, found, budget)
+        baseline = Solver(problem, trials=80).baseline(budget)
+        assert has_hosts(found) and (baseline is None or has_hosts(baseline))
+    assert all(map(has_hosts, natural_solutions(problem)))
+
+
+def test_a_host_has_to_be_offered() -> None:
+    with pytest.raises(BudgetError, match="m1 needs m9, which is not offered"):
+        make_problem(3, hosts={"m1": "m9"})
 
 
 @pytest.mark.parametrize("method", METHODS)
