@@ -10,7 +10,7 @@ _METADATA, _SUMS, _MANIFEST = "__metadata__", "crc32c", "onegig"
 _START = f'{{"{_METADATA}":{{"{_SUMS}":"'.encode()
 _DIGITS = 8
 # The widest first, as the format wants it.
-_WIDTHS = {"F32": 4, "F16": 2}
+_WIDTHS = {"F32": 4, "I32": 4, "F16": 2, "I16": 2}
 
 
 @dataclass

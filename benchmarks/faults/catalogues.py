@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from benchmarks.faults.promise import Trial, promise
-from families.registry import meta_module
+from benchmarks.faults.samples import random_state
 from metrics import Labels
 from quantize import (
     BundleMember,
@@ -101,13 +101,12 @@ class _Catalogue:
             ("netfv", {"clusters": 2, "hidden": size}),
             ("dbof", {"clusters": size, "hidden": 5}),
             ("rnn", {"hidden": 2 * size}),
+            ("neighbors", {"clips": size, "labels": 2}),
         ]
         family, config = families[int(random.integers(len(families)))]
         self.configs[name] = family, config
         generator = torch.Generator().manual_seed(int(random.integers(2**31)))
-        shapes = meta_module(family, config, self.schema).state_dict()
-        # Variances are among them.
-        state = {key: torch.rand(t.shape, generator=generator) for key, t in shapes.items()}
+        state = random_state(family, config, self.schema, generator)
         for precision in random.permutation(list_precisions())[: int(random.integers(1, 5))]:
             key = name, str(precision)
             self.states[key] = quantize_state(state, _THRESHOLD, key[1])

@@ -27,7 +27,7 @@ Maker = Callable[[], bytes]
     f"{_MOST_SECONDS:.0f} s, with one short line",
     how="crafted files, and every number of every family's configuration and of a schema made "
     "huge, checksums fitting; memory and processor time of a child",
-    cases=800,
+    cases=500,
 )
 def load_hostile_bundles(trial: Trial) -> None:
     """Every crafted file is refused, every other one loaded or refused, all within the bounds."""

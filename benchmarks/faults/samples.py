@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import families
+from families.registry import meta_module
 from quantize import BundleMember, quantize_state, write_bundle
 from records import Clip, Schema, SplitSpec, Stream, encode_clip, open_split, write_shards
 from records.census import take_census
@@ -27,6 +29,7 @@ MEANS = Schema(
 # Of several kinds of layers, small enough for thousands of loads.
 MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
     "bag": ("dbof", {"clusters": 4, "hidden": 3}),
+    "near": ("neighbors", {"clips": 5, "of": "plain", "width": 8, "labels": 2}),
     "plain": ("perceptron", {"hidden": [8]}),
     "vlad": ("netvlad", {"clusters": 2, "hidden": 3}),
 }
@@ -76,6 +79,20 @@ def content(clip: Clip) -> tuple[object, ...]:
     return clip.id, clip.labels.tolist(), features
 
 
+def random_state(
+    family: str, config: dict[str, Any], schema: Schema, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Weights that a bundle may have: variances are above 0, and integers name labels."""
+    shapes = meta_module(family, config, schema).state_dict()
+    return {
+        # Much of it is 0.5, so that compression wins something.
+        name: torch.randn(t.shape, generator=generator).abs().clamp(0.5, 2)
+        if t.is_floating_point()
+        else torch.randint(schema.num_labels, t.shape, generator=generator, dtype=t.dtype)
+        for name, t in shapes.items()
+    }
+
+
 def write_small_bundle(
     path: Path,
     members: dict[str, tuple[str, dict[str, Any]]] | None = None,
@@ -87,12 +104,7 @@ def write_small_bundle(
     generator = torch.Generator().manual_seed(0)
     chosen = []
     for name, (family, config) in (members or MEMBERS).items():
-        shapes = families.registry.meta_module(family, config, schema).state_dict()
-        # Little differs from one another, so that compression wins something.
-        state = {
-            key: torch.randn(shape.shape, generator=generator).abs().clamp(0.5, 2)
-            for key, shape in shapes.items()
-        }
+        state = random_state(family, config, schema, generator)
         quantized = quantize_state(state, _THRESHOLD, precision)
         weight = 1 / len(members or MEMBERS)
         chosen.append(BundleMember(name, family, config, weight, quantized))
