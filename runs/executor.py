@@ -310,13 +310,9 @@ def _parent_pipe() -> int:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    own = {
-        PARENT_PIPE: str(_parent_pipe()),
-        # So that the log of a killed job has its last words.
-        "PYTHONUNBUFFERED": "1",
-        # The folder in which the command was given may be another checkout's.
-        "PYTHONSAFEPATH": "1",
-    }
+    # The log of a killed job has its last words, and no module is of the current folder.
+    python = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    own = {PARENT_PIPE: str(_parent_pipe()), **python}
     return {**os.environ, **thread_variables(threads), **own}
 
 

