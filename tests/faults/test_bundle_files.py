@@ -95,7 +95,9 @@ def test_scores_that_are_no_numbers_are_refused(finished: Line, tmp_path: Path) 
     write_bundle(bundle, content.schema, [replace(member, state=state)], {}, "log_odds")
     line = finished.fresh(tmp_path)
     for stage in ("evaluate", "predict"):
-        said = line.call(f"stage={stage}", f"bundle={bundle}").refusal()
+        outcome = line.call(f"stage={stage}", f"bundle={bundle}")
+        said = outcome.err.splitlines()[-1]
+        assert outcome.status == 2
         assert "the bundle scores it NaN or infinite" in said and "clip '" in said
     assert not list(line.outputs.rglob("*.csv"))
 
