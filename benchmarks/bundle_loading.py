@@ -41,7 +41,7 @@ def measure(hidden: tuple[int, ...] = HIDDEN, repeats: int = REPEATS) -> dict[st
     with torch.device("meta"):
         shapes = families.build("perceptron", config, schema).state_dict()
     generator = torch.Generator().manual_seed(0)
-    state = {name: torch.randn(t.shape, generator=generator) for name, t in shapes.items()}
+    state = {name: torch.randn(t.shape, generator=generator).abs() for name, t in shapes.items()}
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bundle.safetensors"

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt
 
-from common.codec import Positive
+from common.codec import Positive, Text
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,26 @@ class StudentConfig:
 
 
 @dataclass(frozen=True)
+class UnlabeledConfig:
+    """Further clips, from which students learn by soft targets alone; labels there are not read.
+
+    Students that remember clips (`neighbors`) remember those of `train` alone.
+
+    Attributes:
+        root: Folder of the shards; None for `data.root`.
+        shards: A pattern or several, as in `data.train.shards`; None where there are no such clips.
+        share: How much of a batch they are. An epoch is one of the clips of `train` all the same,
+            and takes the more steps.
+        weight: Of the loss on one of them, where that on a clip of `train` has 1.
+    """
+
+    root: Text | None = None
+    shards: str | tuple[str, ...] | None = None
+    share: Annotated[float, Gt(0), Lt(1)] = 0.25
+    weight: Annotated[float, Gt(0)] = 1.0
+
+
+@dataclass(frozen=True)
 class DistillConfig:
     """Soft targets and students. `hard_weight` is lambda of Skalic & Austin 2018, equation 2.
 
@@ -42,6 +62,7 @@ class DistillConfig:
     teacher: str = "family"
     train: dict[str, Any] = field(default_factory=dict)
     students: dict[str, StudentConfig | None] = field(default_factory=dict)
+    unlabeled: UnlabeledConfig = UnlabeledConfig()
     write_merged: bool = False
 
     def students_of(self, members: Iterable[str]) -> dict[str, StudentConfig]:

@@ -66,6 +66,16 @@ class SoftTargets:
             )
         return rows
 
+    def joined(self, other: SoftTargets) -> tuple[SoftTargets, npt.NDArray[np.bool_]]:
+        """These and those of other clips, as many labels of each; (N,) which are the others'."""
+        order = np.argsort(np.concatenate([self.ids, other.ids]), kind="stable")
+        ids, labels, probabilities, tail = (
+            np.concatenate([getattr(self, name), getattr(other, name)])[order]
+            for name in ("ids", "labels", "probabilities", "tail")
+        )
+        joined = SoftTargets(ids, labels, probabilities, tail, self.num_labels)
+        return joined, order >= len(self.ids)
+
     def save(self, path: Path) -> None:
         """Writes one safetensors file, atomically."""
         tensors = {

@@ -11,6 +11,7 @@ from ensemble.evenness import entropy_bonus
 from ensemble.scorer import WeightedScorer
 from ensemble.search import search_weights
 from metrics import Labels
+from metrics.bootstrap import standard_error
 from runs.predictions import Predictions
 
 
@@ -24,12 +25,18 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Scores:
-    """GAP@20 of the searched weights and of the flat mean; whether each is proven exact."""
+    """GAP@20 of the searched weights and of the flat mean; whether each is proven exact.
+
+    Standard errors are of either, and of what the searched weights have more.
+    """
 
     gap: float
     exact: bool
+    error: float
     flat_gap: float
     flat_exact: bool
+    flat_error: float
+    gain_error: float
 
 
 @dataclass(frozen=True)
@@ -96,4 +103,13 @@ def _scores(scorer: WeightedScorer, weights: np.ndarray) -> Scores:
     flat = np.full(len(weights), 1 / len(weights))
     scored = scorer.gap(np.stack([weights, flat]))
     (gap, flat_gap), (exact, flat_exact) = scored.gap.tolist(), scored.exact.tolist()
-    return Scores(gap, exact, flat_gap, flat_exact)
+    drawn, flat_drawn = scorer.resampled_gap(weights), scorer.resampled_gap(flat)
+    return Scores(
+        gap=gap,
+        exact=exact,
+        error=standard_error(drawn),
+        flat_gap=flat_gap,
+        flat_exact=flat_exact,
+        flat_error=standard_error(flat_drawn),
+        gain_error=standard_error(drawn - flat_drawn),
+    )

@@ -20,6 +20,7 @@ class Chunk:
 
     Attributes:
         first: Where the clips' places in the pool begin.
+        clips: (R,) the numbers of the clips.
         terms: (T, M, R * C) float32: what is summed over members by the weights; probabilities
             and their complements, or log-odds.
         flags: (R clips, C candidates) uint32, 1 for a true label.
@@ -28,6 +29,7 @@ class Chunk:
     """
 
     first: int
+    clips: np.ndarray
     terms: np.ndarray
     flags: np.ndarray
     unsure: np.ndarray
@@ -54,7 +56,7 @@ def _chunk(candidates: Candidates, rows: np.ndarray, width: int, mode: str, firs
     log_odds = columns(candidates.log_odds[:, rows], width, -np.inf).reshape(members, -1)
     missing = columns(candidates.unknown[:, rows], width, False).reshape(members, -1)
     unsure = np.flatnonzero(missing.any(axis=0))
-    return Chunk(first, _terms(log_odds, mode), flags, unsure, missing[:, unsure])
+    return Chunk(first, rows, _terms(log_odds, mode), flags, unsure, missing[:, unsure])
 
 
 def _terms(log_odds: np.ndarray, mode: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from ensemble.chunks import enters, lay_out, mixed_scores, straddles
 from ensemble.errors import EnsembleError
 from ensemble.mixing import check_mode, check_weights, mix
 from ensemble.pool import average_precision_of_keys, encode
-from metrics import Labels
+from metrics import Labels, bootstrap
 from metrics.average_precision import average_precision
 from metrics.ranking import Ranking, slices
 from runs.predictions import Predictions, PredictionsWriter
@@ -93,6 +93,18 @@ class WeightedScorer:
         )
         return GapResult(gap, exact)
 
+    def resampled_gap(self, weights: np.ndarray) -> np.ndarray:
+        """GAP of each of the draws of `metrics.bootstrap` under one weighting (M,).
+
+        Where true and wrong labels tie across the k-th place, the true ones are taken for better.
+        """
+        pool, _, _ = self._pool(check_weights(weights[None], self.num_members))
+        keys = np.empty((len(self._labels), self._k), dtype=np.int64)
+        # The pool has the clips in the order of the chunks.
+        keys[np.concatenate([chunk.clips for chunk in self._chunks])] = pool.reshape(keys.shape)
+        ranking = Ranking(keys[:, ::-1] >> 1, (keys[:, ::-1] & 1).astype(np.float64))
+        return bootstrap.resampled_gap(ranking, self._labels.counts)
+
     def mixed(self, weights: np.ndarray) -> Predictions:
         """The predictions of the ensemble under one weighting (M,).
 
@@ -109,9 +121,23 @@ class WeightedScorer:
         return writer.finish()
 
     def _score_block(self, weights: np.ndarray, gap: np.ndarray, exact: np.ndarray) -> None:
-        """Scores a few weightings (B, M) chunk by chunk, so that a chunk is read only once."""
+        pool, exact[:], straddled = self._pool(weights)
+        positives = self._labels.columns.size
+        gap[:] = [average_precision_of_keys(keys, positives) for keys in pool]
+        for row in np.flatnonzero(straddled):
+            gap[row] = self._gap_sharing_ties(weights[row].astype(np.float32))
+
+    def _pool(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The keys of the k best labels of every clip under a few weightings (B, M).
+
+        It goes chunk by chunk, so that a chunk is read only once.
+
+        Returns:
+            (B, N * k) uint32, rising within a clip; (B,) bool, whether they are proven exact;
+            (B,) bool, whether true and wrong labels tie across a k-th place.
+        """
         pool = np.empty((len(weights), len(self._labels) * self._k), dtype=np.uint32)
-        straddled = np.zeros(len(weights), dtype=bool)
+        exact, straddled = np.ones(len(weights), dtype=bool), np.zeros(len(weights), dtype=bool)
         light = weights.astype(np.float32)
         for chunk in self._chunks:
             keys = encode(mixed_scores(chunk, light)).reshape(len(weights), *chunk.flags.shape)
@@ -123,10 +149,7 @@ class WeightedScorer:
             pool[:, start : start + len(chunk.flags) * self._k] = best.reshape(len(weights), -1)
             exact &= ~enters(chunk, unsure, best[:, :, 0] >> 1 << 1, weights)
             straddled |= straddles(keys, self._k)
-        positives = self._labels.columns.size
-        gap[:] = [average_precision_of_keys(keys, positives) for keys in pool]
-        for row in np.flatnonzero(straddled):
-            gap[row] = self._gap_sharing_ties(light[row])
+        return pool, exact, straddled
 
     def _gap_sharing_ties(self, weights: np.ndarray) -> float:
         """GAP of one weighting (M,) under which true and wrong labels tie across the k-th place."""

@@ -82,7 +82,8 @@ class Memory(nn.Module):
         """The labels' shares of the votes (B, V) of rows (B, k) with weights (B, k)."""
         shares = weights[..., None] * (self.shares[rows].float() / LEVELS)
         labels = self.labels[rows].long()
-        votes = shares.new_zeros(len(rows), self.num_labels)
+        # len() would fix the number of clips in an exported graph.
+        votes = shares.new_zeros(rows.shape[0], self.num_labels)
         # A sum of shares may be above 1 by a rounding.
         return votes.scatter_add(1, labels.flatten(1), shares.flatten(1)).clamp(max=1)
 

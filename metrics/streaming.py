@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from metrics import bootstrap
 from metrics.average_precision import average_precision, mean_average_precision
 from metrics.clips import average_precisions, hits_of_clips, precisions_at_recall
 from metrics.errors import MetricError
 from metrics.labels import Labels
-from metrics.ranking import best_labels, rank
+from metrics.ranking import Ranking, best_labels, rank
 
 Array = torch.Tensor | np.ndarray
 POOLED = 20  # labels of a clip that enter GAP's pool
@@ -80,24 +81,52 @@ class StreamingScores:
         Raises:
             MetricError: There is no clip, or none has a label.
         """
-        clips = sum(len(labels) for labels in self._labels)
-        positives = sum(labels.columns.size for labels in self._labels)
-        if not positives:
-            raise MetricError(f"nothing to score: none of {clips} clips has a true label")
-        counts = np.concatenate([labels.counts for labels in self._labels])
-        columns = np.concatenate([labels.columns for labels in self._labels])
-        truth = Labels(np.append(0, np.cumsum(counts)), columns, self.num_labels)
-        scores, true, top_labels, top_scores, within, hits, precisions = (
-            _joined(parts) for parts in zip(*self._batches, strict=True)
-        )
+        truth = self._truth()
+        scores, true, top_labels, top_scores, within, hits, precisions = self._columns()
         return {
-            "gap": average_precision(scores.ravel(), true.ravel(), positives),
+            "gap": average_precision(scores.ravel(), true.ravel(), truth.columns.size),
             "map": mean_average_precision(truth, top_labels, top_scores),
             "map_at_10": float(within.mean()),
             "hit_at_1": float(hits.mean()),
             "perr": float(precisions.mean()),
-            "videos": clips,
+            "videos": len(truth),
         }
+
+    def errors(self) -> dict[str, float]:
+        """The standard errors of all scores, by their names with `_error` behind.
+
+        Raises:
+            MetricError: There is no clip, or none has a label.
+        """
+        truth = self._truth()
+        _, _, top_labels, top_scores, within, hits, precisions = self._columns()
+        labeled = truth.counts > 0
+        resampled = {
+            "gap": self.resampled_gap(),
+            "map": bootstrap.resampled_map(truth, top_labels, top_scores),
+            "map_at_10": bootstrap.resampled_mean(within, labeled),
+            "hit_at_1": bootstrap.resampled_mean(hits, np.ones_like(labeled)),
+            "perr": bootstrap.resampled_mean(precisions, labeled),
+        }
+        errors = {name: bootstrap.standard_error(values) for name, values in resampled.items()}
+        return {f"{name}_error": error for name, error in errors.items()}
+
+    def resampled_gap(self) -> np.ndarray:
+        """GAP of each of the draws of `metrics.bootstrap`, to be held against another's."""
+        scores, hits, *_ = self._columns()
+        return bootstrap.resampled_gap(Ranking(scores, hits), self._truth().counts)
+
+    def _truth(self) -> Labels:
+        """The labels of all clips."""
+        counts = np.concatenate([labels.counts for labels in self._labels] or [np.zeros(0, int)])
+        if not counts.any():
+            raise MetricError(f"nothing to score: none of {len(counts)} clips has a true label")
+        columns = np.concatenate([labels.columns for labels in self._labels])
+        return Labels(np.append(0, np.cumsum(counts)), columns, self.num_labels)
+
+    def _columns(self) -> list[np.ndarray]:
+        """What `update` kept, of all clips."""
+        return [_joined(parts) for parts in zip(*self._batches, strict=True)]
 
     def _as_labels(self, labels: Array | Labels, clips: int) -> Labels:
         if isinstance(labels, Labels):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -136,6 +137,17 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def followed_by(self, other: Batch) -> Batch:
+        """The clips of this batch and behind them those of another, without labels."""
+        features = {
+            name: torch.cat(_as_long(values, other.features[name]))
+            for name, values in self.features.items()
+        }
+        mask = self.mask
+        if mask is not None and other.mask is not None:
+            mask = torch.cat(_as_long(mask[..., None], other.mask[..., None]))[..., 0]
+        return dataclasses.replace(self, ids=self.ids + other.ids, features=features, mask=mask)
+
     def to(self, device: torch.device | str) -> Batch:
         """The batch on `device`, features as dequantized float32, padding exactly 0."""
         device = torch.device(device)
@@ -148,6 +160,15 @@ class Batch:
             features[name] = moved
         labels = _move(self.labels, device)
         return dataclasses.replace(self, features=features, mask=mask, labels=labels)
+
+
+def _as_long(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two clips' frames (B, T, D), the fewer padded with zeros; means (B, D) as they are."""
+    if first.ndim == 2:
+        return first, second
+    longest = max(first.shape[1], second.shape[1])
+    padded = (F.pad(x, (0, 0, 0, longest - x.shape[1])) for x in (first, second))
+    return next(padded), next(padded)
 
 
 def _move(x: Tensor, device: torch.device) -> Tensor:

@@ -104,8 +104,13 @@ def take_census(split: Split, cache: Path) -> Census:
     return Census(rows["id"], rows["labels"], **kept[1])
 
 
-def check_census(splits: Sequence[Split], cache: Path) -> str:
+def check_census(splits: Sequence[Split], cache: Path, unlabeled: Sequence[Split] = ()) -> str:
     """Makes sure that labels are labels, and that no id is there twice, within a split or in two.
+
+    Args:
+        splits: Those with labels.
+        cache: Folder in which what was counted is kept.
+        unlabeled: Those whose labels are not read.
 
     Returns:
         How many labels the clips have, in a line.
@@ -117,7 +122,8 @@ def check_census(splits: Sequence[Split], cache: Path) -> str:
     counted = [(split, take_census(split, cache)) for split in splits]
     for split, census in counted:
         _check_labels(split, census)
-    check_ids([(split, census.ids) for split, census in counted])
+    further = [(split, take_census(split, cache)) for split in unlabeled]
+    check_ids([(split, census.ids) for split, census in counted + further])
     return "labels a clip: " + "; ".join(f"{split.name} {census}" for split, census in counted)
 
 

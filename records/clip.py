@@ -47,7 +47,8 @@ def check_clip(clip: Clip, schema: Schema) -> Clip:
     if not isinstance(clip.id, str):
         raise DataError(f"the id is {quoted(clip.id)}; it must be a text")
     check_id(clip.id)
-    labels, features = np.asarray(clip.labels), schema_features(clip, schema)
+    labels = np.asarray(clip.labels) if schema.labels_key else np.zeros(0, np.int64)
+    features = schema_features(clip, schema)
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         found = f"{labels.dtype} {labels.shape}"
         raise DataError(f"clip {quoted(clip.id)}: the labels are {found}, not a row of integers")

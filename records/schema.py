@@ -54,7 +54,7 @@ class Schema:
         streams: The features that are read, in the order in which models see them.
         num_labels: Labels are integers in ``[0, num_labels)``.
         id_keys: Keys under which a record may hold its id; the first that is there counts.
-        labels_key: Key of the labels; a record without it has none.
+        labels_key: Key of the labels; a record without it has none. Empty: labels are not read.
         quantized_min: Lower end of the range of a ``uint8`` stream (see `dequantize`).
         quantized_max: Upper end of that range.
         label_names: A name for each label, or empty.

@@ -39,9 +39,12 @@ def _text(result: str | Path | None) -> None:
 
 @show.register(dict)
 def _scores(scores: dict[str, float | int]) -> None:
-    """By name, with the digits to hold a bundle to what its curve promised."""
+    """By name, with the digits to hold a bundle to what its curve promised, and its error."""
     for name, value in scores.items():
-        print(f"{name:<12}{value:.7f}" if isinstance(value, float) else f"{name:<12}{value}")
+        if f"{name}_error" in scores:
+            print(f"{name:<12}{value:.7f} +- {scores[f'{name}_error']:.5f}")
+        elif not name.endswith("_error"):
+            print(f"{name:<12}{value:.7f}" if isinstance(value, float) else f"{name:<12}{value}")
 
 
 @show.register
@@ -64,6 +67,9 @@ def _teachers(teachers: TrainedTeachers) -> None:
             "GAP": summary.gap("report"),
             "MAP@10": summary.map_at_10_report,
             "MAP": summary.map_report,
+            "GAP error": summary.gap_error_report,
+            "MAP@10 error": summary.map_at_10_error_report,
+            "MAP error": summary.map_error_report,
             "clips/s": summary.clips_per_second,
             "seconds": summary.training_seconds,
             "memory": summary.peak_memory,
@@ -77,7 +83,11 @@ def _teachers(teachers: TrainedTeachers) -> None:
         "params": parameter_count,
         "memory": lambda value: f"{value / 1e6:.0f}MB",
     }
-    print_table(rows, formats, without=("bytes",))
+    scores = ("GAP", "MAP@10", "MAP")
+    print_table(rows, formats, without=("bytes", *(f"{name} error" for name in scores)))
+    # Much the same for all members: it is of the clips.
+    greatest = (f"{name} {max(row[f'{name} error'] or 0.0 for row in rows):.4f}" for name in scores)
+    print(f"standard errors, at most: {', '.join(greatest)}")
 
 
 @show.register
@@ -93,9 +103,16 @@ def _choice(choice: Choice) -> None:
     print_table(rows, {"weight": "{:.4f}".format})
     for split, scores in (("search", choice.search), ("report", choice.report)):
         print(
-            f"GAP on {split}: searched {scores.gap:.5f}{_proof(scores.exact)}, "
-            f"flat {scores.flat_gap:.5f}{_proof(scores.flat_exact)}"
+            f"GAP on {split}: searched {scores.gap:.5f} +- {scores.error:.5f}{_proof(scores.exact)}"
         )
+        print(
+            f"  against flat, {scores.flat_gap:.5f} +- {scores.flat_error:.5f}"
+            f"{_proof(scores.flat_exact)}: {_gain(scores.gap, scores.flat_gap, scores.gain_error)}"
+        )
+
+
+def _gain(gap: float, rival: float, error: float) -> str:
+    return f"{gap - rival:+.4f} +- {error:.4f}"
 
 
 def _proof(exact: bool) -> str:
@@ -112,13 +129,17 @@ def _packed(packed: Packed) -> None:
     formats: dict[str, Format] = {"bytes": format_bytes, "weight": weight, "stored as": recipe_name}
     print_table(rows, formats, without=("params",))
     print(
-        f"GAP on report: {receipt.gap:.5f}, float32 {receipt.gap_float:.5f}; "
-        f"MAP@10 {receipt.map_at_10:.5f}, MAP {receipt.map:.5f}"
+        f"GAP on report: {receipt.gap:.5f} +- {receipt.gap_error:.5f}, "
+        f"float32 {receipt.gap_float:.5f}\n"
+        f"MAP@10 {receipt.map_at_10:.5f} +- {receipt.map_at_10_error:.5f}, "
+        f"MAP {receipt.map:.5f} +- {receipt.map_error:.5f}"
     )
     for baseline in receipt.uniform8:
+        over_uniform8 = _gain(receipt.gap, receipt.uniform8_gap, receipt.uniform8_gain_error)
+        over_flat = _gain(receipt.gap, receipt.flat_gap, receipt.flat_gain_error)
         print(
-            f"  all at 8 bits {receipt.uniform8_gap:.5f} in {baseline.bytes:,} bytes, "
-            f"as a flat mean {receipt.flat_gap:.5f}"
+            f"  against all at 8 bits, {receipt.uniform8_gap:.5f} in {baseline.bytes:,} bytes: "
+            f"{over_uniform8}\n  against their flat mean, {receipt.flat_gap:.5f}: {over_flat}"
         )
     share = receipt.bytes / receipt.budget_bytes
     print(f"bytes {receipt.bytes:,} of {receipt.budget_bytes:,} ({share:.1%})")

@@ -68,8 +68,8 @@ def run_jobs(
     Args:
         jobs: The jobs, with names and folders of their own; folders are made when missing.
         parallel: How many run at once, at least 1.
-        silent_seconds: A job that has moved neither its progress nor its log for so long hangs: it
-            is ended, and has failed.
+        silent_seconds: A job that has moved neither its progress nor its log for so long, and read
+            nothing, hangs: it is ended, and has failed.
         on_progress: Is told where a job stands whenever that changes.
 
     Returns:
@@ -131,7 +131,7 @@ class _Running:
     Attributes:
         log_start: Where in its log this attempt begins.
         shown: What of its progress was shown.
-        traces: Its progress and its log as they were when it last moved them.
+        traces: Its progress, its log and what it had read when one of them last moved.
         silent: Seconds since then.
         deadline: When it is killed, once it was told to end because it was silent.
     """
@@ -146,7 +146,8 @@ class _Running:
 
     def listen(self, seconds: float) -> None:
         """Counts `seconds` more of silence, unless it moved."""
-        traces = [_trace(self.job.folder / name) for name in (PROGRESS_NAME, LOG_NAME)]
+        files = [_trace(self.job.folder / name) for name in (PROGRESS_NAME, LOG_NAME)]
+        traces = [*files, _bytes_read(self.process.pid)]
         self.silent = 0.0 if traces != self.traces else self.silent + seconds
         self.traces = traces
 
@@ -338,3 +339,10 @@ def _trace(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_size, found.st_mtime_ns
+
+
+def _bytes_read(pid: int) -> str:
+    """What changes while a process goes through its data, of which it may not report; on Linux."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/io").read_text().partition("\n")[0]
+    return ""

@@ -45,14 +45,14 @@ class Result:
 
     @property
     def last_line(self) -> str:
-        """What it said last; of the user's mistakes and the machine's failures, that says all."""
-        return self.tail.splitlines()[-1] if self.tail else f"{self.name} {self.ending}"
+        """What it said last, else how it ended; of the user's mistakes, that says all."""
+        return self.tail.splitlines()[-1] if self.tail else self.ending
 
     @property
     def likeness(self) -> tuple[str, str]:
         """The same for jobs that failed alike, each over a file in a folder of its own."""
-        last = self.tail.splitlines()[-1] if self.tail else ""
-        if self.returncode == MACHINE_FAILED:
+        last = self.last_line
+        if self.tail and self.returncode == MACHINE_FAILED:
             # Whichever file it was that there was no space for.
             last = last.rpartition(": ")[2]
         folder = str(self.log.parent)
@@ -71,9 +71,11 @@ def describe_failures(results: Iterable[Result], *, last_lines: bool = False) ->
         if result.returncode:
             groups.setdefault(result.likeness, []).append(result)
     if last_lines:
-        lines = {_names(group): group[0].last_line for group in groups.values()}
-        # Every process met the same input.
-        return "\n".join(lines.values() if len(lines) == 1 else map(": ".join, lines.items()))
+        found = [(_names(group), group[0]) for group in groups.values()]
+        if len(found) == 1 and found[0][1].tail:
+            # Every process met the same input.
+            return found[0][1].last_line
+        return "\n".join(f"{names}: {first.last_line}" for names, first in found)
     return "\n".join(
         str(group[0].message)
         if len(group) == 1

@@ -196,9 +196,16 @@ def main(module: str) -> None:
     """The server's program, and that of every job."""
     # Before the environment, beside which the title is written, changes.
     setproctitle(f"onegig: starts {module}")
-    run(module, serve(module))
+    status = 0
+    try:
+        run(module, serve(module))
+    except SystemExit as ended:
+        # Python prints a text on its way out.
+        if isinstance(ended.code, str):
+            raise
+        status = ended.code or 0
     # A second goes by before an interpreter has taken thousands of modules apart.
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -105,8 +104,8 @@ def _check_finite(batch: Batch, log_odds: torch.Tensor) -> None:
         )
 
 
-def score(bundle: Bundle, split: Split) -> dict[str, Any]:
-    """GAP, MAP, MAP@10, Hit@1 and PERR of a bundle over a split, by streaming.
+def score(bundle: Bundle, split: Split) -> StreamingScores:
+    """The scores of a bundle over a split.
 
     Raises:
         records.DataError: no clip has a label.
@@ -118,4 +117,4 @@ def score(bundle: Bundle, split: Split) -> dict[str, Any]:
         scores.update(log_odds, batch.labels)
     if labels == 0:
         raise DataError(f"split {split.name!r}: its clips have no labels, so there is no score")
-    return scores.compute()
+    return scores

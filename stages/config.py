@@ -4,15 +4,21 @@ Hydra composes the keys into one mapping, for which it takes its defaults from h
 a `Config` of it, and refuses what its fields do not take in one line that names the key.
 """
 
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 from omegaconf import DictConfig, OmegaConf
 
-from common.codec import Text, from_plain, replaced, to_plain
+from common.codec import Positive, Text, from_plain, replaced, to_plain
 from common.errors import ConfigError
+from common.problems import quoted
 from distill.config import DistillConfig, StudentConfig
 from ensemble.config import EnsembleConfig
 from families import host_of
@@ -27,11 +33,27 @@ LABELS = "labels"
 
 @dataclass(frozen=True)
 class MemberConfig:
-    """One model of the ensemble: a family, its hyperparameters, and how it is trained."""
+    """One model of the ensemble: a family, its hyperparameters, and how it is trained.
+
+    Or several. `grid` has values by hyperparameter, and there is a model for each combination of
+    them, called by the values: `wide` with `{hidden: [[512], [1024, 1024]]}` is `wide-512` and
+    `wide-1024x1024`. `copies` are alike but for their seeds: `wide`, `wide-2`, `wide-3`.
+    """
 
     family: str
     config: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
+    copies: Positive = 1
+    grid: dict[str, list[Any]] = field(default_factory=dict)
+
+    def spread(self, name: str) -> Iterator[tuple[str, MemberConfig]]:
+        """The models that a member of this name stands for, each with a name of its own."""
+        for values in product(*self.grid.values()):
+            config = {**self.config, **dict(zip(self.grid, values, strict=True))}
+            one = "-".join((name, *map(_value_name, values)))
+            for copy in range(1, self.copies + 1):
+                own = replace(self, config=config, copies=1, grid={})
+                yield (one if copy == 1 else f"{one}-{copy}"), own
 
 
 @dataclass(frozen=True)
@@ -40,7 +62,7 @@ class Config:
 
     `extensions` names Python files of the user's own that register families and the like. `jobs`
     are processes at once; 0 means as many as keep all cores busy at `train.threads` each, or one on
-    a GPU. One that reports no progress for `silent_minutes` is ended; 0 means never.
+    a GPU. One that neither reports nor reads anything for `silent_minutes` is ended; 0 means never.
     `on_code_change` says what becomes of tasks that other code of the project made: by default they
     are kept, since an update must not cost days of training by itself, and a line says so.
     """
@@ -67,6 +89,7 @@ class Config:
     output: Text | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "members", _spread(self.members))
         # The students' own settings are laid over these: a mistake would be reported as theirs.
         replaced(self.train, self.distill.train, "distill.train", ConfigError)
         families = {member.family for member in self.members.values()}
@@ -150,6 +173,32 @@ def hydra_node() -> DictConfig:
         if OmegaConf.is_dict(node[key]):
             OmegaConf.set_struct(node[key], False)
     return node
+
+
+def _spread(members: Mapping[str, MemberConfig]) -> dict[str, MemberConfig]:
+    """All members by name, copies and grids written out."""
+    found: dict[str, MemberConfig] = {}
+    origin: dict[str, str] = {}
+    for name, member in members.items():
+        empty = [key for key, values in member.grid.items() if not values]
+        if empty:
+            raise ConfigError(f"members.{name}.grid.{empty[0]}: no values; give some or none")
+        for one, own in member.spread(name):
+            if one in found:
+                raise ConfigError(
+                    f"members.{name}: there are two members {quoted(one)}, one of them of members."
+                    f"{origin[one]}; rename either"
+                )
+            found[one], origin[one] = own, name
+    return found
+
+
+def _value_name(value: Any) -> str:
+    """What of a model's name says a hyperparameter's value: `0.4`, `gelu`, `1024x1024`."""
+    parts = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping | list | tuple):
+        return "x".join(map(_value_name, parts))
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", str(value))
 
 
 def _check_teacher(where: str, teacher: str, families: set[str]) -> None:

@@ -10,7 +10,7 @@ from runs.marker import DONE_NAME
 from stages.config import LABELS
 from stages.ensemble import choose_teachers
 from stages.execute import Tasks, named, trained_in_turn
-from stages.jobs import Job, SoftLabels, Upstream
+from stages.jobs import UNLABELED, Job, SoftLabels, UnlabeledClips, Upstream
 from stages.soft_targets import SoftTargetSource, fold_jobs, prediction_job, soft_targets
 from stages.stage import Done, stage
 from stages.teachers import load_teachers
@@ -61,25 +61,25 @@ def load_students(workspace: Workspace, teachers: Mapping[str, Task]) -> dict[st
 
 
 def _students(tasks: Tasks, teachers: Mapping[str, Task]) -> dict[str, Task]:
-    workspace = tasks.workspace
-    students, distilled = workspace.config.students, _distilled(workspace)
+    workspace, config = tasks.workspace, tasks.workspace.config
+    students, distilled = config.students, _distilled(workspace)
     choice = choose_teachers(workspace, teachers)
     done = {n: teachers[own.member] for n, own in students.items() if n not in distilled}
     first, second = (
         {name: own for name, own in distilled.items() if own.level == level} for level in (1, 2)
     )
 
-    def by_teacher(name: str) -> Sequence[Job]:
-        host = workspace.config.host_of(name)
-        if workspace.config.distill.folds > 1:
+    def by_teacher(name: str, split: str) -> Sequence[Job]:
+        # Of clips that no teacher was trained on, nothing is to be left out.
+        if config.distill.folds > 1 and split != UNLABELED:
             return fold_jobs(tasks, name)
-        train, on = workspace.train_config(name), named(host, teachers)
-        return [prediction_job(workspace, name, teachers[name], train, on)]
+        train, on = workspace.train_config(name), named(config.host_of(name), teachers)
+        return [prediction_job(workspace, name, teachers[name], train, split, on)]
 
-    def by_student(name: str) -> Sequence[Job]:
+    def by_student(name: str, split: str) -> Sequence[Job]:
         train = workspace.student_train_config(name)
-        on = named(workspace.config.host_of_student(name), done)
-        return [prediction_job(workspace, students[name].member, done[name], train, on)]
+        on = named(config.host_of_student(name), done)
+        return [prediction_job(workspace, students[name].member, done[name], train, split, on)]
 
     sources = {name: _teachers_of(workspace, own, choice) for name, own in first.items()}
     done |= _level(tasks, sources, by_teacher, done)
@@ -91,19 +91,32 @@ def _students(tasks: Tasks, teachers: Mapping[str, Task]) -> dict[str, Task]:
 def _level(
     tasks: Tasks,
     sources: Mapping[str, SoftTargetSource],
-    jobs_of: Callable[[str], Sequence[Job]],
+    jobs_of: Callable[[str, str], Sequence[Job]],
     before: Mapping[str, Task],
 ) -> dict[str, Task]:
     """The students of one level, by name as their sources are; `before` are those until then."""
     workspace, config = tasks.workspace, tasks.workspace.config
-    soft = soft_targets(tasks, sources.values(), jobs_of)
+    soft = soft_targets(tasks, sources.values(), "train", jobs_of)
+    further = {}
+    if workspace.unlabeled:
+        further = soft_targets(tasks, sources.values(), UNLABELED, jobs_of)
+
+    def labels_of(source: SoftTargetSource) -> SoftLabels:
+        unlabeled, settings = None, config.distill.unlabeled
+        if further:
+            unlabeled = UnlabeledClips(
+                Upstream.of(further[source.name]),
+                workspace.fingerprints[UNLABELED],
+                settings.share,
+                settings.weight,
+            )
+        return SoftLabels(Upstream.of(soft[source.name]), config.distill.hard_weight, unlabeled)
 
     def job(name: str, host: tuple[str, Task] | None) -> Job:
-        targets = Upstream.of(soft[sources[name].name])
         return replace(
             workspace.training(f"{_FOLDER}/{name}", config.students[name].member, host),
             train=workspace.student_train_config(name),
-            soft=SoftLabels(targets, config.distill.hard_weight),
+            soft=labels_of(sources[name]),
         )
 
     return trained_in_turn(tasks, sources, config.host_of_student, job, before)

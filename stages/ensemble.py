@@ -8,6 +8,7 @@ from common.files import read_json, write_json
 from ensemble.choice import Choice, Evidence, choose
 from ensemble.combination import MOST_SCORED
 from ensemble.evenness import PER_CLIP
+from metrics.bootstrap import MOST_DRAWS
 from runs import Predictions, RunError, Task
 from stages.execute import Tasks
 from stages.jobs import predictions_name
@@ -42,6 +43,7 @@ def choose_teachers(workspace: Workspace, teachers: Mapping[str, Task]) -> Choic
         **search_inputs(workspace, teachers.values()),
         "teacher_size": config.teacher_size,
         "combinations": MOST_SCORED,
+        "draws": MOST_DRAWS,
         "families": families,
     }
 

@@ -21,8 +21,9 @@ def evaluate(workspace: Workspace) -> dict[str, float | int]:
     """The scores of a bundle on a labeled split (`split=`, by default `report`).
 
     Returns:
-        They, and how many `videos` there are; of these `seen` are among those that the bundle was
-        trained or chosen on, where its receipt says so. A score on such clips is no result.
+        They, their standard errors, and how many `videos` there are; of these `seen` are among
+        those that the bundle was trained or chosen on, where its receipt says so. A score on such
+        clips is no result.
 
     Raises:
         ConfigError: no bundle or no data.
@@ -46,7 +47,8 @@ def evaluate(workspace: Workspace) -> dict[str, float | int]:
         )
     if count or not seen:
         print(warning, file=sys.stderr)
-    return score(bundle, split) | ({"seen": count} if seen else {})
+    scores = score(bundle, split)
+    return scores.compute() | scores.errors() | ({"seen": count} if seen else {})
 
 
 def _contents(split: Split, root: Path) -> str:

@@ -11,7 +11,7 @@ from common.codec import from_plain, to_plain
 from common.extensions import load_extensions
 from common.registry import Extension
 from families import registry
-from records import Schema
+from records import Schema, Split
 from records.splits import DataSource, Fold
 from runs import RunError, Task
 from runs.checksums import read_checked_json, write_checked_json
@@ -21,6 +21,8 @@ from training.config import TrainConfig
 
 JOB_NAME = "job.json"
 WEIGHTS_NAME = "weights.safetensors"
+# The split of the clips without labels.
+UNLABELED = "unlabeled"
 # The module of `runs` that a result depends on.
 PREDICTIONS = "runs.predictions"
 # What changes no result: renaming a label retrains nothing, nor does saving more often.
@@ -85,6 +87,7 @@ class Setting:
         stored_labels: labels kept a clip in predictions.
         extensions: the files of the user's own that the job uses.
         sources: digests of those of them that a result depends on, by what they provide.
+        unlabeled: shards whose labels are not read, of the split of that name.
         host: of a model that has one.
     """
 
@@ -96,7 +99,16 @@ class Setting:
     stored_labels: int
     extensions: tuple[Extension, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    unlabeled: DataSource | None = None
     host: HostModel | None = None
+
+    def open(self, name: str) -> Split:
+        """The records of a split.
+
+        Raises:
+            DataError: there is no such split, or a shard is damaged.
+        """
+        return (self.unlabeled if name == UNLABELED and self.unlabeled else self.data).open(name)
 
     def inputs(self, splits: tuple[str, ...]) -> dict[str, Any]:
         """What the content key of a job on these splits covers."""
@@ -113,16 +125,34 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class UnlabeledClips:
+    """Clips that a student learns from by soft targets alone.
+
+    Attributes:
+        targets: the task that wrote these.
+        fingerprint: of the clips.
+        share: as in `UnlabeledConfig`, and so is `weight`.
+    """
+
+    targets: Upstream
+    fingerprint: str
+    share: float
+    weight: float
+
+
+@dataclass(frozen=True)
 class SoftLabels:
     """What a student learns from beside the labels.
 
     Attributes:
         targets: the task that wrote the soft targets.
         hard_weight: lambda of Skalic & Austin 2018, equation 2.
+        unlabeled: set where there are further clips.
     """
 
     targets: Upstream
     hard_weight: float
+    unlabeled: UnlabeledClips | None = None
 
 
 @dataclass(frozen=True)
@@ -130,16 +160,19 @@ class Job:
     """What a process of its own does.
 
     Attributes:
-        splits: those that it reads.
         work: the modules of `stages` that do it.
         task: the task's name within the run, such as "teachers/netvlad-64".
         setting: model, data, machine.
     """
 
-    splits: ClassVar[tuple[str, ...]]
     work: ClassVar[tuple[str, ...]] = ("stages.worker", "stages.training_work")
     task: str
     setting: Setting
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those that it reads."""
+        return ("train", "search", "report")
 
     def thread_count(self) -> int:
         """How many threads it computes with, on which the last digits of its results depend."""
@@ -168,7 +201,6 @@ class Training(Job):
         soft: set for a student.
     """
 
-    splits = ("train", "search", "report")
     train: TrainConfig
     seed: int
     fold: Fold | None = None
@@ -180,12 +212,16 @@ class Training(Job):
 
 @dataclass(frozen=True)
 class Prediction(Job):
-    """The run of a trained model over the training split, `batch_size` clips a forward pass."""
+    """The run of a trained model over a split, `batch_size` clips a forward pass."""
 
-    splits = ("train",)
     trained: Upstream
     batch_size: int
     threads: int
+    split: str = "train"
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return (self.split,)
 
     def thread_count(self) -> int:
         return self.threads
@@ -203,7 +239,6 @@ class Measurement(Job):
         threshold: as in `QuantizeConfig`, and so are the following.
     """
 
-    splits = ("search", "report")
     work = ("stages.worker", "stages.training_work", "stages.measurement_work")
     trained: Upstream
     batch_size: int
@@ -214,6 +249,10 @@ class Measurement(Job):
     group_precisions: tuple[str, ...]
     memory_precisions: tuple[str, ...]
     entropy: bool
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return ("search", "report")
 
     def thread_count(self) -> int:
         return self.threads

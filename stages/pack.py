@@ -12,6 +12,7 @@ from common.codec import from_plain, to_plain
 from common.files import TEMPORARY_SUFFIX, read_json, sha256_file, write_json
 from common.units import parse_bytes
 from ensemble import WeightedScorer
+from metrics.bootstrap import standard_error
 from quantize.bundle.content import BundleMember, write_bundle
 from quantize.bundle.inference import Bundle
 from quantize.bundle.layout import bundle_bytes
@@ -27,7 +28,7 @@ from stages.catalogue import Catalogue
 from stages.distill import load_students
 from stages.ensemble import search_inputs
 from stages.execute import Tasks
-from stages.jobs import module_of
+from stages.jobs import UNLABELED, module_of
 from stages.receipt import RECEIPT_NAME, Baseline, Receipt
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary, read_summary
@@ -143,7 +144,9 @@ class _Packer:
 
     @cached_property
     def _seen(self) -> tuple[SeenClips, ...]:
-        return seen_clips(self._workspace.data, ("train", "search"))
+        seen = seen_clips(self._workspace.data, ("train", "search"))
+        further = self._workspace.unlabeled
+        return seen + (seen_clips(further, (UNLABELED,)) if further else ())
 
     def _size(self, choice: Mapping[str, str]) -> int:
         """Exact bytes of the file with these recipes by member; the figures do not change it."""
@@ -180,18 +183,30 @@ class _Packer:
         loaded = Bundle.load(beside)
         beside.unlink()
         scores = score(loaded, self._workspace.data.open("report"))
+        figures = scores.compute() | scores.errors()
+        gap_float, _ = self._on_report(weights, quantized=False)
         receipt = replace(
             receipt,
-            **{name: scores[name] for name in ("gap", "map", "map_at_10")},
+            gap=figures["gap"],
+            gap_error=figures["gap_error"],
+            map=figures["map"],
+            map_error=figures["map_error"],
+            map_at_10=figures["map_at_10"],
+            map_at_10_error=figures["map_at_10_error"],
             search_gap=solution.gap,
-            gap_float=self._on_report(weights, quantized=False),
+            gap_float=gap_float,
         )
         for found in baseline:
             flat = dict.fromkeys(found.weights, 1 / len(found.weights))
+            drawn = scores.resampled_gap()
+            uniform8_gap, uniform8_drawn = self._on_report(found.weights, quantized=True)
+            flat_gap, flat_drawn = self._on_report(flat, quantized=True)
             receipt = replace(
                 receipt,
-                uniform8_gap=self._on_report(found.weights, quantized=True),
-                flat_gap=self._on_report(flat, quantized=True),
+                uniform8_gap=uniform8_gap,
+                uniform8_gain_error=standard_error(drawn - uniform8_drawn),
+                flat_gap=flat_gap,
+                flat_gain_error=standard_error(drawn - flat_drawn),
             )
         self._write_file(path, members, receipt)
         left_out = [name for name in self.catalogue.students if name not in choice]
@@ -222,11 +237,14 @@ class _Packer:
             seen=self._seen,
         )
 
-    def _on_report(self, weights: Mapping[str, float], *, quantized: bool) -> float:
-        """GAP@20 on `report` from stored predictions."""
+    def _on_report(
+        self, weights: Mapping[str, float], *, quantized: bool
+    ) -> tuple[float, np.ndarray]:
+        """GAP@20 on `report` from stored predictions, and of each draw of its clips."""
         members = [self.catalogue.on_report(name, quantized=quantized) for name in weights]
         scorer = WeightedScorer(members, self._workspace.labels("report"), mix=self._mix)
-        return float(scorer.gap(np.array([list(weights.values())])).gap[0])
+        row = np.array(list(weights.values()))
+        return float(scorer.gap(row[None]).gap[0]), scorer.resampled_gap(row)
 
 
 def _write_solutions(task: Task, solutions: Sequence[Solution]) -> tuple[list[str], Any]:

@@ -50,12 +50,14 @@ class Receipt:
         bytes: of the file.
         budget_bytes: what it had to keep to.
         sha256: of the file.
-        gap: GAP@20 of the file as read back.
+        gap: GAP@20 of the file as read back; `gap_error` is its standard error.
         gap_float: that of its members and weights at float32, from stored predictions.
         uniform8_gap: that of all members that fit at 8 bits, with their own searched weights.
+        uniform8_gain_error: the standard error of `gap - uniform8_gap`, over the same clips.
         flat_gap: that of their flat mean.
-        map: MAP of the file.
-        map_at_10: MAP@10 of the file.
+        flat_gain_error: the standard error of `gap - flat_gap`, over the same clips.
+        map: MAP of the file; `map_error` is its standard error.
+        map_at_10: MAP@10 of the file; `map_at_10_error` is its standard error.
         search_gap: GAP@20 on `search`, where the bundle was chosen.
         members: what is in it.
         hashes: fingerprints of the splits (`data`) and digests of the students (`students`).
@@ -68,11 +70,16 @@ class Receipt:
     budget_bytes: int = 0
     sha256: str = ""
     gap: float = 0.0
+    gap_error: float = 0.0
     gap_float: float = 0.0
     uniform8_gap: float = 0.0
+    uniform8_gain_error: float = 0.0
     flat_gap: float = 0.0
+    flat_gain_error: float = 0.0
     map: float = 0.0
+    map_error: float = 0.0
     map_at_10: float = 0.0
+    map_at_10_error: float = 0.0
     search_gap: float = 0.0
     members: tuple[MemberReceipt, ...]
     hashes: dict[str, dict[str, str]]
@@ -93,9 +100,9 @@ class Receipt:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What of a receipt says what its bundle has seen: train and search, in as many parts."""
+    """What of a receipt says what its bundle has seen: train, search and clips without labels."""
 
-    seen: Annotated[tuple[SeenClips, ...], MaxLen(2)] = ()
+    seen: Annotated[tuple[SeenClips, ...], MaxLen(3)] = ()
 
 
 def seen_by(receipt: Mapping[str, Any]) -> tuple[SeenClips, ...]:

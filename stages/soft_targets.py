@@ -2,7 +2,8 @@
 
 Every file of soft targets is a task `soft/<name>`: `soft/netvlad` from the best combination of that
 family's members, `soft/all` from all members with the searched weights, and `soft/netvlad-2` from
-the flat mean of the family's level-1 students.
+the flat mean of the family's level-1 students. `soft-unlabeled/<name>` are those of the clips
+without labels, by the same models.
 """
 
 from __future__ import annotations
@@ -38,24 +39,28 @@ class SoftTargetSource:
 
 
 def soft_targets(
-    tasks: Tasks, sources: Iterable[SoftTargetSource], jobs_of: Callable[[str], Sequence[Job]]
+    tasks: Tasks,
+    sources: Iterable[SoftTargetSource],
+    split: str,
+    jobs_of: Callable[[str, str], Sequence[Job]],
 ) -> dict[str, Task]:
-    """The finished tasks `soft/<name>`, by the sources' names.
+    """The finished tasks `soft/<name>` (`train`) or `soft-unlabeled/<name>`, by the sources' names.
 
     Args:
         tasks: gives finished tasks, or makes them.
         sources: one of a name counts once.
-        jobs_of: the jobs that together predict the training split with a model, by the name that
-            the sources use.
+        split: whose clips they are of.
+        jobs_of: the jobs that together predict that split with a model, by the name that the
+            sources use.
     """
     distinct = {source.name: source for source in sources}
     jobs = {
-        model: jobs_of(model)
+        model: jobs_of(model, split)
         for model in sorted({model for source in distinct.values() for model in source.models})
     }
     done = tasks.of_jobs({job.task: job for own in jobs.values() for job in own})
     predicted = {model: [done[job.task] for job in own] for model, own in jobs.items()}
-    return {name: _mix(tasks, source, predicted) for name, source in distinct.items()}
+    return {name: _mix(tasks, source, split, predicted) for name, source in distinct.items()}
 
 
 def fold_jobs(tasks: Tasks, member: str) -> list[Job]:
@@ -82,20 +87,27 @@ def prediction_job(
     member: str,
     trained: Task,
     train: TrainConfig,
+    split: str,
     host: tuple[str, Task] | None,
 ) -> Job:
-    """The run of a member's trained model, on its host, over the clips that it was trained on."""
-    name = f"training-predictions/{trained.name.replace('/', '-')}"
+    """The run of a member's trained model, on its host, over the clips of a split."""
+    folder = "training-predictions" if split == "train" else f"{split}-predictions"
+    name = f"{folder}/{trained.name.replace('/', '-')}"
     setting, batch_size = workspace.setting(member, host=host), train.inference_batch_size
-    return Prediction(name, setting, Upstream.of(trained), batch_size, train.threads)
+    return Prediction(name, setting, Upstream.of(trained), batch_size, train.threads, split)
 
 
-def _mix(tasks: Tasks, source: SoftTargetSource, predicted: Mapping[str, Sequence[Task]]) -> Task:
+def _mix(
+    tasks: Tasks,
+    source: SoftTargetSource,
+    split: str,
+    predicted: Mapping[str, Sequence[Task]],
+) -> Task:
     config, mix = tasks.workspace.config.distill, tasks.workspace.config.ensemble.mix
     used = {model: predicted[model] for model in source.models}
 
     def work(task: Task) -> tuple[list[str], Any]:
-        predictions = [_over_training_split(parts) for parts in used.values()]
+        predictions = [_over_split(split, parts) for parts in used.values()]
         targets = mix_teachers(predictions, source.weights, config.stored_labels, mix)
         targets.save(task.folder / SOFT_TARGETS_NAME)
         return [SOFT_TARGETS_NAME], {"clips": len(targets.ids), "models": list(used)}
@@ -106,8 +118,9 @@ def _mix(tasks: Tasks, source: SoftTargetSource, predicted: Mapping[str, Sequenc
         "mix": mix,
         "upstream": {task.name: task.digest() for parts in used.values() for task in parts},
     }
-    soft = tasks.of_work(f"soft/{source.name}", inputs, work)
-    if config.write_merged:
+    folder = "soft" if split == "train" else f"soft-{split}"
+    soft = tasks.of_work(f"{folder}/{source.name}", inputs, work)
+    if config.write_merged and split == "train":
         _merge(tasks, source.name, soft)
     return soft
 
@@ -126,10 +139,10 @@ def _merge(tasks: Tasks, name: str, soft: Task) -> None:
     tasks.of_work(f"merged/{name}", inputs, work)
 
 
-def _over_training_split(tasks: Sequence[Task]) -> Predictions:
-    """One model's predictions over all training clips, put together from its folds, if it has."""
+def _over_split(split: str, tasks: Sequence[Task]) -> Predictions:
+    """One model's predictions over all clips, put together from its folds, if it has."""
     if len(tasks) == 1:
-        return Predictions.load(tasks[0].file(predictions_name("train")))
+        return Predictions.load(tasks[0].file(predictions_name(split)))
     joined = Predictions.concatenate(
         [Predictions.load(task.file(predictions_name("fold"))) for task in tasks]
     )

@@ -26,6 +26,7 @@ class TrainingSummary:
             weights, where there was a second phase, and on `report`, where no fold was left out.
         map_at_10_report: MAP@10 on `report` of what was kept.
         map_report: MAP on `report` of what was kept, over the labels that are stored.
+        gap_error_report: the standard error of its GAP on `report`, and so of the other two.
     """
 
     family: str
@@ -41,6 +42,9 @@ class TrainingSummary:
     gap_report_average: float | None = None
     map_at_10_report: float | None = None
     map_report: float | None = None
+    gap_error_report: float | None = None
+    map_at_10_error_report: float | None = None
+    map_error_report: float | None = None
 
     def gap(self, split: str) -> float:
         """GAP@20 on `search` or `report` of what was kept."""

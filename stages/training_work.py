@@ -17,14 +17,22 @@ from families.size import model_bytes, parameter_count
 from metrics import Labels, StreamingScores
 from records import Split, with_frames
 from runs import Predictions, Task
-from stages.jobs import WEIGHTS_NAME, Prediction, Setting, Training, predictions_name
+from stages.jobs import (
+    UNLABELED,
+    WEIGHTS_NAME,
+    Prediction,
+    Setting,
+    Training,
+    Upstream,
+    predictions_name,
+)
 from stages.summaries import TrainingSummary
 from training.checkpoint import CHECKPOINT_NAME
 from training.device import choose_device, peak_memory
 from training.inference import gap_of, labels_of, predict_split
 from training.memory import remember
 from training.objective import HardLabels, Objective
-from training.trainer import Trained, Trainer
+from training.trainer import Beside, Trained, Trainer
 
 # The ids of the clips that a model remembers, row by row.
 REMEMBERED_NAME = "remembered.json"
@@ -61,8 +69,8 @@ def predict(
     )
 
 
-def predict_training_split(job: Prediction, task: Task) -> None:
-    """Writes the predictions of trained weights on the split `train`.
+def predict_clips(job: Prediction, task: Task) -> None:
+    """Writes the predictions of trained weights on a split.
 
     A model that remembers is asked as if it did not know the clip: all others would follow it.
     """
@@ -72,10 +80,9 @@ def predict_training_split(job: Prediction, task: Task) -> None:
     if isinstance(model, RememberingModule):
         ids = read_json(job.trained.file(REMEMBERED_NAME))
         own = {name: row for row, name in enumerate(ids)}
-    split = job.setting.data.open("train")
-    found = predict(job.setting, model, split, job.batch_size, task.folder, own)
-    found.save(task.folder / predictions_name("train"))
-    task.finish([predictions_name("train")], {})
+    split, name = job.setting.open(job.split), predictions_name(job.split)
+    predict(job.setting, model, split, job.batch_size, task.folder, own).save(task.folder / name)
+    task.finish([name], {})
 
 
 def train(job: Training, task: Task) -> None:
@@ -85,8 +92,7 @@ def train(job: Training, task: Task) -> None:
     """
     setting = job.setting
     train_split, splits = _splits(job)
-    if job.train.min_frames is not None:
-        train_split = with_frames(train_split, job.train.min_frames)
+    train_split = _long_enough(job, train_split)
     torch.manual_seed(job.seed)
     model = build_model(setting)
     files = [WEIGHTS_NAME, *map(predictions_name, splits)]
@@ -103,6 +109,7 @@ def train(job: Training, task: Task) -> None:
             folder=task.folder,
             draws_frames=registry.get(setting.family).sampling == "draw",
             workers=setting.data.workers,
+            beside=_beside(job),
         )
         trained = trainer.run()
     summary = TrainingSummary(
@@ -138,9 +145,29 @@ def _remember(job: Training, task: Task, model: RememberingModule, split: Split)
 def _objective(job: Training) -> Objective:
     if job.soft is None:
         return HardLabels()
-    path = job.soft.targets.file(SOFT_TARGETS_NAME)
-    targets = SoftTargets.load(path, job.setting.data.schema.num_labels)
-    return SoftAndHardLabels(targets, job.soft.hard_weight)
+
+    def load(written: Upstream) -> SoftTargets:
+        return SoftTargets.load(written.file(SOFT_TARGETS_NAME), job.setting.data.schema.num_labels)
+
+    further, hard_weight = job.soft.unlabeled, job.soft.hard_weight
+    if further is None:
+        return SoftAndHardLabels(load(job.soft.targets), hard_weight)
+    targets = load(job.soft.targets), hard_weight, load(further.targets), further.weight
+    return SoftAndHardLabels(*targets)
+
+
+def _beside(job: Training) -> Beside | None:
+    """The clips without labels that a student is shown, if there are any."""
+    if job.soft is None or job.soft.unlabeled is None:
+        return None
+    further = _long_enough(job, job.setting.open(UNLABELED))
+    return Beside(further, job.soft.unlabeled.share)
+
+
+def _long_enough(job: Training, split: Split) -> Split:
+    """Its clips that are long enough to be learned from."""
+    least = job.train.min_frames
+    return split if least is None else with_frames(split, least)
 
 
 def _splits(job: Training) -> tuple[Split, dict[str, Split]]:
@@ -183,11 +210,12 @@ def _keep_better(
 
 
 def _on_report(labels: Labels, predictions: Predictions) -> dict[str, float]:
-    """MAP@10, and MAP of the labels that are stored."""
+    """MAP@10, and MAP of the labels that are stored; their standard errors, and that of GAP."""
     scores = StreamingScores(labels.num_labels)
     scores.update((predictions.labels, predictions.log_odds), labels)
-    found = scores.compute()
-    return {"map_at_10_report": found["map_at_10"], "map_report": found["map"]}
+    found = scores.compute() | scores.errors()
+    names = ("map_at_10", "map", "gap_error", "map_at_10_error", "map_error")
+    return {f"{name}_report": found[name] for name in names}
 
 
 def _write_outcome(folder: Path, model: FamilyModule, predictions: dict[str, Predictions]) -> None:

@@ -18,7 +18,7 @@ from runs import MACHINE_FAILED, Task, die_with_parent
 from runs.code import record_code
 from stages.jobs import Measurement, Prediction, Training, read_job
 from stages.measurement_work import measure
-from stages.training_work import predict_training_split, train
+from stages.training_work import predict_clips, train
 from training.trainer import Interrupted
 
 
@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
             case Training():
                 train(job, task)
             case Prediction():
-                predict_training_split(job, task)
+                predict_clips(job, task)
             case Measurement():
                 measure(job, task)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -17,13 +18,21 @@ from families.base import HostLayer
 from families.registry import meta_module
 from metrics import Labels
 from quantize.recipes import check_precisions
-from records import Schema, Split, check_census, check_disjoint, load_schema, with_vocabulary
+from records import (
+    Schema,
+    Split,
+    SplitSpec,
+    check_census,
+    check_disjoint,
+    load_schema,
+    with_vocabulary,
+)
 from records.splits import DataSource
 from runs import Run, Task
 from runs.code_changes import CodeChanges
 from runs.store import is_name
 from stages.config import Config
-from stages.jobs import HostModel, Job, Setting, Training, Upstream
+from stages.jobs import UNLABELED, HostModel, Job, Setting, Training, Upstream
 from training.config import TrainConfig
 from training.inference import labels_of
 
@@ -114,6 +123,28 @@ class Workspace:
         )
 
     @cached_property
+    def unlabeled(self) -> DataSource | None:
+        """The shards that students learn from without labels; nothing is opened yet.
+
+        Raises:
+            ConfigError: `distill.unlabeled.root` is no folder.
+        """
+        settings = self.config.distill.unlabeled
+        if settings.shards is None:
+            return None
+        root = self.data_root if settings.root is None else Path(settings.root)
+        if not root.is_dir():
+            raise ConfigError(
+                f"distill.unlabeled.root: {root} is no folder; give the shards' folder"
+            )
+        return replace(
+            self.data,
+            root=root.resolve(),
+            schema=replace(self.schema, labels_key=""),
+            splits={UNLABELED: SplitSpec(settings.shards)},
+        )
+
+    @cached_property
     def fingerprints(self) -> dict[str, str]:
         """Content hashes of the splits that training sees, shown not to share a clip.
 
@@ -123,11 +154,12 @@ class Workspace:
             records.DataError: they share a clip, or their labels cannot be meant.
         """
         splits = [self.data.open(name) for name in ("train", "search", "report")]
-        for split in splits:
+        further = [self.unlabeled.open(UNLABELED)] if self.unlabeled else []
+        for split in (*splits, *further):
             say_skipped(split)
         check_disjoint(splits)
-        print(check_census(splits, self.data.cache), file=sys.stderr)
-        return {split.name: split.fingerprint for split in splits}
+        print(check_census(splits, self.data.cache, further), file=sys.stderr)
+        return {split.name: split.fingerprint for split in (*splits, *further)}
 
     @cached_property
     def _training_clips(self) -> int:
@@ -235,6 +267,7 @@ class Workspace:
             stored_labels=self.config.ensemble.stored_labels,
             extensions=tuple(used),
             sources=provided,
+            unlabeled=self.unlabeled,
             host=model,
         )
 

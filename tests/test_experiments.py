@@ -229,3 +229,18 @@ def tiny_split(tmp_path: Path) -> Split:
     clips = [Clip(f"clip{n}", np.array([n]), frames) for n in range(4)]
     write_shards(tmp_path / "data", "train", [encode_clip(clip, schema) for clip in clips])
     return open_split(tmp_path / "data", "train", SplitSpec("train-*"), schema, cache=None)
+
+
+def test_copies_and_grids_are_said_in_a_line_and_planned(tmp_path: Path) -> None:
+    config = composed(
+        "experiment=yt8m_video",
+        "members.length.copies=3",
+        "members.plain.grid={hidden: [[512], [1024, 512]]}",
+        f"outputs={tmp_path}",
+    )
+    planned = {member.name: member for member in plan(Workspace(config)).members}
+    assert list(planned)[:4] == ["length", "length-2", "length-3", "wide"]
+    assert list(planned)[-2:] == ["plain-512", "plain-1024x512"]
+    assert planned["length"].bytes == planned["length-3"].bytes
+    assert planned["plain-512"].parameters < planned["plain-1024x512"].parameters
+    assert list(config.students) == list(planned)

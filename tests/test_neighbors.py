@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,17 @@ from safetensors.torch import load_file
 
 from families.layers.hosts import all_scores
 from quantize import Bundle, read_bundle
-from records import SplitSpec, iterate_batches, open_split, read_truth
+from records import (
+    SplitSpec,
+    encode_clip,
+    iterate_batches,
+    open_split,
+    read_truth,
+    write_shards,
+)
 from runs import Predictions
 from stages.jobs import predictions_name
-from tests.conftest import SMALL_MEANS, write_small_data
+from tests.conftest import SMALL_MEANS, make_clips, write_small_data
 from tests.line import Line, write_schema
 
 MEMBERS = (
@@ -160,6 +168,27 @@ def test_folds_leave_their_clips_out_of_the_host_too(finished: Line, tmp_path: P
         assert not set(held.tolist()) & set(ids)
         remembered += ids
     assert remembered
+
+
+def test_clips_without_labels_are_scored_and_not_remembered(finished: Line, tmp_path: Path) -> None:
+    unlabeled = dataclasses.replace(SMALL_MEANS, labels_key="")
+    records = [encode_clip(clip, unlabeled) for clip in make_clips(SMALL_MEANS, 20, 7)]
+    write_shards(tmp_path / "further", "further", records, 20)
+    line = finished.copy(tmp_path)
+    changes = f"distill.unlabeled.root={tmp_path / 'further'}", "distill.unlabeled.shards=further-*"
+    outcome = line.call("stage=all", *changes)
+    assert outcome.status == 0, outcome.err
+    folder = line.run / "unlabeled-predictions" / "teachers-recall"
+    job = json.loads((folder / "job.json").read_text())
+    assert Path(job["setting"]["host"]["trained"]["folder"]).name == "plain"
+    assert len(Predictions.load(folder / predictions_name("unlabeled")).ids) == 20
+    same = {}
+    for name in ("plain", "near", "recall"):
+        place = Path("students", name, "weights.safetensors")
+        same[name] = (line.run / place).read_bytes() == (finished.run / place).read_bytes()
+    # The last one stands on the first.
+    assert same == {"plain": False, "near": True, "recall": False}
+    assert {member["name"] for member in receipt_of(line)["members"]} == same.keys()
 
 
 def test_remembered_again_it_has_the_same_bytes(finished: Line, tmp_path: Path) -> None:

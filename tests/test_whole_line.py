@@ -55,7 +55,7 @@ def check_file(line: Line, budget: int) -> dict[str, Any]:
 
 def figures(outcome_out: str) -> dict[str, float]:
     """What `stage=evaluate` printed."""
-    return {name: float(value) for name, value in map(str.split, outcome_out.splitlines())}
+    return {name: float(value) for name, value, *_ in map(str.split, outcome_out.splitlines())}
 
 
 def test_bundle_keeps_the_budget_and_the_receipt_tells_the_truth(finished: Line) -> None:
@@ -65,6 +65,8 @@ def test_bundle_keeps_the_budget_and_the_receipt_tells_the_truth(finished: Line)
 def test_receipt_has_every_key(receipt: dict[str, Any]) -> None:
     for key in ("gap", "map_at_10", "flat_gap", "gap_float"):
         assert 0 < receipt[key] <= 1
+    for score in ("gap", "map_at_10", "map", "uniform8_gain", "flat_gain"):
+        assert 0 < receipt[f"{score}_error"] < 0.2
     assert receipt["members"]
     for member in receipt["members"]:
         assert {"name", "family", "bytes", "weight", "gap", "gap_float"} <= set(member)
@@ -90,6 +92,7 @@ def test_teachers_are_shown_with_scores_and_cost(finished: Line, tmp_path: Path)
         summary = json.loads((line.run / "teachers" / name / "DONE").read_text())["summary"]
         assert float(row["GAP"]) == summary[f"gap_report_{summary['kept']}"]
         assert 0 < float(row["MAP@10"]) < 1 and 0 < float(row["MAP"]) < 1
+        assert 0 < float(row["GAP error"]) < 0.2 and 0 < float(row["MAP error"]) < 0.2
         assert float(row["clips/s"]) > 0 and float(row["memory"]) > 1e7
         assert f"{name} " in outcome.out and f"{float(row['GAP']):.4f}" in outcome.out
 
@@ -122,6 +125,7 @@ def test_evaluate_gives_the_receipts_gap(finished: Line, receipt: dict[str, Any]
     scores = evaluate(Workspace(configs[0]))
     assert scores["gap"] == pytest.approx(receipt["gap"], abs=1e-6)
     assert scores["map_at_10"] == pytest.approx(receipt["map_at_10"], abs=1e-6)
+    assert scores["gap_error"] == pytest.approx(receipt["gap_error"], abs=1e-6)
 
 
 def test_bundle_alone_is_enough(finished: Line, receipt: dict[str, Any], tmp_path: Path) -> None:
@@ -331,3 +335,6 @@ def test_table_shows_every_member_and_the_paths(finished: Line, tmp_path: Path) 
     for path in (line.bundle, line.receipt, line.run / "submission-test.csv"):
         assert str(path) in out
     assert "flat" in out and "2,000,000" in out
+    assert f"GAP on report: {read_receipt(line)['gap']:.5f} +- 0.0" in out
+    shown = out.splitlines()
+    assert max(len(row) for row in shown if str(tmp_path) not in row) <= 80

@@ -19,15 +19,16 @@ from records import Batch
 
 @dataclass(frozen=True)
 class Targets:
-    """What the labels of B clips ought to be, as `cross_entropy` takes it, without the log-odds."""
+    """What the labels of B clips ought to be: what `cross_entropy` takes beside the log-odds."""
 
     rows: Tensor
     columns: Tensor
     targets: Tensor
     base: Tensor | None = None
+    weights: Tensor | None = None
 
     def dense(self, clips: int, num_labels: int) -> Tensor:
-        """The same as (B, V)."""
+        """The targets as (B, V), each clip's times its weight."""
         dense = self.targets.new_zeros(clips, num_labels)
         dense.index_put_((self.rows, self.columns), self.targets, accumulate=True)
         return dense if self.base is None else dense + self.base[:, None]
@@ -46,7 +47,9 @@ class Objective(ABC):
         return loss_of(
             model,
             batch,
-            lambda z: cross_entropy(z, goal.rows, goal.columns, goal.targets, goal.base),
+            lambda z: cross_entropy(
+                z, goal.rows, goal.columns, goal.targets, goal.base, goal.weights
+            ),
         )
 
 
@@ -74,7 +77,12 @@ class HardLabels(Objective):
 
 
 def cross_entropy(
-    log_odds: Tensor, rows: Tensor, columns: Tensor, targets: Tensor, base: Tensor | None = None
+    log_odds: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    targets: Tensor,
+    base: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Each label's binary cross entropy on log-odds (V,), summed over clips, of sparse targets.
 
@@ -84,12 +92,14 @@ def cross_entropy(
         columns: (n,) int64, labels.
         targets: (n,) float32, the target in each of those cells, less the clip's `base`.
         base: (B,) float32, the target everywhere else; 0 where None.
+        weights: (B,) float32, of each clip's loss; `targets` and `base` have them in them already.
+            1 where None.
     """
-    return _CrossEntropy.apply(log_odds, rows, columns, targets, base)
+    return _CrossEntropy.apply(log_odds, rows, columns, targets, base, weights)
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """The gradient is sigmoid(z) - t: written out, it takes one pass over (B, V) and no dense t."""
+    """The gradient is w sigmoid(z) - t: written out, it takes one pass over (B, V), no dense t."""
 
     @staticmethod
     def forward(
@@ -99,17 +109,21 @@ class _CrossEntropy(torch.autograd.Function):
         columns: Tensor,
         targets: Tensor,
         base: Tensor | None,
+        weights: Tensor | None,
     ) -> Tensor:
-        ctx.save_for_backward(log_odds, rows, columns, targets, base)
-        loss = F.softplus(log_odds).sum(0)
+        ctx.save_for_backward(log_odds, rows, columns, targets, base, weights)
+        losses = F.softplus(log_odds)
+        loss = (losses if weights is None else losses * weights[:, None]).sum(0)
         loss.index_add_(0, columns, log_odds[rows, columns] * targets, alpha=-1)
         return loss if base is None else loss - base @ log_odds
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        log_odds, rows, columns, targets, base = ctx.saved_tensors
+        log_odds, rows, columns, targets, base, weights = ctx.saved_tensors
         gradient = torch.sigmoid(log_odds)
+        if weights is not None:
+            gradient *= weights[:, None]
         if base is not None:
             gradient -= base[:, None]
         gradient.index_put_((rows, columns), -targets, accumulate=True)
-        return gradient.mul_(grad), None, None, None, None
+        return gradient.mul_(grad), None, None, None, None, None

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from types import FrameType
 
@@ -39,6 +39,34 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Clips without labels that every batch has beside those of the training split.
+
+    Attributes:
+        split: their records.
+        share: how much of a batch they are.
+    """
+
+    split: Split
+    share: float
+
+    def clips(self, batch_size: int) -> int:
+        """How many of them there are in a batch.
+
+        Raises:
+            ConfigError: none, or none but them, or more than there are.
+        """
+        clips = round(self.share * batch_size)
+        if not 0 < clips < batch_size or clips > len(self.split):
+            raise ConfigError(
+                f"distill.unlabeled.share: {self.share:g} of a batch of {batch_size} are {clips} "
+                f"clips, and there are {len(self.split)}; give at least one of either kind, and no "
+                "more than there are"
+            )
+        return clips
+
+
+@dataclass(frozen=True)
 class Phases:
     """How many steps a training takes.
 
@@ -57,13 +85,18 @@ class Phases:
         return self.main + self.averaging
 
     @classmethod
-    def plan(cls, clips: int, train: TrainConfig) -> Phases:
+    def plan(cls, clips: int, train: TrainConfig, beside: int = 0) -> Phases:
         """Counts the steps; a batch that would be short is left out.
+
+        Args:
+            clips: of the training split.
+            train: the settings.
+            beside: how many clips of a batch are not of it.
 
         Raises:
             ConfigError: an epoch has no full batch.
         """
-        per_epoch = clips // train.batch_size
+        per_epoch = clips // (train.batch_size - beside)
         if per_epoch == 0:
             raise ConfigError(
                 f"train.batch_size: {train.batch_size} is more than the {clips} training clips"
@@ -104,6 +137,10 @@ class Trainer:
         folder: where checkpoint, metrics (JSON lines), TensorBoard events and progress go.
         draws_frames: whether the family takes frames drawn at random (else a sequence).
         workers: decoding processes.
+        beside: clips that go with them, which the objective tells apart by their ids.
+
+    Raises:
+        ConfigError: a batch is no whole number of clips of either kind.
     """
 
     def __init__(
@@ -117,6 +154,7 @@ class Trainer:
         folder: Path,
         draws_frames: bool,
         workers: int = 0,
+        beside: Beside | None = None,
     ) -> None:
         self._objective = objective
         self._split = split
@@ -130,7 +168,9 @@ class Trainer:
             shuffle=train.shuffle_frames,
         )
         self._device = next(model.parameters()).device
-        self._phases = Phases.plan(len(split), train)
+        self._beside = beside
+        self._clips_beside = beside.clips(train.batch_size) if beside else 0
+        self._phases = Phases.plan(len(split), train, self._clips_beside)
         self._schedule = Schedule(train, self._phases.main, self._phases.per_epoch)
         self._state = TrainingState(model, make_optimizer(model, train))
         self._stop_requested = False
@@ -177,21 +217,28 @@ class Trainer:
             return False
 
     def _batches(self) -> Iterator[Batch]:
-        """Batches from the state's step on, epoch after epoch."""
-        per_epoch = self._phases.per_epoch
-        while self._state.step < self._phases.total:
-            epoch, start = divmod(self._state.step, per_epoch)
-            batches = iterate_batches(
-                self._split,
-                self._train.batch_size,
+        """Batches from the state's step on, to the end."""
+        steps = self._phases.total - self._state.step
+        batches = self._stream(self._split, self._train.batch_size - self._clips_beside)
+        if self._beside:
+            others = self._stream(self._beside.split, self._clips_beside)
+            batches = map(Batch.followed_by, batches, others)
+        yield from islice(batches, steps)
+
+    def _stream(self, split: Split, clips: int) -> Iterator[Batch]:
+        """Batches of so many clips of a split, epoch after epoch, from the state's step on."""
+        first, start = divmod(self._state.step, len(split) // clips)
+        for epoch in count(first):
+            yield from iterate_batches(
+                split,
+                clips,
                 sampling=self._sampling,
                 shuffle_seed=self._seed,
                 epoch=epoch,
-                start_batch=start,
+                start_batch=start if epoch == first else 0,
                 workers=self._workers,
                 drop_last=True,
             )
-            yield from islice(batches, self._phases.total - self._state.step)
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One update; returns loss and gradient norm without waiting for the device."""

@@ -1,55 +1,83 @@
 """Bundles taken apart and put together again, with whatever a maker of hostile files likes."""
 
 import json
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from quantize.bundle.manifest import METADATA_KEY
+import google_crc32c
 
-_METADATA = "__metadata__"
+_METADATA, _SUMS, _MANIFEST = "__metadata__", "crc32c", "onegig"
+_START = f'{{"{_METADATA}":{{"{_SUMS}":"'.encode()
+_DIGITS = 8
+# The widest first, as the format wants it.
+_WIDTHS = {"F32": 4, "F16": 2}
 
 
 @dataclass
 class Parts:
-    """A safetensors file.
+    """A bundle's file.
 
     Attributes:
-        manifest: The JSON value under the bundle's key of the metadata.
+        manifest: The JSON value of the metadata.
         tensors: By name what the header says of each, and its bytes.
     """
 
     manifest: Any
-    tensors: dict[str, tuple[dict[str, Any], bytes]] = field(default_factory=dict)
+    tensors: dict[str, tuple[dict[str, Any], bytes]]
 
     @classmethod
-    def of(cls, path: Path) -> "Parts":
-        data = path.read_bytes()
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
-        manifest = json.loads(header.pop(_METADATA)[METADATA_KEY])
-        body = data[8 + length :]
+    def of(cls, data: bytes) -> "Parts":
+        header, body = split(data)
+        manifest = json.loads(header.pop(_METADATA)[_MANIFEST])
         tensors = {
             name: (entry, body[slice(*entry["data_offsets"])]) for name, entry in header.items()
         }
         return cls(manifest, tensors)
 
     def to_bytes(self) -> bytes:
-        """The file, offsets and sums made to fit what there is."""
+        """The file, its offsets and checksums made to fit what there is."""
+        names = sorted(self.tensors, key=self._place)
+        parts = [self.tensors[name] for name in names]
         header: dict[str, Any] = {}
         at = 0
-        for name, (entry, data) in self.tensors.items():
+        for name, (entry, data) in zip(names, parts, strict=True):
             header[name] = {**entry, "data_offsets": [at, at + len(data)]}
             at += len(data)
-        manifest = json.dumps(self.manifest)
-        return with_header({_METADATA: {METADATA_KEY: manifest}, **header}, self.body())
+        sums = "".join(checksum(data) for _, data in parts)
+        texts = {_SUMS: "0" * _DIGITS + sums, _MANIFEST: json.dumps(self.manifest)}
+        return summed({_METADATA: texts, **header}, b"".join(data for _, data in parts))
 
-    def body(self) -> bytes:
-        return b"".join(data for _, data in self.tensors.values())
+    def _place(self, name: str) -> tuple[int, str]:
+        return -_WIDTHS.get(str(self.tensors[name][0].get("dtype")), 1), name
+
+
+def split(data: bytes) -> tuple[Any, bytes]:
+    """The header of a file, and what is behind it."""
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + length]), data[8 + length :]
 
 
 def with_header(header: Any, body: bytes) -> bytes:
-    """A file of any header, which may be a text of its own."""
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    """A file of any header, which may be a text already."""
+    text = header
+    if not isinstance(header, bytes):
+        text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + body
+
+
+def summed(header: Any, body: bytes) -> bytes:
+    """The same, with the header's own checksum where there is a place for it."""
+    whole = with_header(header, b"")
+    place = 8 + len(_START)
+    if whole[8:place] != _START:
+        return whole + body
+    before, after = whole[:place], whole[place + _DIGITS :]
+    return before + checksum(before, after).encode() + after + body
+
+
+def checksum(*parts: bytes) -> str:
+    value = 0
+    for part in parts:
+        value = google_crc32c.extend(value, part)
+    return f"{value:0{_DIGITS}x}"

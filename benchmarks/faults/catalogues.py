@@ -106,7 +106,8 @@ class _Catalogue:
         self.configs[name] = family, config
         generator = torch.Generator().manual_seed(int(random.integers(2**31)))
         shapes = meta_module(family, config, self.schema).state_dict()
-        state = {key: torch.randn(t.shape, generator=generator) for key, t in shapes.items()}
+        # Variances are among them.
+        state = {key: torch.rand(t.shape, generator=generator) for key, t in shapes.items()}
         for precision in random.permutation(list_precisions())[: int(random.integers(1, 5))]:
             key = name, str(precision)
             self.states[key] = quantize_state(state, _THRESHOLD, key[1])

@@ -19,7 +19,7 @@ from distill.soft_targets import SoftTargets
 from quantize import Bundle
 from records import SplitSpec, load_schema, open_split
 from runs import Predictions
-from training.checkpoint import load_checkpoint
+from training.checkpoint import DamagedCheckpoint, load_checkpoint
 
 # Of the events that Python reports, those behind which there is code: new, loaded, or elsewhere.
 _CODE = {
@@ -88,7 +88,7 @@ def _events(read: Callable[[], object]) -> list[str]:
     sys.addaudithook(note)
     try:
         read()
-    except UserError:
+    except (UserError, DamagedCheckpoint):
         pass
     finally:
         watching = False
@@ -103,7 +103,7 @@ def _readers(folder: Path, canary: Path) -> list[tuple[Callable[[], object], Fil
     texts = _texts(canary)
     pickled = pickle.dumps(_Payload(canary))
     bundle = write_small_bundle(folder / "bundle.safetensors")
-    parts = Parts.of(bundle)
+    parts = Parts.of(bundle.read_bytes())
     tensors = folder / "tensors.safetensors"
     bare = [
         ("a pickle", pickled),
@@ -119,7 +119,7 @@ def _readers(folder: Path, canary: Path) -> list[tuple[Callable[[], object], Fil
         return open_split(shard.parent, "clips", SplitSpec("*"), FRAMES, cache=cache)
 
     read_index()
-    (rows,) = cache.rglob("*.npy")
+    (rows,) = cache.rglob("*.index")
     schema = folder / "schema.yaml"
     schema.write_text("name: a\nlevel: frame\nstreams: [{name: a, size: 3}]\nnum_labels: 4\n")
     yamls = [

@@ -14,10 +14,10 @@ _SCRIPT = """
 set -e
 mkdir -p "$1" && mount -t tmpfs -o size="$2" none "$1"
 shift 2
-status=0; "$@" 2>"$SAID" || status=$?
+status=0; "$@" >/dev/null 2>"$SAID" || status=$?
 echo "$status"
 mount -o remount,size=1g "$PLACE"
-status=0; "$@" 2>"$SAID.again" || status=$?
+status=0; "$@" >/dev/null 2>"$SAID.again" || status=$?
 echo "$status"
 cp -a "$PLACE"/. "$PLACE.kept"
 """

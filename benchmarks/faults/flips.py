@@ -1,31 +1,32 @@
 """Single bits flipped in everything that is stored."""
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.faults.children import in_child
+from benchmarks.faults.children import in_child, where
 from benchmarks.faults.line import difference
 from benchmarks.faults.promise import Trial, promise
 from benchmarks.faults.samples import (
     FRAMES,
     fresh_state,
+    indexed,
     write_clips,
     write_small_bundle,
     write_small_checkpoint,
 )
-from common.errors import UserError
 from common.files import read_json
 from quantize import Bundle, BundleError
-from records import DataError, Split, SplitSpec, open_split
+from records import DataError, SplitSpec, open_split
 from runs import Task
 from runs.marker import DONE_NAME
 from runs.store import TASK_NAME
-from training.checkpoint import load_checkpoint
+from training.checkpoint import DamagedCheckpoint, load_checkpoint
 
 _DECAY = 0.9
 # By kind, the files of a run that a task vouches for.
@@ -76,17 +77,14 @@ def _bits(trial: Trial, path: Path, count: int) -> list[int]:
 )
 def flip_shards(trial: Trial) -> None:
     path = write_clips(trial.folder, FRAMES, 12)
+    spec = SplitSpec("*.tfrecord")
     for bit in _bits(trial, path, trial.wanted):
         with flipped(path, bit):
             try:
-                list(_open(path.parent).clips())
+                list(open_split(path.parent, "clips", spec, FRAMES, cache=None).clips())
                 trial.case(False, f"bit {bit} was read without a word")
             except DataError:
                 trial.case(True, "")
-
-
-def _open(folder: Path, cache: Path | None = None) -> Split:
-    return open_split(folder, "clips", SplitSpec("*.tfrecord"), FRAMES, cache=cache)
 
 
 @promise(
@@ -98,9 +96,9 @@ def _open(folder: Path, cache: Path | None = None) -> Split:
 def damage_index(trial: Trial) -> None:
     shard = write_clips(trial.folder / "data", FRAMES, 30)
     cache = trial.folder / "index"
-    sound = _said_of(_open(shard.parent, cache))
-    files = sorted(path for path in cache.rglob("*") if path.is_file())
-    kept = {path: path.read_bytes() for path in files}
+    sound = indexed(shard.parent, cache)
+    kept = {path: path.read_bytes() for path in sorted(cache.iterdir())}
+    files = list(kept)
     random = trial.random
     for number in range(trial.wanted):
         path = files[number % len(files)]
@@ -115,21 +113,13 @@ def damage_index(trial: Trial) -> None:
             path.write_bytes(data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :])
         what = f"{path.name}, damage {kind} at byte {at}"
         try:
-            trial.case(_said_of(_open(shard.parent, cache)) == sound, f"{what}: another split")
-        except UserError as error:
-            trial.case(False, f"{what}: {error}")
+            with redirect_stderr(io.StringIO()):
+                same = indexed(shard.parent, cache) == sound
+            trial.case(same, f"{what}: another split")
         except Exception as error:
-            trial.case(False, f"{what}: {type(error).__name__}: {error}")
-        shutil.rmtree(cache)
-        for file, content in kept.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-
-
-def _said_of(split: Split) -> tuple[object, ...]:
-    places = (split.shard, split.position, split.length)
-    ids = [clip.id for clip in split.clips(with_features=False)]
-    return split.fingerprint, split.skipped, *(array.tolist() for array in places), ids
+            trial.case(False, f"{what}: {where(error)}")
+        for file, sound_data in kept.items():
+            file.write_bytes(sound_data)
 
 
 @promise(
@@ -149,8 +139,10 @@ def flip_checkpoints(trial: Trial) -> None:
         with flipped(path, bit):
             try:
                 taken = load_checkpoint(path, state, _DECAY)
+            except DamagedCheckpoint:
+                taken = False
             except Exception as error:
-                trial.case(False, f"bit {bit}: {type(error).__name__}: {error}")
+                trial.case(False, f"bit {bit}: {where(error)}")
                 continue
         untouched = fresh_state(3).model.state_dict()
         same = all(torch.equal(t, untouched[n]) for n, t in state.model.state_dict().items())

@@ -22,7 +22,7 @@ from records import (
 _SCHEMA = Schema("many", "frame", (Stream("rgb", 64),), num_labels=20)
 _CLIPS, _FRAMES = 4, 100  # 26 kB a shard
 _MOST_GROWTH = 16 * 2**20
-_MOST_FILES = 64
+_MOST_FILES = 160
 
 
 @promise(

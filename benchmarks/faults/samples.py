@@ -1,6 +1,7 @@
 """Small sound files that trials and the fuzzer damage."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,17 @@ import torch
 
 import families
 from quantize import BundleMember, quantize_state, write_bundle
-from records import Clip, Schema, Stream, encode_clip, write_shards
+from records import Clip, Schema, SplitSpec, Stream, encode_clip, open_split, write_shards
+from records.census import take_census
 from training.checkpoint import TrainingState, save_checkpoint
 
 FRAMES = Schema("frames", "frame", (Stream("rgb", 6), Stream("audio", 3)), num_labels=12)
+# For the families that have a task for each vertical.
+TASKS = replace(
+    FRAMES,
+    label_verticals=tuple((label % 3,) for label in range(12)),
+    vertical_names=("first", "second", "third"),
+)
 MEANS = Schema(
     "means", "video", (Stream("mean", 5, "float32"), Stream("more", 2, "float32")), num_labels=12
 )
@@ -47,6 +55,25 @@ def write_clips(folder: Path, schema: Schema, count: int, seed: int = 0) -> Path
     records = [encode_clip(clip, schema) for clip in clips(schema, count, seed)]
     (path,) = write_shards(folder, "clips", records, per_shard=count)
     return path
+
+
+def indexed(folder: Path, cache: Path) -> list[object]:
+    """All that is read of a part of the clips in a folder, by way of what `cache` keeps of them."""
+    spec = SplitSpec("*.tfrecord", hash_to=0.8)
+    split = open_split(folder, "clips", spec, FRAMES, cache=cache)
+    found = [list(split.places(slice(None))), split.fingerprint, split.skipped]
+    census = vars(take_census(split, cache))
+    return [
+        *found,
+        *(value.tolist() if isinstance(value, np.ndarray) else value for value in census.values()),
+        *(content(clip) for clip in split.clips()),
+    ]
+
+
+def content(clip: Clip) -> tuple[object, ...]:
+    """What can be compared of a clip."""
+    features = {name: (v.shape, v.tobytes()) for name, v in clip.features.items()}
+    return clip.id, clip.labels.tolist(), features
 
 
 def write_small_bundle(

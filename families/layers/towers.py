@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from common.codec import Positive, Share
+from common.problems import quoted
 from families.base import FamilyModule, Features
 from families.errors import FamilyError
 from families.layers.classifier import Classifier
@@ -43,7 +44,7 @@ def tasks_of(schema: Schema) -> Tasks:
     """
     if not schema.vertical_names:
         raise FamilyError(
-            f"schema {schema.name!r} has no verticals, and these are the tasks: give "
+            f"schema {quoted(schema.name)} has no verticals, and these are the tasks: give "
             "data.vocabulary= (a table in data.root with a column Vertical1), or verticals in the "
             "schema's file"
         )

@@ -4,6 +4,7 @@ Under `<member>/` lie a member's tensors, named as in `quantize.bundle.stored`. 
 one text, `onegig`: the manifest.
 """
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,18 @@ def read_bundle(path: Path | str) -> BundleContent:
     Raises:
         BundleError: The file is missing, or is no bundle that this program would have written.
     """
-    path = Path(path)
+    # What is made here is kept, or goes at once. The collector would look through all of it again
+    # and again, which takes several times as long as everything else.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _read(Path(path))
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _read(path: Path) -> BundleContent:
     container = read_container(path)
     if set(container.metadata) != {METADATA_KEY}:
         raise BundleError(f"{path}: no bundle: its header has not {METADATA_KEY} alone as metadata")

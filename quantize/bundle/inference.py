@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from common.problems import quoted
 from ensemble import mix
 from families import FamilyError, FamilyModule
 from families.layers.hosts import all_scores
@@ -85,7 +86,8 @@ class Bundle(Manifest):
             if found is None or found.shape[-1] != stream.size:
                 size = "missing" if found is None else f"{found.shape[-1]} wide"
                 raise BundleError(
-                    f"stream {stream.name}: {size} in the data, the bundle needs {stream.size}"
+                    f"stream {quoted(stream.name)}: {size} in the data, the bundle needs "
+                    f"{stream.size}"
                 )
 
 

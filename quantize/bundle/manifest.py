@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from common.codec import from_plain, parse_json, to_plain
+from common.problems import quoted
 from families import FamilyError, config_from_dict, config_to_dict, with_older_fields
 from quantize.errors import BundleError
 from quantize.precision import LARGEST
@@ -70,12 +71,12 @@ class Manifest:
 
     def __post_init__(self) -> None:
         if self.mix not in MIXES:
-            raise BundleError(f"mix {self.mix!r}: probability and log_odds are known")
+            raise BundleError(f"mix {quoted(self.mix)}: probability and log_odds are known")
         if not self.members:
             raise BundleError("a bundle needs at least one member")
         for name, following in itertools.pairwise(sorted(member.name for member in self.members)):
             if name == following:
-                raise BundleError(f"member {name}: there are two of that name")
+                raise BundleError(f"member {quoted(name)}: there are two of that name")
         if all(member.weight == 0 for member in self.members):
             raise BundleError("every member has weight 0; at least one must have more")
 
@@ -87,7 +88,7 @@ def complete(member: Entry) -> Entry:
         BundleError: Its name, family, configuration or weight is wrong.
     """
     if not _NAME.fullmatch(member.name):
-        raise BundleError(f"member {member.name[:200]!r}: use up to 200 letters, digits and ._+-")
+        raise BundleError(f"member {quoted(member.name)}: use up to 200 letters, digits and ._+-")
     if not 0 <= member.weight <= 1:
         raise BundleError(f"member {member.name}: weight {member.weight}; 0 to 1 is needed")
     try:

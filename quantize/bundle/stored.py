@@ -12,6 +12,7 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
+from common.problems import quoted
 from quantize.entropy import claimed_bytes, compress_codes, decompress_codes
 from quantize.errors import BundleError
 from quantize.precision import (
@@ -69,7 +70,7 @@ def from_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
     for place, tensor in tensors.items():
         name, slash, kind = place.partition("/")
         if name not in expected:
-            raise BundleError(f"no place for tensor {place[:100]!r}")
+            raise BundleError(f"no place for tensor {quoted(place)}")
         groups[name][slash + kind] = tensor
     codes: dict[str, Codes] = {}
     plain: dict[str, Tensor] = {}
@@ -154,7 +155,7 @@ def _say(kind: str) -> str:
 def _codes(shape: Shape, kind: str, group: Mapping[str, Tensor]) -> Codes:
     found = kind[1:].removesuffix(_COMPRESSED)
     if found == FLOAT32:
-        raise BundleError(f"unknown precision {found!r} of codes")
+        raise BundleError(f"unknown precision {quoted(found)} of codes")
     precision = get_precision(found)
     dtype, stored = precision.stored(shape)
     codes = group[kind]

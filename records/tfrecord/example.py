@@ -139,7 +139,7 @@ def _id_of(context: Mapping[str, Any], schema: Schema) -> bytes | None:
 
 
 def _labels_of(context: Mapping[str, Any], schema: Schema) -> list[int]:
-    if schema.labels_key not in context:
+    if not schema.labels_key or schema.labels_key not in context:
         return []
     feature = context[schema.labels_key]
     kind = feature.WhichOneof("kind")
@@ -183,7 +183,8 @@ def encode_clip(clip: Clip, schema: Schema, extra: Mapping[str, np.ndarray] | No
     """
     id_list = _field(wire.FIRST, clip.id.encode())
     context = [_entry(schema.id_keys[0], _field(wire.BYTES_LIST, id_list))]
-    numbers = {schema.labels_key: np.asarray(clip.labels, np.int64), **(extra or {})}
+    labels = {schema.labels_key: np.asarray(clip.labels, np.int64)} if schema.labels_key else {}
+    numbers = {**labels, **(extra or {})}
     context += [_entry(name, _numbers(values)) for name, values in numbers.items()]
     features, lists = schema_features(clip, schema), []
     for stream in schema.streams:

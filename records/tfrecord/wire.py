@@ -182,7 +182,7 @@ def _id(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> bytes
 
 
 def _labels(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> list[int]:
-    span = context.pop(schema.labels_key.encode(), None)
+    span = context.pop(schema.labels_key.encode(), None) if schema.labels_key else None
     return [] if span is None else _integers(buffer, *_message(buffer, *span, INT64_LIST, True))
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import gap, weightings
+from benchmarks import bootstrap, gap, weightings
 
 
 def test_gap_is_that_of_scikit_learn_and_the_rivals_agree() -> None:
@@ -20,3 +20,10 @@ def test_weightings_have_the_dense_score() -> None:
     assert figures["exact"] == 1
     assert figures["difference"] < 1e-6
     assert figures["per_second"].keys() == {"onegig", "dense"}
+
+
+def test_draws_have_the_scores_of_the_loop() -> None:
+    figures = bootstrap.measure(clips=60, num_labels=200, draws=300, repeats=1)
+    assert figures["difference"] < 1e-12
+    assert 0 < figures["standard_error"] < 0.1
+    assert figures["seconds"].keys() == {"onegig", "loop"}

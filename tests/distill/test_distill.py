@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,37 @@ def test_loss_is_equation_2_on_dense_targets(hard_weight: float) -> None:
         model.log_odds, torch.from_numpy(dense).float(), reduction="sum"
     )
     torch.testing.assert_close(loss, (hard_weight * hard + (1 - hard_weight) * soft) / 6)
+
+
+def test_unlabeled_clips_have_a_loss_of_soft_targets_alone() -> None:
+    torch.manual_seed(0)
+    batch = make_batch(clips=6, num_labels=11)
+    labeled = batch.labels[batch.labels[:, 0] < 4]
+    one, _ = predictions(3, 6, 11, 11)
+    # The ids of either kind lie between those of the other.
+    rows = [np.array([0, 2, 4, 5]), np.array([1, 3])]
+    own, further = (mix_teachers([one.select(r)], [1.0], kept=4) for r in rows)
+    batch = replace(batch, ids=[f"clip{n}" for n in (0, 2, 4, 5, 1, 3)], labels=labeled)
+    dense = np.empty((6, 11))
+    for targets, ids, places in ((own, batch.ids[:4], slice(4)), (further, batch.ids[4:], [4, 5])):
+        found = targets.rows(ids)
+        goals = np.repeat(targets.tail[found][:, None] / (11 - 4), 11, axis=1)
+        np.put_along_axis(
+            goals, targets.labels[found].astype(int), targets.probabilities[found], axis=1
+        )
+        dense[places] = goals
+    model = Fixed(3 * torch.randn(6, 11))
+    loss, _ = SoftAndHardLabels(own, 0.3, further, weight=0.7)(model, batch)
+    loss.backward()
+    gradient, model.log_odds.grad = model.log_odds.grad, None
+    losses = F.binary_cross_entropy_with_logits
+    z, soft = model.log_odds, torch.from_numpy(dense).float()
+    wanted = 0.3 * losses(z[:4], dense_labels(batch)[:4], reduction="sum")
+    wanted = wanted + 0.7 * losses(z[:4], soft[:4], reduction="sum")
+    wanted = (wanted + 0.7 * losses(z[4:], soft[4:], reduction="sum")) / 6
+    wanted.backward()
+    torch.testing.assert_close(loss, wanted)
+    torch.testing.assert_close(gradient, model.log_odds.grad)
 
 
 def test_merged_records_hold_clip_and_soft_targets(small_frames: Path, tmp_path: Path) -> None:

@@ -11,7 +11,10 @@ from common.codec import from_plain, to_plain
 from ensemble import WeightedScorer, search_weights
 from ensemble.choice import Choice, Evidence, choose
 from ensemble.config import EnsembleConfig
+from ensemble.search import SearchResult
 from metrics import Labels, gap
+from metrics.bootstrap import resampled_gap, standard_error
+from metrics.ranking import rank
 from tests.ensemble.small import DenseGap, dense_mixture, make_members, store
 
 FAMILIES = {"a": "one", "b": "one", "c": "other", "d": "one", "e": "one"}
@@ -49,6 +52,25 @@ def test_it_is_scored_where_nothing_was_chosen(choice: Choice) -> None:
         assert scores.flat_gap == DenseGap(dense, labels, flat)
         assert scores.exact and scores.flat_exact
     assert choice.trials == 100 and choice.method == "random"
+
+
+def test_scores_have_their_errors_and_that_of_their_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dense, labels = make_members(4, 60, 25, noise=1.5)
+    search = evidence(dense, labels, "abcd")
+    weights = np.array([0.7, 0.1, 0.1, 0.1])
+    found = SearchResult(weights, trials=1)
+    monkeypatch.setattr("ensemble.choice.search_weights", lambda *args, **settings: found)
+    scores = choose(search, search, FAMILIES, EnsembleConfig(), seed=0).search
+    drawn, flat_drawn = (
+        resampled_gap(rank(labels, None, dense_mixture(dense, w), 20), labels.counts)
+        for w in (weights, [0.25] * 4)
+    )
+    assert scores.error == pytest.approx(standard_error(drawn), rel=1e-3)
+    assert scores.flat_error == pytest.approx(standard_error(flat_drawn), rel=1e-3)
+    assert scores.gain_error == pytest.approx(standard_error(drawn - flat_drawn), rel=1e-2)
+    assert scores.gain_error < 0.5 * min(scores.error, scores.flat_error)
 
 
 def test_the_weights_earn_the_bonus_that_packing_gives() -> None:

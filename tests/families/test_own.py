@@ -169,9 +169,9 @@ def test_worker_takes_the_file_that_the_run_began_with(tmp_path: Path, schema: S
     with restored():
         load_extension(file)
         source = FAMILIES.source("mine")
-    written = job(tmp_path, schema, source)
-    folder = tmp_path / "task"
-    prepare_job(written, Task("teachers/one", folder, written.inputs()))
+        written = job(tmp_path, schema, source)
+        folder = tmp_path / "task"
+        prepare_job(written, Task("teachers/one", folder, written.inputs()))
     with restored():
         assert read_job(folder) == written
         assert FAMILIES.source("mine") == source

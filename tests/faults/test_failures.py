@@ -40,7 +40,7 @@ def test_a_folder_in_the_place_of_a_file(finished: Line, tmp_path: Path) -> None
     log.mkdir(parents=True)
     outcome = line.call("stage=teachers")
     assert outcome.status == 2
-    said = f"onegig: teachers/vlad could not be started: {log}: Is a directory"
+    said = f"onegig: teachers/vlad: could not be started: {log}: Is a directory"
     assert outcome.err.splitlines()[-1] == said
 
 

@@ -61,15 +61,11 @@ def test_no_byte_depends_on_jobs_cores_or_other_work(tmp_path: Path) -> None:
     """Members that are large enough to round otherwise on two threads than on one."""
     data = f"data.root={tmp_path / 'data'}"
     one_core = ("taskset", "-c", str(min(os.sched_getaffinity(0))))
-    expected = results(tmp_path / "1", data, "jobs=1")
-    assert results(tmp_path / "3", data, "jobs=3", before=one_core) == expected
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
-    try:
-        assert results(tmp_path / "2", data, "jobs=2") == expected
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
-    shared = results(tmp_path / "4", data, "jobs=1", "train.threads=2")
-    assert shared != expected
-    assert results(tmp_path / "5", data, "jobs=1", "train.threads=2", before=one_core) == shared
+    expected = results(tmp_path / "1", data, "jobs=1", before=one_core)
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            assert results(tmp_path / "3", data, "jobs=3") == expected
+        finally:
+            busy.kill()
+    # What is equal above is so because the threads are: nothing else rounds alike by chance.
+    assert results(tmp_path / "2", data, "jobs=2", "train.threads=2") != expected

@@ -286,3 +286,20 @@ def test_memory_does_not_grow_with_the_shards(tmp_path: Path, make_clip: MakeCli
         split = open_split(folder, "train", spec, schema, cache=tmp_path / "cache")
         peaks.append(peak_bytes(split))
     assert peaks[1] < peaks[0] + 100_000  # what 36 more shards hold is 14 MB
+
+
+def test_a_batch_followed_by_another_has_the_labels_of_the_first(
+    open_all: OpenAll, frame_schema: Schema
+) -> None:
+    one, other = list(iterate_batches(open_all(frame_schema, 7), 3))[:2]
+    joined = one.followed_by(other)
+    assert joined.ids == one.ids + other.ids and torch.equal(joined.labels, one.labels)
+    assert one.mask is not None and other.mask is not None and joined.mask is not None
+    for batch, rows in ((one, slice(3)), (other, slice(3, None))):
+        assert batch.mask is not None
+        frames = batch.mask.shape[1]
+        assert torch.equal(joined.mask[rows, :frames], batch.mask)
+        assert not joined.mask[rows, frames:].any()
+        for name, values in batch.features.items():
+            assert torch.equal(joined.features[name][rows, :frames], values)
+            assert not joined.features[name][rows, frames:].any()

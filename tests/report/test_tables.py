@@ -10,16 +10,36 @@ from report import show
 def test_a_choice_says_how_its_combinations_were_found(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    scores = Scores(gap=0.8, exact=True, flat_gap=0.7, flat_exact=False)
+    scores = Scores(
+        gap=0.8,
+        exact=True,
+        error=0.0123,
+        flat_gap=0.7,
+        flat_exact=False,
+        flat_error=0.0125,
+        gain_error=0.00042,
+    )
     families = {
         "rnn": Combination(("gru", "lstm"), 0.75, exact=True, scored=10, exhaustive=True),
         "netvlad": Combination(("a", "b"), 0.7, exact=False, scored=1885, exhaustive=False),
     }
     show(Choice(families, {"gru": 0.25, "a": 0.75}, "random", 100, scores, scores))
-    first, second, *_, last = capsys.readouterr().out.splitlines()
+    first, second, *rows = capsys.readouterr().out.splitlines()
     assert first == "teacher rnn: gru, lstm (search GAP 0.75000, best of 10)"
     assert second == (
         "teacher netvlad: a, b (search GAP 0.70000 (not proven exact), "
         "best of 1,885, grown from the best smaller ones)"
     )
-    assert last == "GAP on report: searched 0.80000, flat 0.70000 (not proven exact)"
+    assert rows[-2:] == [
+        "GAP on report: searched 0.80000 +- 0.01230",
+        "  against flat, 0.70000 +- 0.01250 (not proven exact): +0.1000 +- 0.0004",
+    ]
+
+
+def test_a_score_stands_beside_its_error(capsys: pytest.CaptureFixture[str]) -> None:
+    show({"gap": 0.71234567, "videos": 739, "gap_error": 0.0101, "own": 0.5})
+    assert capsys.readouterr().out.splitlines() == [
+        "gap         0.7123457 +- 0.01010",
+        "videos      739",
+        "own         0.5000000",
+    ]

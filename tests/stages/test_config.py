@@ -147,3 +147,56 @@ def test_students_that_are_named_follow_the_others() -> None:
     late = {"a-labels": {"member": "a", "teacher": "labels"}}
     assert list(students(students=late)) == ["a", "b", "c", "a-labels"]
     assert list(students(students={"b": {}} | late)) == ["a", "c", "b", "a-labels"]
+
+
+def members_of(**members: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The configurations of all members by name, as they are carried out."""
+    config = config_from({"members": {n: {"family": "rnn"} | m for n, m in members.items()}})
+    assert list(config.students) == list(config.members)
+    # Read again, as from a file, it is what it was.
+    assert config_from(to_plain(config)) == config
+    return {name: member.config for name, member in config.members.items()}
+
+
+def test_copies_have_names_of_their_own_and_the_first_keeps_its_own() -> None:
+    own = {"hidden": 8}
+    found = members_of(gru={"config": own, "copies": 3}, lstm={})
+    assert found == {"gru": own, "gru-2": own, "gru-3": own, "lstm": {}}
+    assert list(found) == ["gru", "gru-2", "gru-3", "lstm"]
+
+
+def test_a_grid_is_a_member_for_each_combination() -> None:
+    grid = {"hidden": [[512], [1024, 1024]], "activation": ["relu", None]}
+    found = members_of(wide={"config": {"dropout": 0.4}, "grid": grid, "copies": 2})
+    assert list(found)[:4] == [
+        "wide-512-relu",
+        "wide-512-relu-2",
+        "wide-512-None",
+        "wide-512-None-2",
+    ]
+    assert list(found)[4] == "wide-1024x1024-relu" and len(found) == 8
+    assert found["wide-1024x1024-None-2"] == {
+        "dropout": 0.4,
+        "hidden": [1024, 1024],
+        "activation": None,
+    }
+    heads = [{"kind": "logistic", "prior": 0.0025}, {"kind": "a/b"}]
+    assert list(members_of(m={"grid": {"head": heads}})) == ["m-logisticx0.0025", "m-a_b"]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"a": {"copies": 2}, "a-2": {}}, "members.a-2: there are two members 'a-2', one of them"),
+        ({"a-2": {}, "a": {"copies": 2}}, "members.a: there are two members 'a-2', one of them"),
+        ({"a": {"grid": {"h": [1, 1]}}}, "members.a: there are two members 'a-1'"),
+        ({"a": {"grid": {"h": []}}}, "members.a.grid.h: no values; give some or none"),
+        ({"a": {"copies": 0}}, "members.a.copies: must be at least 1, not 0"),
+        ({"a": {"grid": {"h": 3}}}, "members.a.grid.h: "),
+    ],
+)
+def test_members_that_nobody_can_tell_apart_are_refused(
+    members: dict[str, dict[str, Any]], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        members_of(**members)

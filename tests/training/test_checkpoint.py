@@ -36,9 +36,10 @@ def trained() -> TrainingState:
 
 def tensors(state: TrainingState) -> list[Tensor]:
     assert state.main is not None and state.average is not None
-    moments = [v for own in state.optimizer.state_dict()["state"].values() for v in own.values()]
+    optimizer = state.optimizer.state_dict()["state"]
+    moments = [value for _, own in sorted(optimizer.items()) for _, value in sorted(own.items())]
     groups = (state.model.state_dict(), state.main, state.average.state_dict())
-    return [value for group in groups for value in group.values()] + moments
+    return [value for group in groups for _, value in sorted(group.items())] + moments
 
 
 @pytest.fixture

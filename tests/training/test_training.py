@@ -8,13 +8,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from common.errors import ConfigError
 from families import FamilyModule, build
-from records import Batch, Split
+from records import Batch, Split, read_truth
 from runs import NOTE
 from tests.conftest import SMALL_FRAMES
 from training.averaging import WeightAverage
@@ -23,7 +24,7 @@ from training.config import TrainConfig
 from training.log import METRICS_NAME, Diverged
 from training.objective import HardLabels
 from training.schedule import Schedule
-from training.trainer import Interrupted, Phases, Trained, Trainer
+from training.trainer import Beside, Interrupted, Phases, Trained, Trainer
 
 TRAIN = TrainConfig(
     epochs=2,
@@ -55,7 +56,11 @@ class StopsAt(HardLabels):
 
 
 def train(
-    split: Split, folder: Path, objective: HardLabels | None = None, config: TrainConfig = TRAIN
+    split: Split,
+    folder: Path,
+    objective: HardLabels | None = None,
+    config: TrainConfig = TRAIN,
+    beside: Beside | None = None,
 ) -> Trained:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(5)
@@ -68,6 +73,7 @@ def train(
         seed=5,
         folder=folder,
         draws_frames=True,
+        beside=beside,
     )
     return trainer.run()
 
@@ -100,6 +106,49 @@ def test_interrupted_training_ends_at_the_same_bytes(
     lines = [json.loads(x) for x in (tmp_path / "cut" / METRICS_NAME).read_text().splitlines()]
     steps = [line["step"] for line in lines]
     assert steps == sorted(set(steps)) and steps[-1] == 15
+
+
+class Watches(StopsAt):
+    """Notes the clips of each batch, and those of them that have labels."""
+
+    def __init__(self, call: int = 0, error: BaseException | None = None) -> None:
+        super().__init__(call, error)
+        self.ids: list[list[str]] = []
+        self.labeled: set[int] = set()
+
+    def __call__(self, model: FamilyModule, batch: Batch) -> tuple[Tensor, Tensor]:
+        self.ids.append(batch.ids)
+        self.labeled.update(batch.labels[:, 0].tolist())
+        return super().__call__(model, batch)
+
+
+def test_clips_beside_have_their_share_of_every_batch(split: Split, tmp_path: Path) -> None:
+    own, others = split.select(np.arange(120)), split.select(np.arange(120, 160))
+    beside = Beside(others, 0.25)
+    watched = Watches()
+    whole = train(own, tmp_path / "whole", watched, beside=beside)
+    # 24 and 8 of 32; two epochs of the training split and one of averaging, 5 steps each.
+    assert [len(set(ids)) for ids in watched.ids] == [32] * 15
+    first = set(read_truth(own).ids)
+    assert all(set(ids[:24]) <= first and not set(ids[24:]) & first for ids in watched.ids)
+    # No step of an epoch of either has a clip of another step of it.
+    assert len({name for ids in watched.ids[5:10] for name in ids[:24]}) == 120
+    assert len({name for ids in watched.ids[5:10] for name in ids[24:]}) == 40
+    assert max(watched.labeled) == 23
+    with pytest.raises(KeyError):
+        train(own, tmp_path / "cut", Watches(8, KeyError("as if killed")), beside=beside)
+    again = Watches()
+    assert same(whole.average, train(own, tmp_path / "cut", again, beside=beside).average)
+    assert again.ids == watched.ids[7:]
+
+
+@pytest.mark.parametrize(("share", "clips"), [(0.01, 0), (0.99, 32), (0.5, 16)])
+def test_a_share_that_no_batch_can_have_is_refused(
+    split: Split, tmp_path: Path, share: float, clips: int
+) -> None:
+    beside = Beside(split.select(np.arange(10)), share)
+    with pytest.raises(ConfigError, match=f"share: {share:g} of a batch of 32 are {clips} clips"):
+        train(split, tmp_path / "run", beside=beside)
 
 
 def test_a_damaged_checkpoint_counts_as_none(

@@ -82,6 +82,7 @@ def mutated_json(value: Any, random: Random) -> Any:
     """A copy with one to three values replaced, taken out, doubled or put elsewhere."""
     out = {"": json.loads(json.dumps(value))}
     for _ in range(random.choice((1, 1, 1, 2, 3))):
+        new = deepcopy(random.choice(_VALUES))
         places = _places(out)
         owner, key = random.choice(places)
         other, inner = random.choice(places)
@@ -91,9 +92,9 @@ def mutated_json(value: Any, random: Random) -> Any:
             case 1:
                 owner[key] = json.loads(json.dumps(other[inner]))
             case 2 if isinstance(owner, dict):
-                owner[random.choice(("", "x", "name", "\0", str(inner)))] = random.choice(_VALUES)
+                owner[random.choice(("", "x", "name", "\0", str(inner)))] = new
             case 2:
-                owner.insert(random.randrange(len(owner) + 1), random.choice(_VALUES))
+                owner.insert(random.randrange(len(owner) + 1), new)
             case 3 if isinstance(owner[key], str) and owner[key]:
                 text = owner[key]
                 place = random.randrange(len(text))
@@ -103,7 +104,7 @@ def mutated_json(value: Any, random: Random) -> Any:
                     (0, 1)
                 )
             case _:
-                owner[key] = random.choice(_VALUES)
+                owner[key] = new
     return out.get("")
 
 

@@ -1,9 +1,11 @@
 """What is fed damaged files: how each is met, and how it has to be."""
 
+import io
 import json
 import shutil
 import struct
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -14,25 +16,25 @@ import google_crc32c
 import numpy as np
 import torch
 
-from benchmarks.faults.bundles import Parts, with_header
+from benchmarks.faults.bundles import Parts, split, summed, with_header
 from benchmarks.faults.fuzz.engine import Target
 from benchmarks.faults.fuzz.mutate import mutated_bytes, mutated_json, mutated_message
 from benchmarks.faults.samples import (
     FRAMES,
     MEANS,
     clips,
+    content,
     fresh_state,
+    indexed,
     write_clips,
     write_small_bundle,
     write_small_checkpoint,
 )
 from common.codec import from_plain, to_plain
 from common.errors import UserError
-from common.files import read_json
 from quantize import Bundle
 from records import (
     Batch,
-    Clip,
     DataError,
     Schema,
     SplitSpec,
@@ -43,8 +45,8 @@ from records import (
 from records.tfrecord import wire
 from records.tfrecord.example import parse_clip
 from runs import RunError
-from stages.receipt import MemberReceipt, Receipt
-from training.checkpoint import load_checkpoint
+from stages.receipt import MemberReceipt, Receipt, read_receipt
+from training.checkpoint import DamagedCheckpoint, load_checkpoint
 
 _SCHEMAS = {"frames": FRAMES, "means": MEANS}
 _DECAY = 0.9
@@ -77,14 +79,9 @@ def _check_example(state: Any, name: str, data: bytes) -> str | None:
 def _said_of_clip(data: bytes, schema: Schema) -> object:
     """What is read; None where it is refused."""
     try:
-        return _content(parse_clip(np.frombuffer(data, np.uint8), schema))
+        return content(parse_clip(np.frombuffer(data, np.uint8), schema))
     except DataError:
         return None
-
-
-def _content(clip: Clip) -> tuple[object, ...]:
-    features = {name: (v.shape, v.tobytes()) for name, v in clip.features.items()}
-    return clip.id, clip.labels.tolist(), features
 
 
 # Records: shards against a reader of a few lines.
@@ -119,7 +116,7 @@ def _check_records(state: _Shards, name: str, data: bytes) -> str | None:
     payloads = _payloads(data)
     try:
         split = open_split(state.path.parent, "clips", SplitSpec("*"), FRAMES, cache=None)
-        found = [_content(clip) for clip in split.clips()]
+        found = [content(clip) for clip in split.clips()]
     except DataError:
         return None
     if payloads is None:
@@ -181,12 +178,13 @@ def _make_bundle(state: _Bundles, random: Random) -> tuple[str, bytes]:
     kind = random.randrange(4)
     if kind == 0:
         return name, mutated_bytes(data, random)
-    length = int.from_bytes(data[:8], "little")
     if kind == 1:
-        header = mutated_json(json.loads(data[8 : 8 + length]), random)
-        return name, with_header(header, data[8 + length :])
-    state.path.write_bytes(data)
-    parts = Parts.of(state.path)
+        header, body = split(data)
+        header = mutated_json(header, random)
+        if random.random() < 0.5:
+            return name, with_header(header, body)
+        return f"summed-{name}", summed(header, body)
+    parts = Parts.of(data)
     if kind == 2:
         parts.manifest = mutated_json(parts.manifest, random)
     else:
@@ -221,7 +219,7 @@ def _is_short(said: str) -> bool:
     return len(said) <= 1000 and said.isprintable()
 
 
-# Receipts: as `stage=pack` reads them.
+# Receipts: what is read can be written again.
 
 
 @dataclass(frozen=True)
@@ -253,7 +251,7 @@ def _make_receipt(state: _Receipts, random: Random) -> tuple[str, bytes]:
 def _check_receipt(state: _Receipts, name: str, data: bytes) -> str | None:
     state.path.write_bytes(data)
     try:
-        receipt = from_plain(Receipt, read_json(state.path), str(state.path), RunError)
+        receipt = read_receipt(state.path)
         again = from_plain(Receipt, to_plain(receipt), "again", RunError)
     except UserError as error:
         return None if _is_short(str(error)) else f"a long message: {str(error)[:100]!r}"
@@ -267,43 +265,30 @@ def _check_receipt(state: _Receipts, name: str, data: bytes) -> str | None:
 class _Index:
     shards: Path
     cache: Path
-    sound: dict[str, bytes]  # by the path in the cache
+    sound: dict[str, bytes]  # by the name in the cache
     split: object
 
 
 def _index(folder: Path) -> _Index:
     shard = write_clips(folder / "data", FRAMES, 20)
     cache = folder / "index"
-    split = _said_of_split(shard.parent, cache)
-    files = {
-        str(path.relative_to(cache)): path.read_bytes()
-        for path in sorted(cache.rglob("*"))
-        if path.is_file()
-    }
-    return _Index(shard.parent, cache, files, split)
-
-
-def _said_of_split(shards: Path, cache: Path) -> object:
-    split = open_split(shards, "clips", SplitSpec("*"), FRAMES, cache=cache)
-    columns = [column.tolist() for column in (split.shard, split.position, split.length)]
-    return columns, split.fingerprint, split.skipped, [_content(clip) for clip in split.clips()]
+    split = indexed(shard.parent, cache)
+    sound = {path.name: path.read_bytes() for path in cache.iterdir()}
+    return _Index(shard.parent, cache, sound, split)
 
 
 def _make_index(state: _Index, random: Random) -> tuple[str, bytes]:
     name = random.choice(sorted(state.sound))
-    data = state.sound[name]
-    if name.endswith(".json") and random.random() < 0.5:
-        return Path(name).name, json.dumps(mutated_json(json.loads(data), random)).encode()
-    return Path(name).name, mutated_bytes(data, random)
+    return name, mutated_bytes(state.sound[name], random)
 
 
 def _check_index(state: _Index, name: str, data: bytes) -> str | None:
     shutil.rmtree(state.cache, ignore_errors=True)
-    for path, content in state.sound.items():
-        place = state.cache / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data if place.name == name else content)
-    found = _said_of_split(state.shards, state.cache)
+    state.cache.mkdir()
+    for place, sound in state.sound.items():
+        (state.cache / place).write_bytes(data if place == name else sound)
+    with redirect_stderr(io.StringIO()):
+        found = indexed(state.shards, state.cache)
     return None if found == state.split else "another split without a word"
 
 
@@ -324,22 +309,25 @@ def _checkpoint(folder: Path) -> _Checkpoint:
 
 def _tensors_of(state: Any) -> list[torch.Tensor]:
     optimizer = state.optimizer.state_dict()["state"]
-    moments = [torch.as_tensor(v) for values in optimizer.values() for v in values.values()]
-    return [*state.model.state_dict().values(), *moments, torch.tensor(state.step)]
+    moments = [v for values in optimizer.values() for _, v in sorted(values.items())]
+    tensors = [*state.model.state_dict().values(), *map(torch.as_tensor, moments)]
+    return [*tensors, torch.tensor(state.step)]
 
 
 def _make_checkpoint(state: _Checkpoint, random: Random) -> tuple[str, bytes]:
     if random.random() < 0.6:
         return "raw", mutated_bytes(state.sound, random)
-    length = int.from_bytes(state.sound[:8], "little")
-    header = mutated_json(json.loads(state.sound[8 : 8 + length]), random)
-    return "header", with_header(header, state.sound[8 + length :])
+    header, body = split(state.sound)
+    return "header", with_header(mutated_json(header, random), body)
 
 
 def _check_checkpoint(state: _Checkpoint, name: str, data: bytes) -> str | None:
     state.path.write_bytes(data)
     fresh, untouched = fresh_state(3), _tensors_of(fresh_state(3))
-    taken = load_checkpoint(state.path, fresh, _DECAY)
+    try:
+        taken = load_checkpoint(state.path, fresh, _DECAY)
+    except DamagedCheckpoint:
+        taken = False
     wanted = state.content if taken else untouched
     if all(map(torch.equal, _tensors_of(fresh), wanted)):
         return None

@@ -124,7 +124,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "metadata of numbers": ({"__metadata__": {"a": 1}}, "expected a string"),
     "metadata that is a list": ({"__metadata__": []}, "expected a map"),
     "unknown dtype": ({"a": entry("F65")}, "unknown variant `F65`"),
-    "another dtype": ({"a": entry("F64", [1], [0, 8])}, "F32, F16, U8 are known"),
+    "another dtype": ({"a": entry("F64", [1], [0, 8])}, "F32, F16, U8, I16, I32 are known"),
     "dtype of another type": ({"a": entry(["U8"])}, "invalid type: sequence"),
     "negative size": ({"a": entry(shape=[-4])}, "expected usize"),
     "size that is a boolean": ({"a": entry(shape=[True, 4])}, "expected usize"),

@@ -41,7 +41,7 @@ def memory(precision: str = "quantile2", **changes: Any) -> BundleMember:
 def test_its_bytes_are_counted_and_read_back(
     tmp_path: Path, make_member: MakeMember, precision: str
 ) -> None:
-    members = [make_member(), memory(precision)]
+    members = [make_member(weight=0.5), memory(precision)]
     size = write_bundle(tmp_path / "b", VIDEO, members, {})
     layouts = [MemberLayout.of(m.name, m.family, m.config, m.state) for m in members]
     assert size == bundle_bytes(VIDEO, layouts, {}) == (tmp_path / "b").stat().st_size
@@ -66,7 +66,7 @@ def test_without_its_host_it_is_refused(
     tmp_path: Path, make_member: MakeMember, changes: dict[str, Any], match: str
 ) -> None:
     with pytest.raises(BundleError, match=match):
-        write_bundle(tmp_path / "b", VIDEO, [make_member(), memory(**changes)], {})
+        write_bundle(tmp_path / "b", VIDEO, [make_member(weight=0.5), memory(**changes)], {})
 
 
 def test_a_host_without_weight_is_refused(tmp_path: Path, make_member: MakeMember) -> None:
@@ -90,7 +90,7 @@ def test_integers_are_what_the_configuration_wants(tmp_path: Path, make_member: 
         (wider, "has type torch.int32, torch.int16 is needed"),
         (coded, "codes in the place of integers"),
     ):
-        members = [make_member(), memory()]
+        members = [make_member(weight=0.5), memory()]
         refused(rewritten(tmp_path, VIDEO, members, tensors=change), match)
 
 
@@ -99,5 +99,6 @@ def test_a_label_that_there_is_not_is_refused(tmp_path: Path, make_member: MakeM
     labels = near.state.plain["memory.labels"]
     labels[3] = 7
     refused(
-        rewritten(tmp_path, VIDEO, [make_member(), near]), "memory: label 7 is out of range of 7"
+        rewritten(tmp_path, VIDEO, [make_member(weight=0.5), near]),
+        "memory: label 7 is out of range of 7",
     )

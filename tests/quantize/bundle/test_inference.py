@@ -135,5 +135,5 @@ def test_data_of_another_schema_is_refused(
         del batch.features["audio"]
     else:
         batch.features["audio"] = torch.zeros(5, 6)
-    with pytest.raises(BundleError, match="stream audio"):
+    with pytest.raises(BundleError, match="stream 'audio'"):
         Bundle.load(tmp_path / "b").predict(batch)

@@ -37,7 +37,7 @@ def assign(place: str, value: Any) -> Change:
         target: Any = document
         for part in path:
             target = target[int(part)] if part.isdigit() else target[part]
-        target[last] = value
+        target[int(last) if last.isdigit() else last] = value
 
     return change
 
@@ -60,7 +60,8 @@ def delete(place: str) -> Change:
         (assign("version", True), "version True"),
         (assign("version", [2]), "version"),
         (assign("extra", 1), "unknown key 'extra'"),
-        (assign("mix", "median"), "mix"),
+        (assign("mix", "median"), "mix 'median': probability and log_odds are known"),
+        (assign("mix", "m" * 10_000), "mix 'mmm"),
         (assign("mix", ["probability"]), "mix"),
         (assign("receipt", []), "receipt"),
         (assign("members", {}), "members: expected a list"),
@@ -87,6 +88,21 @@ def delete(place: str) -> Change:
         (assign("members.0.weight", 10**400), "weight: an integer of 1329 bits"),
         (assign("members.0.weight", -1.0), "weight -1.0"),
         (assign("members.0.weight", 1e308), "weight 1e.308"),
+        (assign("members.0.weight", 0.9), "weights sum to 0.9; they have to sum to 1"),
+        (assign("schema.quantized_max", 1e308), "quantized_max: 1e.308; its products"),
+        (
+            assign("schema.streams.0.name", "rgb\ud800"),
+            r"streams\[0\].name: 'rgb.ud800' is no valid",
+        ),
+        (assign("schema.label_names.2", "\udfff"), "is no valid Unicode"),
+        (assign("receipt.a\ud800", 1), "is no valid Unicode"),
+        (
+            assign("schema.streams", [{"name": str(n), "size": 1} for n in range(101)]),
+            "101 streams",
+        ),
+        (assign("members", [{}] * 1_000), "1000 members, and only "),
+        (assign("members.0.family", "f" * 10_000), "unknown family"),
+        (assign("members.0.config", {"k" * 10_000: 1}), "unknown key"),
         *[
             (delete(key), f"key '{key}' is missing")
             for key in ("version", "schema", "mix", "members", "receipt")
@@ -116,3 +132,25 @@ def test_metadata_that_is_no_manifest_is_refused(
     refused(path, "metadata")
     write_container(path, {"other": text}, {})
     refused(path, "no bundle")
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_what_is_no_number_is_refused(
+    tmp_path: Path, schema: Schema, make_member: MakeMember, number: str
+) -> None:
+    path = rewritten(tmp_path, schema, [make_member()], assign("schema.quantized_max", 12345.0))
+    container = read_container(path)
+    text = container.metadata["onegig"].replace("12345.0", number)
+    write_container(path, {"onegig": text}, container.tensors)
+    refused(path, f"{number} is no number")
+
+
+def test_weights_that_sum_to_3_are_refused(
+    tmp_path: Path, schema: Schema, make_member: MakeMember
+) -> None:
+    def change(document: dict[str, Any]) -> None:
+        for member in document["members"]:
+            member["weight"] = 1.0
+
+    members = [make_member(name) for name in ("one", "two", "three")]
+    refused(rewritten(tmp_path, schema, members, change), "weights sum to 3; they have to sum to 1")

@@ -48,6 +48,15 @@ def infinite_tensor(tensors: dict[str, Tensor]) -> None:
     tensors[name][0] = float("inf")
 
 
+def negative_variance(tensors: dict[str, Tensor]) -> None:
+    name = next(n for n in sorted(tensors) if n.endswith("running_var"))
+    tensors[name][0] = -0.5
+
+
+def huge_codebook(tensors: dict[str, Tensor]) -> None:
+    tensors[CODEBOOK][255] = 3e38
+
+
 def half(value: float) -> Callable[[dict[str, Tensor]], None]:
     def change(tensors: dict[str, Tensor]) -> None:
         shape = tensors.pop(CODES).shape
@@ -69,6 +78,9 @@ def half(value: float) -> Callable[[dict[str, Tensor]], None]:
         (without(CODES, CODEBOOK), "is missing"),
         (flat_tensor, "has shape"),
         (infinite_tensor, "NaN or infinite"),
+        (negative_variance, "running_var: a variance of -0.5"),
+        (huge_codebook, r"codebook has values beyond 1e.18, whose products overflow"),
+        (with_tensor(BIAS, torch.full((16,), -3e38)), "has values beyond 1e.18"),
         (with_tensor(BIAS, torch.zeros(16).half()), "float32 is needed"),
         (with_tensor(BIAS, torch.zeros(16, dtype=torch.uint8)), "float32 is needed"),
         (renamed(CODES, f"{TENSOR}/uniform7"), "unknown precision 'uniform7'"),
