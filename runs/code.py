@@ -17,7 +17,7 @@ from typing import Any
 
 from common.codec import from_plain, to_plain
 from common.errors import UserError
-from common.files import read_json, write_json
+from runs.checksums import read_checked_json, write_checked_json
 from runs.store import Task
 
 CODE_NAME = "code.json"
@@ -140,7 +140,7 @@ def record_code(task: Task, modules: Sequence[str]) -> None:
     project, versions = this_project(), _versions(task)
     if all(project.changed(version, modules) for version in versions):
         record = _Record(task.key, (*versions, project.code_of(modules)))
-        write_json(task.folder / CODE_NAME, to_plain(record))
+        write_checked_json(task.folder / CODE_NAME, to_plain(record))
 
 
 def changed_code(task: Task, modules: Sequence[str]) -> set[str]:
@@ -155,7 +155,7 @@ def changed_code(task: Task, modules: Sequence[str]) -> set[str]:
 def _versions(task: Task) -> tuple[Code, ...]:
     place = task.folder / CODE_NAME
     try:
-        record = from_plain(_Record, read_json(place), str(place))
+        record = from_plain(_Record, read_checked_json(place), str(place))
     except UserError:
         return ()
     return record.versions if record.key == task.key else ()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.threads import POOL_VARIABLE
@@ -20,6 +20,7 @@ def weightings(members: int, count: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("mode", ["probability", "log_odds"])
 @settings(deadline=None, max_examples=15)
+@example(seed=0, members=1, clips=57, columns=22)  # two true labels that float32 makes equal
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 70), st.integers(2, 60))
 def test_complete_predictions_score_as_dense(
     mode: str, seed: int, members: int, clips: int, columns: int
