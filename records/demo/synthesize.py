@@ -39,7 +39,7 @@ def generate(
 ) -> list[Path]:
     """Writes ``train-00000.tfrecord`` and so on for every split, and ``vocabulary.csv``.
 
-    What is there already of the same spec is left as it is; what another spec left is replaced.
+    What is there already of the same spec is left as it is.
 
     Args:
         root: folder to write to; made if it is missing.
@@ -50,7 +50,8 @@ def generate(
         The shards, split by split.
 
     Raises:
-        DataError: the folder holds shards that were not generated.
+        DataError: the folder holds shards that were not generated, or clips of another spec, from
+            which another run may be reading.
     """
     shards = _shards(root, spec)
     wanted = [*shards, root / VOCABULARY_NAME]
@@ -113,21 +114,17 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _claim(root: Path, spec: DemoSpec) -> None:
-    """Marks the folder as this spec's, and clears what a killed or another generation left.
-
-    The old marker stays until the old shards are gone, so that they are never taken for new ones.
-    """
+    """Marks the folder as this spec's, and clears what a killed generation left."""
     content, before = _marker(spec), _marked(root)
+    if before not in (None, content):
+        raise DataError(
+            f"{root} holds clips that were generated from other settings of data.demo; give "
+            "another folder as data.root, or remove this one"
+        )
     for path in root.glob(".*.tmp"):
         path.unlink()
-    if before == content:
-        return
-    if before is not None:
-        (root / VOCABULARY_NAME).unlink(missing_ok=True)
-        for split in SPLITS:
-            for path in root.glob(f"{split}-*.tfrecord"):
-                path.unlink()
-    write_bytes(root / MARKER_NAME, content.encode())
+    if before is None:
+        write_bytes(root / MARKER_NAME, content.encode())
 
 
 def _marker(spec: DemoSpec) -> str:

@@ -134,12 +134,11 @@ def test_what_is_missing_is_written(finished: Path, tmp_path: Path) -> None:
     assert contents(tmp_path) == contents(finished)
 
 
-def test_another_spec_replaces_the_data(finished: Path, tmp_path: Path) -> None:
-    longer = dataclasses.replace(SPEC, train_clips=80, seed=3)
-    generate(tmp_path, longer)
-    assert (tmp_path / "train-00004.tfrecord").exists()
-    generate(tmp_path, SPEC)
-    assert contents(tmp_path) == contents(finished)
+def test_clips_of_another_spec_are_never_touched(finished: Path) -> None:
+    before = contents(finished)
+    with pytest.raises(DataError, match="generated from other settings of data"):
+        generate(finished, dataclasses.replace(SPEC, train_clips=80, seed=3))
+    assert contents(finished) == before
 
 
 def test_other_shards_are_never_touched(tmp_path: Path) -> None:
