@@ -157,7 +157,7 @@ def test_the_winners_members_come_to_their_bytes(tmp_path: Path) -> None:
 
 def test_the_winners_members_train_as_published() -> None:
     workspace = Workspace(experiment("skalic2018"))
-    settings = {name: workspace.train_config(name) for name in WINNERS}
+    settings = {name: workspace.config.train_config(name) for name in WINNERS}
     found = {n: (s.batch_size, s.epochs, s.learning_rate) for n, s in settings.items()}
     assert found == {
         "NetVLAD1": (160, 10, 2e-4),
@@ -201,7 +201,7 @@ def test_the_winners_members_take_a_step(name: str, tmp_path: Path, tiny_split: 
         model,
         HardLabels(),
         tiny_split,
-        replace(workspace.train_config(name), batch_size=2),
+        replace(workspace.config.train_config(name), batch_size=2),
         seed=0,
         folder=tmp_path,
         draws_frames=True,
