@@ -161,7 +161,7 @@ def _is_gone(pid: int) -> bool:
     "killed at any moment, the same command goes on and ends at the same bytes",
     how="SIGKILL of the program, of a worker or of both, at writes chosen at random in every stage "
     "of one run of `smoke`, before them or up to 0.4 s after",
-    cases=200,
+    cases=210,
 )
 def kill_over_a_run(trial: Trial) -> None:
     """All results of the run that was killed are those of the undisturbed one."""
