@@ -1,8 +1,8 @@
 """The project's own precisions.
 
 `uniform`, `quantile` and `kmeans` have one codebook a tensor; `channel` is uniform with a range of
-its own for every output channel, the first dimension. Each comes with 8, 6, 5 or 4 bits a value,
-`quantile` with 2 and 1 as well: remembered clips bear that.
+its own for every output channel, the first dimension. Each comes with 8, 6, 5, 4, 3 or 2 bits a
+value, `quantile` with 1 as well: remembered clips bear that.
 `float16` and `float32` have no codebook.
 """
 
@@ -174,12 +174,11 @@ def _blocks(rows: int, width: int) -> Iterator[tuple[slice, slice]]:
             yield block, columns
 
 
-for _bits in (8, 6, 5, 4):
+for _bits in (8, 6, 5, 4, 3, 2):
     register_precision(f"uniform{_bits}", _OneCodebook(encode_uniform, _bits))
     register_precision(f"quantile{_bits}", _OneCodebook(encode_quantile, _bits))
     register_precision(f"kmeans{_bits}", _OneCodebook(encode_kmeans, _bits))
     register_precision(f"channel{_bits}", _ByChannel(_bits))
-for _bits in (2, 1):
-    register_precision(f"quantile{_bits}", _OneCodebook(encode_quantile, _bits))
+register_precision("quantile1", _OneCodebook(encode_quantile, 1))
 register_precision("float16", _Float(torch.float16, 16))
 register_precision(FLOAT32, _Float(torch.float32, 32))
