@@ -71,11 +71,12 @@ class Catalogue:
         }
 
     def member(self, student: str, recipe: str, weight: float) -> BundleMember:
-        """It as a bundle takes it, quantized anew: the same weights give the same codes."""
+        """It as a bundle takes it: with the codes that were measured."""
         job = self.jobs[student]
         family, config = job.setting.family, job.setting.config
         model = meta_module(family, config, job.setting.data.schema)
-        ((_, state),) = quantized_by_recipe(job, model, only=recipe)
+        measured = self.measured[student].file
+        ((_, state),) = quantized_by_recipe(job, model, measured, only=recipe)
         return BundleMember(student, family, config, weight, state)
 
     def receipt(self, student: str, recipe: str, weight: float) -> MemberReceipt:

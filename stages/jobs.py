@@ -252,7 +252,7 @@ class Measurement(Job):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return ("search", "report")
+        return ("train", "search", "report")
 
     def thread_count(self) -> int:
         return self.threads

@@ -1,16 +1,19 @@
 """What the process of a measurement does: a student by every recipe of storing it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from safetensors.torch import load_file
 
 from common.codec import to_plain
 from common.files import write_json
 from families import FamilyModule
-from families.layers.groups import tensor_groups
 from quantize.bundle.layout import MemberLayout
+from quantize.code_files import load_codes, save_codes
+from quantize.feedback import codes_with_feedback, takes_feedback
+from quantize.moments import input_moments
 from quantize.precision import FLOAT32, UNIFORM8
-from quantize.recipes import Recipe, recipes_of
+from quantize.recipes import Recipe, large_tensors, recipes_of
 from quantize.state import QuantizedState, quantize_state
 from runs import Predictions, Task, reported
 from stages.jobs import WEIGHTS_NAME, Measurement, predictions_name
@@ -19,6 +22,8 @@ from stages.training_work import build_model, predict
 from training.inference import gap_of, labels_of
 
 LAYOUTS_NAME = "layouts.json"
+# The codes that were rounded with error feedback.
+ROUNDED_NAME = "rounded.safetensors"
 
 
 def search_predictions_name(recipe: str) -> str:
@@ -27,21 +32,23 @@ def search_predictions_name(recipe: str) -> str:
 
 
 def quantized_by_recipe(
-    job: Measurement, model: FamilyModule, only: str | None = None
+    job: Measurement, model: FamilyModule, file: Callable[[str], Path], only: str | None = None
 ) -> Iterator[tuple[str, QuantizedState]]:
     """The names of the recipes that a job measures, with the weights as a bundle holds them.
 
     Args:
         job: whose weights.
         model: the student's module; on the meta device will do.
+        file: gives the path of a file of the measurement, of which `ROUNDED_NAME` is there.
         only: one recipe's name, for that one alone.
     """
     state = load_file(job.trained.file(WEIGHTS_NAME))
-    groups = tensor_groups(model)
+    # Not rounded again: their last digits depend on the process.
+    ready = load_codes(file(ROUNDED_NAME), state)
     for recipe in _recipes(job, model):
         if only in (None, recipe.name):
-            overrides = recipe.overrides(groups)
-            yield recipe.name, quantize_state(state, job.threshold, recipe.precision, overrides)
+            how = recipe.precision, recipe.overrides, ready
+            yield recipe.name, quantize_state(state, job.threshold, *how)
 
 
 def _recipes(job: Measurement, model: FamilyModule) -> tuple[Recipe, ...]:
@@ -59,10 +66,10 @@ def measure(job: Measurement, task: Task) -> None:
     model = build_model(setting)
     search, report = (setting.data.open(name) for name in ("search", "report"))
     labels = labels_of(search)
-    layouts, figures, files = {}, {}, [LAYOUTS_NAME, on_report]
-    recipes = recipes_of(model, job.precisions, job.group_precisions, job.threshold)
-    quantized = quantized_by_recipe(job, model)
-    for recipe, state in reported(quantized, task.folder, len(recipes)):
+    layouts, figures, files = {}, {}, [LAYOUTS_NAME, ROUNDED_NAME, on_report]
+    _round(job, model, task)
+    quantized = quantized_by_recipe(job, model, task.folder.joinpath)
+    for recipe, state in reported(quantized, task.folder, len(_recipes(job, model))):
         model.load_state_dict(state.dequantize())
         layout = MemberLayout.of(job.student, setting.family, setting.config, state, job.entropy)
         if recipe == FLOAT32:
@@ -83,3 +90,18 @@ def measure(job: Measurement, task: Task) -> None:
         for path in (task.folder / on_report, job.trained.file(on_report))
     )
     task.finish(files, MeasurementSummary(figures, quantized_gap, float_gap))
+
+
+def _round(job: Measurement, model: FamilyModule, task: Task) -> None:
+    """Writes the codes of the weights that are rounded with error feedback."""
+    state = load_file(job.trained.file(WEIGHTS_NAME))
+    model.load_state_dict(state)
+    wanted = {
+        (name, recipe.of(name))
+        for recipe in _recipes(job, model)
+        for name in large_tensors(model, job.threshold)
+        if takes_feedback(recipe.of(name))
+    }
+    names, train = {name for name, _ in wanted}, job.setting.open("train")
+    moments = input_moments(model, train, job.batch_size, names)
+    save_codes(task.folder / ROUNDED_NAME, codes_with_feedback(state, moments, wanted))

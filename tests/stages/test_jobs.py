@@ -118,6 +118,12 @@ def test_key_has_the_digest_of_what_is_read(job: Prediction | Measurement) -> No
     assert key(replace(job, trained=replace(UPSTREAM, digest="abd"))) != key(job)
 
 
+def test_key_of_a_measurement_has_the_clips_that_it_rounds_by() -> None:
+    for split in ("train", "search", "report"):
+        other = replace(SETTING, fingerprints={**SETTING.fingerprints, split: "9"})
+        assert key(replace(MEASUREMENT, setting=other)) != key(MEASUREMENT)
+
+
 @pytest.mark.parametrize(
     ("changed", "same"),
     [
