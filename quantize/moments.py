@@ -1,6 +1,6 @@
 """What a model's linear layers are given: second moments of their inputs on real clips."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from families import FamilyModule
-from records import Batch, Split, iterate_batches
+from records import Split, iterate_batches
 from training.device import device_of
 
 # The moments of wider layers would take more memory than they are worth: 128 MiB each up to here.
@@ -18,19 +18,11 @@ MOST_INPUTS = 4096
 CLIPS = 512
 
 
-def drawn_batches(split: Split, batch_size: int, device: torch.device) -> Iterator[Batch]:
-    """Up to `CLIPS` clips of a split, always the same, in batches without padding.
-
-    Args:
-        split: To draw from.
-        batch_size: Clips at a time where they have no frames; otherwise they come one by one.
-        device: Where they are to lie.
-    """
+def drawn(split: Split, count: int) -> Split:
+    """Up to so many of its clips, always the same."""
     generator = np.random.default_rng(0)
-    rows = generator.choice(len(split), min(CLIPS, len(split)), replace=False)
-    size = batch_size if split.schema.level == "video" else 1
-    for batch in iterate_batches(split.select(np.sort(rows)), size):
-        yield batch.to(device)
+    rows = generator.choice(len(split), min(count, len(split)), replace=False)
+    return split.select(np.sort(rows))
 
 
 @torch.inference_mode()
@@ -42,7 +34,8 @@ def input_moments(
     Args:
         model: On its device; it is left in evaluation mode.
         split: Clips to draw from.
-        batch_size: As in `drawn_batches`.
+        batch_size: Clips a forward pass where they have no frames; otherwise they come one by one,
+            without padding.
         wanted: Names of weights of the model.
 
     Returns:
@@ -56,8 +49,10 @@ def input_moments(
         for name, parameter in model.named_parameters()
         if name in wanted and parameter.dim() == 2 and parameter.shape[1] <= MOST_INPUTS
     }
-    watched = _LinearInputs(names)
-    for batch in drawn_batches(split, batch_size, device_of(model)) if names else ():
+    watched, device = _LinearInputs(names), device_of(model)
+    size = batch_size if split.schema.level == "video" else 1
+    for batch in iterate_batches(drawn(split, CLIPS), size) if names else ():
+        batch = batch.to(device)
         with watched:
             model(batch.features, batch.mask)
     return {name: found.cpu() for name, found in watched.moments.items() if found.isfinite().all()}

@@ -1,7 +1,8 @@
-"""Recipes: at which precision a member's large tensors are stored, all alike or one group apart."""
+"""Recipes: at which precision a member's large tensors are stored, all alike or some apart."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from families import FamilyModule
 from families.layers.groups import MEMORY, tensor_groups
@@ -14,7 +15,7 @@ class Recipe:
     """How a member is stored.
 
     Attributes:
-        name: Such as `uniform8`, or `uniform8+head=channel4`.
+        name: Such as `uniform8`, `uniform8+head=channel4`, or `mixed1`.
         precision: Of its large tensors.
         overrides: By name, the precisions of those that have one of their own.
     """
@@ -66,6 +67,22 @@ def recipes_of(
             overrides = dict.fromkeys(names, apart)
             recipes.append(Recipe(f"{UNIFORM8}+{group}={apart}", UNIFORM8, overrides))
     return tuple(recipes)
+
+
+def tried_one_by_one(
+    model: FamilyModule, precisions: Sequence[str], threshold: int
+) -> list[tuple[str, str]]:
+    """Single tensors, each with the precisions among which mixed recipes choose.
+
+    Args:
+        model: As in `recipes_of`, and so is the threshold.
+        precisions: Tried beside `uniform8`. Without any, with one large tensor, or of a member that
+            remembers there is nothing to mix.
+    """
+    large = large_tensors(model, threshold)
+    if not precisions or len(large) < 2 or MEMORY in tensor_groups(model).values():
+        return []
+    return list(product(large, dict.fromkeys([UNIFORM8, *precisions])))
 
 
 def large_tensors(model: FamilyModule, threshold: int) -> list[str]:

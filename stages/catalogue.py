@@ -110,7 +110,7 @@ def _measurement(workspace: Workspace, name: str, students: Mapping[str, Task]) 
     config = workspace.config.quantize
     host = named(workspace.config.host_of_student(name), students)
     train = workspace.student_train_config(name)
-    precisions = (*config.precisions, *config.group_precisions, *config.memory_precisions)
+    precisions = config.names()
     return Measurement(
         f"quantized/{name}",
         workspace.setting(

@@ -247,6 +247,7 @@ class Measurement(Job):
     threshold: int
     precisions: tuple[str, ...]
     group_precisions: tuple[str, ...]
+    tensor_precisions: tuple[str, ...]
     memory_precisions: tuple[str, ...]
     entropy: bool
 

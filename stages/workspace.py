@@ -4,7 +4,6 @@ import hashlib
 import sys
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -230,9 +229,7 @@ class Workspace:
             _check_name("distill.students", name)
             self.student_train_config(name)
             self.config.host_of_student(name)
-        quantize = self.config.quantize
-        named = quantize.precisions, quantize.group_precisions, quantize.memory_precisions
-        check_precisions(list(chain.from_iterable(named)))
+        check_precisions(self.config.quantize.names())
 
     def setting(
         self, member: str, *sources: tuple[str, str], host: tuple[str, Task] | None = None

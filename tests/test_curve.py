@@ -55,11 +55,14 @@ def test_sensitivity_has_every_student_by_every_recipe(packed: Line) -> None:
     assert recipes.keys() == {"vlad", "plain"}
     for tried in recipes.values():
         assert tried[:6] == whole
-        assert set(tried[6:]) == {"uniform8+head=channel4", "uniform8+aggregation=channel4"}
+        assert set(tried[6:8]) == {"uniform8+head=channel4", "uniform8+aggregation=channel4"}
+        assert tried[8:] == [f"mixed{rung}" for rung in range(1, 7)]
     at = {(row["member"], row["recipe"]): row for row in rows}
     for member in recipes:
         sizes = [int(at[member, name]["bytes"]) for name in ("channel4", "uniform8", "float32")]
         assert sizes == sorted(sizes)
+        mixed = [int(at[member, f"mixed{rung}"]["bytes"]) for rung in range(1, 7)]
+        assert mixed == sorted(mixed, reverse=True) and mixed[-1] < sizes[0] < mixed[0]
         assert float(at[member, "float32"]["loss"]) == 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from families import build
-from quantize.moments import drawn_batches, input_moments
-from records import Schema, Split, SplitSpec, iterate_batches, open_split
+from quantize.moments import drawn, input_moments
+from records import Schema, Split, SplitSpec, iterate_batches, open_split, read_truth
 from tests.conftest import SMALL_FRAMES, SMALL_MEANS
 
 CPU = torch.device("cpu")
@@ -57,19 +56,12 @@ def test_moments_are_those_of_every_product(split: Split, monkeypatch: pytest.Mo
         torch.testing.assert_close(moments, expected[name], rtol=1e-4, atol=1e-4)
 
 
-def test_clips_are_few_and_always_the_same(
-    small_means: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("quantize.moments.CLIPS", 50)
+def test_clips_are_few_and_always_the_same(small_means: Path) -> None:
     split = train_split(small_means, SMALL_MEANS)
-
-    def ids() -> Iterator[str]:
-        for batch in drawn_batches(split, 16, CPU):
-            yield from batch.ids
-
-    drawn = list(ids())
-    assert len(set(drawn)) == 50 and drawn == list(ids())
-    assert {name.split("-")[0] for name in drawn} == {"clip0"}
+    ids = [str(name) for name in read_truth(drawn(split, 50)).ids]
+    assert len(set(ids)) == 50 and ids == read_truth(drawn(split, 50)).ids.tolist()
+    assert {name.split("-")[0] for name in ids} == {"clip0"}
+    assert len(drawn(split, 161)) == len(split) == 160
 
 
 def test_other_layers_have_no_moments(small_means: Path, monkeypatch: pytest.MonkeyPatch) -> None:

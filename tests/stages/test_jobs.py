@@ -39,7 +39,7 @@ UPSTREAM = Upstream(Path("/run/soft/all"), "abc")
 TRAINING = Training("teachers/a", SETTING, TrainConfig(), seed=1)
 PREDICTION = Prediction("training-predictions/a", SETTING, UPSTREAM, 256, 1)
 MEASUREMENT = Measurement(
-    "quantized/a", SETTING, UPSTREAM, 256, 1, "a", 17_000, ("channel4", "float32"), (), (), True
+    "quantized/a", SETTING, UPSTREAM, 256, 1, "a", 17_000, ("channel4", "float32"), (), (), (), True
 )
 JOBS: list[Job] = [
     TRAINING,
