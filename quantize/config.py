@@ -1,6 +1,7 @@
 """How students may be stored."""
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated
 
 from annotated_types import Ge
@@ -13,14 +14,16 @@ class QuantizeConfig:
     """What stage `pack` may choose among.
 
     A student is measured with all its large tensors at one precision, for each of `precisions`;
-    and at `uniform8` with one group of its tensors (head, recurrent, aggregation) at one of
-    `group_precisions`. Of one that remembers clips those of `memory_precisions` take the place of
-    both.
+    at `uniform8` with one group of its tensors (head, recurrent, aggregation) at one of
+    `group_precisions`; and by mixed recipes, in which each tensor has a precision of its own among
+    `tensor_precisions` and `uniform8`. Of one that remembers clips those of `memory_precisions`
+    take the place of all these.
 
     Attributes:
         threshold: Tensors of more elements are large; the others stay float32.
         precisions: Names of precisions; `uniform8` is always one.
         group_precisions: Names of precisions.
+        tensor_precisions: Names of precisions; without any there are no mixed recipes.
         memory_precisions: Names of precisions.
         entropy: Whether the bundle's codes are compressed.
     """
@@ -28,5 +31,11 @@ class QuantizeConfig:
     threshold: Annotated[int, Ge(0)] = THRESHOLD
     precisions: tuple[str, ...] = ("channel4", "channel5", "channel6", "float16", "float32")
     group_precisions: tuple[str, ...] = ("channel4",)
+    tensor_precisions: tuple[str, ...] = ("channel4", "kmeans3", "kmeans2")
     memory_precisions: tuple[str, ...] = ("quantile1", "quantile2", "quantile4")
     entropy: bool = False
+
+    def names(self) -> list[str]:
+        """Of all precisions that may be measured."""
+        lists = (self.precisions, self.group_precisions, self.tensor_precisions)
+        return list(dict.fromkeys(chain(*lists, self.memory_precisions)))

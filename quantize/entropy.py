@@ -29,7 +29,7 @@ def compress_codes(packed: np.ndarray, bits: int, count: int) -> bytes | None:
     Returns:
         None where that would win nothing, or grow more than a reader takes.
     """
-    symbols = _symbols(packed, bits, count)
+    symbols = _symbols(packed, *_symbol(bits, count))
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
     frame = compressor.compress(symbols.data)
     grows = len(symbols) > MAX_GROWTH * len(frame)
@@ -60,7 +60,7 @@ def decompress_codes(frame: bytes | memoryview, bits: int, count: int) -> np.nda
     Raises:
         BundleError: The frame is damaged, cut short or too long, or holds another number.
     """
-    size = packed_bytes(count, bits) if _whole(bits) else count
+    width, size = _symbol(bits, count)
     claimed = claimed_bytes(frame)
     try:
         if claimed != size:
@@ -70,24 +70,30 @@ def decompress_codes(frame: bytes | memoryview, bits: int, count: int) -> np.nda
         data = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise BundleError(f"compressed codes are damaged: {one_line(error)[:200]}") from None
-    if _whole(bits):
+    if width == 8:
         # Torch wants memory that it could write to.
         return np.frombuffer(bytearray(data), dtype=np.uint8)
     symbols = np.frombuffer(data, dtype=np.uint8)
-    if symbols.size and symbols.max() >= 2**bits:
-        raise BundleError(f"compressed codes need more than {bits} bits")
-    return pack_codes(symbols, bits)
+    if symbols.size and symbols.max() >= 2**width:
+        raise BundleError(f"compressed codes need more than {width} bits")
+    return pack_codes(symbols, width)[: packed_bytes(count, bits)]
 
 
-def _whole(bits: int) -> bool:
-    """Whether a byte holds whole codes; then bytes are what is counted, otherwise codes."""
-    return 8 % bits == 0
+def _symbol(bits: int, count: int) -> tuple[int, int]:
+    """Bits of what is counted, and how many there are of it: as many codes as fill a byte best.
+
+    A symbol takes a bit at least, and a code of few bits is worth less.
+    """
+    codes = 8 // bits
+    if codes * bits == 8:
+        return 8, packed_bytes(count, bits)
+    return codes * bits, -(-count // codes)
 
 
-def _symbols(packed: np.ndarray, bits: int, count: int) -> np.ndarray:
-    if _whole(bits):
+def _symbols(packed: np.ndarray, width: int, count: int) -> np.ndarray:
+    if width == 8:
         return packed
-    codes = np.empty(count, dtype=np.uint8)
+    symbols = np.empty(count, dtype=np.uint8)
     for part in pieces(count, CHUNK):
-        codes[part] = unpack_codes(packed, bits, part.start, part.stop)
-    return codes
+        symbols[part] = unpack_codes(packed, width, part.start, part.stop)
+    return symbols

@@ -1,14 +1,15 @@
 """The project's own precisions.
 
 `uniform`, `quantile` and `kmeans` have one codebook a tensor; `channel` is uniform with a range of
-its own for every output channel, the first dimension. Each comes with 8, 6, 5 or 4 bits a value,
-`quantile` with 2 and 1 as well: remembered clips bear that.
+its own for every output channel, the first dimension. Each comes with 8, 6, 5, 4, 3 or 2 bits a
+value, `quantile` with 1 as well: remembered clips bear that.
 `float16` and `float32` have no codebook.
 """
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,15 +28,24 @@ if TYPE_CHECKING:
     from quantize.onnx.weights import WeightGraph
 
 
-class _Packed(Precision):
+class CodedPrecision(Precision):
     """uint8 codes: of the tensor's shape where a code is a byte, otherwise packed (bytes,)."""
+
+    @abstractmethod
+    def levels(self, codebook: Tensor) -> Tensor:
+        """What the codes stand for, float32, ascending: (1, 2**bits), or (C, 2**bits) by channel.
+
+        Args:
+            codebook: As `encode` returns it.
+        """
+
+    def pack(self, codes: np.ndarray, shape: Shape) -> Tensor:
+        """Codes (N,) uint8 of a tensor of this shape as they are stored."""
+        return torch.from_numpy(pack_codes(codes, self.bits)).reshape(self.stored(shape)[1])
 
     def stored(self, shape: Shape) -> tuple[torch.dtype, Shape]:
         count = math.prod(shape)
         return torch.uint8, shape if self.bits == 8 else (packed_bytes(count, self.bits),)
-
-    def _pack(self, codes: np.ndarray, shape: Shape) -> Tensor:
-        return torch.from_numpy(pack_codes(codes, self.bits)).reshape(self.stored(shape)[1])
 
     def _unpack(self, quantized: Codes, start: int, stop: int) -> np.ndarray:
         return unpack_codes(quantized.codes.reshape(-1).numpy(), self.bits, start, stop)
@@ -48,7 +58,7 @@ class _Packed(Precision):
 
 
 @dataclass(frozen=True)
-class _OneCodebook(_Packed):
+class _OneCodebook(CodedPrecision):
     """One codebook for the whole tensor: what each code stands for, (2**bits,) ascending.
 
     Its makers in `quantize.codebooks` state the bounds.
@@ -59,7 +69,7 @@ class _OneCodebook(_Packed):
 
     def encode(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
         codes, codebook = self.make(values.reshape(-1).numpy(), 2**self.bits)
-        return self._pack(codes, tuple(values.shape)), torch.from_numpy(codebook)
+        return self.pack(codes, tuple(values.shape)), torch.from_numpy(codebook)
 
     def decode(self, quantized: Codes) -> Tensor:
         assert quantized.codebook is not None
@@ -75,6 +85,9 @@ class _OneCodebook(_Packed):
             np.take(codebook, codes, out=out[part], mode="clip")
         return values
 
+    def levels(self, codebook: Tensor) -> Tensor:
+        return codebook[None]
+
     def codebook(self, shape: Shape) -> Shape | None:
         return (2**self.bits,)
 
@@ -86,7 +99,7 @@ class _OneCodebook(_Packed):
 
 
 @dataclass(frozen=True)
-class _ByChannel(_Packed):
+class _ByChannel(CodedPrecision):
     """Equal steps from the lowest to the highest value of each channel, both included.
 
     The codebook is (C, 2), these two values. A value is off by half a step of its channel at most.
@@ -104,7 +117,7 @@ class _ByChannel(_Packed):
         for rows, columns in _blocks(*table.shape):
             part = table.numpy()[rows, columns].astype(np.float64)
             codes[rows, columns] = np.rint((part - lows[rows]) / steps[rows])
-        return self._pack(codes.reshape(-1), tuple(values.shape)), codebook
+        return self.pack(codes.reshape(-1), tuple(values.shape)), codebook
 
     def decode(self, quantized: Codes) -> Tensor:
         assert quantized.codebook is not None
@@ -119,6 +132,10 @@ class _ByChannel(_Packed):
             codes = self._unpack(quantized, start, start + math.prod(shape)).reshape(shape)
             out[rows, columns] = codes * steps[rows] + lows[rows]
         return values
+
+    def levels(self, codebook: Tensor) -> Tensor:
+        lows, steps = self._lows_and_steps(codebook)
+        return torch.from_numpy(np.arange(2**self.bits) * steps + lows).float()
 
     def codebook(self, shape: Shape) -> Shape | None:
         return (shape[0] if shape else 1, 2)
@@ -174,12 +191,11 @@ def _blocks(rows: int, width: int) -> Iterator[tuple[slice, slice]]:
             yield block, columns
 
 
-for _bits in (8, 6, 5, 4):
+for _bits in (8, 6, 5, 4, 3, 2):
     register_precision(f"uniform{_bits}", _OneCodebook(encode_uniform, _bits))
     register_precision(f"quantile{_bits}", _OneCodebook(encode_quantile, _bits))
     register_precision(f"kmeans{_bits}", _OneCodebook(encode_kmeans, _bits))
     register_precision(f"channel{_bits}", _ByChannel(_bits))
-for _bits in (2, 1):
-    register_precision(f"quantile{_bits}", _OneCodebook(encode_quantile, _bits))
+register_precision("quantile1", _OneCodebook(encode_quantile, 1))
 register_precision("float16", _Float(torch.float16, 16))
 register_precision(FLOAT32, _Float(torch.float32, 32))

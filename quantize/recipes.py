@@ -1,7 +1,7 @@
-"""Recipes: at which precision a member's large tensors are stored, all alike or one group apart."""
+"""Recipes: at which precision a member's large tensors are stored, all alike or some apart."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 from families import FamilyModule
@@ -15,27 +15,18 @@ class Recipe:
     """How a member is stored.
 
     Attributes:
+        name: Such as `uniform8`, `uniform8+head=channel4`, or `mixed1`.
         precision: Of its large tensors.
-        group: Those that have a precision of their own: "head", "recurrent" or "aggregation".
-        apart: Their precision.
+        overrides: By name, the precisions of those that have one of their own.
     """
 
+    name: str
     precision: str
-    group: str | None = None
-    apart: str | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def name(self) -> str:
-        """Such as `uniform8`, or `uniform8+head=channel4`."""
-        return (
-            self.precision if self.group is None else f"{self.precision}+{self.group}={self.apart}"
-        )
-
-    def overrides(self, groups: Mapping[str, str]) -> dict[str, str]:
-        """The precisions of single tensors, from the tensors' groups."""
-        if self.apart is None:
-            return {}
-        return {name: self.apart for name, group in groups.items() if group == self.group}
+    def of(self, tensor: str) -> str:
+        """The precision of a large tensor."""
+        return self.overrides.get(tensor, self.precision)
 
 
 def check_precisions(names: Sequence[str]) -> None:
@@ -64,12 +55,37 @@ def recipes_of(
         threshold: Elements up to which a tensor is not large.
         memory_precisions: Tried, in the place of all these, on a member that remembers.
     """
-    groups = tensor_groups(model)
-    state = model.state_dict().items()
-    large = dict.fromkeys(groups[name] for name, t in state if is_large(t.shape, threshold))
-    if MEMORY in large:
+    of = tensor_groups(model)
+    groups: dict[str, list[str]] = {}
+    for name in large_tensors(model, threshold):
+        groups.setdefault(of[name], []).append(name)
+    if MEMORY in groups:
         precisions = memory_precisions
-    whole = [Recipe(precision) for precision in dict.fromkeys([UNIFORM8, *precisions])]
-    if len(large) < 2:
-        return tuple(whole)
-    return (*whole, *(Recipe(UNIFORM8, *apart) for apart in product(large, group_precisions)))
+    recipes = [Recipe(name, name) for name in dict.fromkeys([UNIFORM8, *precisions])]
+    for group, names in groups.items() if len(groups) > 1 else ():
+        for apart in group_precisions:
+            overrides = dict.fromkeys(names, apart)
+            recipes.append(Recipe(f"{UNIFORM8}+{group}={apart}", UNIFORM8, overrides))
+    return tuple(recipes)
+
+
+def tried_one_by_one(
+    model: FamilyModule, precisions: Sequence[str], threshold: int
+) -> list[tuple[str, str]]:
+    """Single tensors, each with the precisions among which mixed recipes choose.
+
+    Args:
+        model: As in `recipes_of`, and so is the threshold.
+        precisions: Tried beside `uniform8`. Without any, with one large tensor, or of a member that
+            remembers there is nothing to mix.
+    """
+    large = large_tensors(model, threshold)
+    if not precisions or len(large) < 2 or MEMORY in tensor_groups(model).values():
+        return []
+    return list(product(large, dict.fromkeys([UNIFORM8, *precisions])))
+
+
+def large_tensors(model: FamilyModule, threshold: int) -> list[str]:
+    """The names of those that are stored as codes."""
+    state = model.state_dict().items()
+    return [name for name, t in state if t.is_floating_point() and is_large(t.shape, threshold)]

@@ -46,6 +46,7 @@ def quantize_state(
     threshold: int = THRESHOLD,
     precision: str = UNIFORM8,
     overrides: Mapping[str, str] | None = None,
+    ready: Mapping[tuple[str, str], Codes] | None = None,
 ) -> QuantizedState:
     """Quantizes every large tensor; same state, same bytes.
 
@@ -58,6 +59,7 @@ def quantize_state(
         precision: Of the large tensors.
         overrides: The precisions of single tensors by name; on those that are not large they have
             no effect.
+        ready: Codes by tensor and precision that are taken as they are, where they are wanted.
 
     Raises:
         BundleError: A tensor is of another type, or holds NaN or an infinity; it is named. Or there
@@ -76,7 +78,8 @@ def quantize_state(
         get_precision(chosen[name])
         is_float = tensor.is_floating_point()
         if is_float and is_large(tensor.shape, threshold) and chosen[name] != FLOAT32:
-            codes[name] = quantize(tensor, name, chosen[name])
+            found = (ready or {}).get((name, chosen[name]))
+            codes[name] = found or quantize(tensor, name, chosen[name])
         else:
             check_finite(tensor, name)
             plain[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)

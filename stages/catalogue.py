@@ -94,11 +94,12 @@ class Catalogue:
         }
 
     def member(self, student: str, recipe: str, weight: float) -> BundleMember:
-        """It as a bundle takes it, quantized anew: the same weights give the same codes."""
+        """It as a bundle takes it: with the codes that were measured."""
         job = self.jobs[student]
         family, config = job.setting.family, job.setting.config
         model = meta_module(family, config, job.setting.data.schema)
-        ((_, state),) = quantized_by_recipe(job, model, only=recipe)
+        measured = self.measured[student].file
+        ((_, state),) = quantized_by_recipe(job, model, measured, only=recipe)
         return BundleMember(student, family, config, weight, state)
 
     def receipt(self, student: str, recipe: str, weight: float) -> MemberReceipt:
@@ -139,7 +140,7 @@ def _measurement(workspace: Workspace, name: str, students: Mapping[str, Task]) 
     config = workspace.config.quantize
     host = named(workspace.config.host_of_student(name), students)
     train = workspace.config.student_train_config(name)
-    precisions = (*config.precisions, *config.group_precisions, *config.memory_precisions)
+    precisions = config.names()
     return Measurement(
         workspace.task_name("quantized", name),
         workspace.setting(

@@ -262,12 +262,14 @@ class Measurement(Job):
     threshold: int
     precisions: tuple[str, ...]
     group_precisions: tuple[str, ...]
+    tensor_precisions: tuple[str, ...]
     memory_precisions: tuple[str, ...]
     entropy: bool
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return (*([self.scored] if self.scored else []), *(["report"] if self.reported else []))
+        scored = [self.scored] if self.scored else []
+        return ("train", *scored, *(["report"] if self.reported else []))
 
     def thread_count(self) -> int:
         return self.threads

@@ -1,24 +1,33 @@
 """What the process of a measurement does: a student by every recipe of storing it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from safetensors.torch import load_file
 
-from common.codec import to_plain
-from common.files import write_json
+from common.codec import from_plain, to_plain
+from common.files import read_json, write_json
 from families import FamilyModule
-from families.layers.groups import tensor_groups
 from quantize.bundle.layout import MemberLayout
-from quantize.precision import FLOAT32, UNIFORM8
-from quantize.recipes import Recipe, recipes_of
+from quantize.bundle.stored import to_tensors
+from quantize.code_files import load_codes, save_codes
+from quantize.feedback import codes_with_feedback, takes_feedback
+from quantize.mixed import Form, mixed_recipes
+from quantize.moments import input_moments
+from quantize.precision import FLOAT32, UNIFORM8, Codes, quantize
+from quantize.recipes import Recipe, large_tensors, recipes_of, tried_one_by_one
+from quantize.sensitivity import tensor_losses
 from quantize.state import QuantizedState, quantize_state
-from runs import Predictions, Task, reported
+from runs import Predictions, RunError, Task, reported
 from stages.jobs import WEIGHTS_NAME, Measurement, predictions_name
 from stages.summaries import MeasurementSummary
 from stages.training_work import build_model, predict
 from training.inference import gap_of, labels_of
 
 LAYOUTS_NAME = "layouts.json"
+MIXED_NAME = "mixed.json"
+# The codes that were rounded with error feedback.
+ROUNDED_NAME = "rounded.safetensors"
 
 
 def recipe_predictions_name(split: str, recipe: str) -> str:
@@ -27,24 +36,35 @@ def recipe_predictions_name(split: str, recipe: str) -> str:
 
 
 def quantized_by_recipe(
-    job: Measurement, model: FamilyModule, only: str | None = None
+    job: Measurement, model: FamilyModule, file: Callable[[str], Path], only: str | None = None
 ) -> Iterator[tuple[str, QuantizedState]]:
     """The names of the recipes that a job measures, with the weights as a bundle holds them.
 
     Args:
         job: whose weights.
         model: the student's module; on the meta device will do.
+        file: gives the path of a file of the measurement: of `MIXED_NAME` and `ROUNDED_NAME`.
         only: one recipe's name, for that one alone.
     """
     state = load_file(job.trained.file(WEIGHTS_NAME))
-    groups = tensor_groups(model)
-    for recipe in _recipes(job, model):
+    # Not rounded again: their last digits depend on the process.
+    ready = load_codes(file(ROUNDED_NAME), state)
+    for recipe in _recipes(job, model, file):
         if only in (None, recipe.name):
-            overrides = recipe.overrides(groups)
-            yield recipe.name, quantize_state(state, job.threshold, recipe.precision, overrides)
+            how = recipe.precision, recipe.overrides, ready
+            yield recipe.name, quantize_state(state, job.threshold, *how)
 
 
-def _recipes(job: Measurement, model: FamilyModule) -> tuple[Recipe, ...]:
+def _recipes(
+    job: Measurement, model: FamilyModule, file: Callable[[str], Path]
+) -> tuple[Recipe, ...]:
+    place = file(MIXED_NAME)
+    mixed = from_plain(list[Recipe], read_json(place), str(place), RunError)
+    return (*_given(job, model), *mixed)
+
+
+def _given(job: Measurement, model: FamilyModule) -> tuple[Recipe, ...]:
+    """The recipes that the job itself names."""
     offered = job.precisions, job.group_precisions, job.threshold, job.memory_precisions
     return recipes_of(model, *offered)
 
@@ -57,7 +77,7 @@ def measure(job: Measurement, task: Task) -> None:
     and the predictions of `uniform8` on `report`.
     """
     model = build_model(job.setting)
-    splits = {name: job.setting.data.open(name) for name in job.splits}
+    splits = {name: job.setting.open(name) for name in job.splits if name != "train"}
     truths = {name: labels_of(split) for name, split in splits.items()}
 
     def predictions(recipe: str, split: str) -> Predictions:
@@ -65,9 +85,10 @@ def measure(job: Measurement, task: Task) -> None:
             return Predictions.load(job.trained.file(predictions_name(split)))
         return predict(job.setting, model, splits[split], job.batch_size, task.folder)
 
-    layouts, stored, gaps, files = {}, {}, {}, []
-    quantized = quantized_by_recipe(job, model)
-    for recipe, state in reported(quantized, task.folder, len(_recipes(job, model))):
+    layouts, stored, gaps, files = {}, {}, {}, [MIXED_NAME, ROUNDED_NAME]
+    count = _prepare(job, model, task)
+    quantized = quantized_by_recipe(job, model, task.folder.joinpath)
+    for recipe, state in reported(quantized, task.folder, count):
         model.load_state_dict(state.dequantize())
         if job.scored:
             files.append(recipe_predictions_name(job.scored, recipe))
@@ -94,3 +115,39 @@ def measure(job: Measurement, task: Task) -> None:
 def _layout(job: Measurement, state: QuantizedState) -> MemberLayout:
     setting = job.setting
     return MemberLayout.of(job.student, setting.family, setting.config, state, job.entropy)
+
+
+def _prepare(job: Measurement, model: FamilyModule, task: Task) -> int:
+    """Writes mixed recipes, and the codes that recipes need which took training clips to find.
+
+    Returns:
+        How many recipes there are.
+    """
+    state = load_file(job.trained.file(WEIGHTS_NAME))
+    model.load_state_dict(state)
+    large = large_tensors(model, job.threshold)
+    tried = tried_one_by_one(model, job.tensor_precisions, job.threshold)
+    given = {(name, recipe.of(name)) for recipe in _given(job, model) for name in large}
+    wanted = {pair for pair in given | set(tried) if takes_feedback(pair[1])}
+    train = job.setting.open("train")
+    moments = input_moments(model, train, job.batch_size, {name for name, _ in wanted})
+    rounded = codes_with_feedback(state, moments, wanted)
+    mixed = []
+    if tried:
+        codes = {pair: rounded.get(pair) or quantize(state[pair[0]], *pair) for pair in tried}
+        losses = tensor_losses(model, train, job.batch_size, codes, moments)
+        mixed = mixed_recipes(
+            Form(*pair, _bytes(pair[0], found, job.entropy), losses[pair])
+            for pair, found in codes.items()
+        )
+    recipes = (*_given(job, model), *mixed)
+    used = {(name, recipe.of(name)) for recipe in recipes for name in large}
+    save_codes(task.folder / ROUNDED_NAME, {p: c for p, c in rounded.items() if p in used})
+    write_json(task.folder / MIXED_NAME, to_plain(mixed))
+    return len(recipes)
+
+
+def _bytes(name: str, codes: Codes, entropy: bool) -> int:
+    """Of one tensor in a file."""
+    tensors = to_tensors(QuantizedState({name: codes}, {}), entropy)
+    return sum(tensor.nbytes for tensor in tensors.values())

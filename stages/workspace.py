@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -272,9 +271,7 @@ class Workspace:
             check_task_name("distill.students", name)
             self.config.student_train_config(name)
             self.config.host_of_student(name)
-        quantize = self.config.quantize
-        named = quantize.precisions, quantize.group_precisions, quantize.memory_precisions
-        check_precisions(list(chain.from_iterable(named)))
+        check_precisions(self.config.quantize.names())
 
     def setting(
         self, member: str, *sources: tuple[str, str], host: tuple[str, Task] | None = None

@@ -55,11 +55,14 @@ def test_sensitivity_has_every_student_by_every_recipe(packed: Line) -> None:
     assert recipes.keys() == {"vlad", "plain"}
     for tried in recipes.values():
         assert tried[:6] == whole
-        assert set(tried[6:]) == {"uniform8+head=channel4", "uniform8+aggregation=channel4"}
+        assert set(tried[6:8]) == {"uniform8+head=channel4", "uniform8+aggregation=channel4"}
+        assert tried[8:] == [f"mixed{rung}" for rung in range(1, 7)]
     at = {(row["member"], row["recipe"]): row for row in rows}
     for member in recipes:
         sizes = [int(at[member, name]["bytes"]) for name in ("channel4", "uniform8", "float32")]
         assert sizes == sorted(sizes)
+        mixed = [int(at[member, f"mixed{rung}"]["bytes"]) for rung in range(1, 7)]
+        assert mixed == sorted(mixed, reverse=True) and mixed[-1] < sizes[0] < mixed[0]
         assert float(at[member, "float32"]["loss"]) == 0
 
 
@@ -75,13 +78,13 @@ def test_baseline_is_never_better_on_search(packed: Line) -> None:
     assert 0 < receipt["uniform8_gap"] < 1
 
 
-def test_halved_twice_the_budget_holds_and_the_promise_too(packed: Line, tmp_path: Path) -> None:
+def test_with_less_room_the_budget_holds_and_the_promise_too(packed: Line, tmp_path: Path) -> None:
     line = packed.copy(tmp_path)
     budget = receipt_of(line)["bytes"]
     measured = {name: time for name, time in line.done().items() if name.startswith("quantized")}
     for _ in range(2):
-        budget //= 2
         curve = [(int(r["bytes"]), float(r["gap"])) for r in rows_of(line, "curve.csv")]
+        budget = (curve[0][0] + budget) // 2
         promised = max(gap for size, gap in curve if size <= budget)
         outcome = line.call("stage=pack", f"budget={budget}", *QUANTIZED)
         assert outcome.status == 0, outcome.err

@@ -68,6 +68,7 @@ def test_a_precision(means: Line, tmp_path: Path) -> None:
         "quantize.threshold=30",
         "quantize.precisions=[symmetric8]",
         "quantize.group_precisions=[]",
+        "quantize.tensor_precisions=[]",
     )
     whole_run(line, *settings)
     (recipe,) = (r for r in csv.DictReader((line.run / "curve.csv").open()) if "sym" in str(r))

@@ -32,8 +32,8 @@ from quantize.state import QuantizedState
 _CODEBOOK = f"/{CODEBOOK}"
 _COMPRESSED = ".zst"
 # How many bytes compressed codes may become: in any file, and for each byte of its tensors. Those
-# of trained weights become one and a half times their size.
-_MAX_CODES, _MAX_CODES_SHARE = 16 * 2**20, 4
+# of trained weights become one and a half times their size, of 2 or 3 bits up to seven times.
+_MAX_CODES, _MAX_CODES_SHARE = 16 * 2**20, 8
 
 
 def to_tensors(state: QuantizedState, entropy: bool) -> dict[str, Tensor]:

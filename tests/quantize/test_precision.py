@@ -27,7 +27,7 @@ TENSORS = arrays.arrays(
     arrays.array_shapes(min_dims=0, max_dims=3, max_side=9),
     elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
 )
-BITS = (8, 6, 5, 4)
+BITS = (8, 6, 5, 4, 3, 2)
 PRECISIONS = list_precisions()
 UNIFORM = [f"uniform{bits}" for bits in BITS]
 CHANNEL = [f"channel{bits}" for bits in BITS]
@@ -49,8 +49,8 @@ def rounding(values: np.ndarray) -> float:
 
 def test_the_registry() -> None:
     kinds = ("uniform", "quantile", "kmeans", "channel")
-    # Those of fewer bits are for memories.
-    coded = {f"{kind}{bits}" for kind in kinds for bits in BITS} | {"quantile1", "quantile2"}
+    # One bit is for memories.
+    coded = {f"{kind}{bits}" for kind in kinds for bits in BITS} | {"quantile1"}
     assert set(PRECISIONS) == coded | {"float16", "float32"}
     for name in PRECISIONS:
         assert name.endswith(str(get_precision(name).bits))

@@ -8,7 +8,7 @@ import torch
 from families import build
 from families.layers.groups import tensor_groups
 from quantize import BundleError, quantize_state
-from quantize.recipes import Recipe, check_precisions, recipes_of
+from quantize.recipes import check_precisions, recipes_of
 from records import Schema, Stream
 
 SCHEMA = Schema("small", "frame", (Stream("rgb", 12), Stream("audio", 4)), num_labels=30)
@@ -75,8 +75,9 @@ def test_a_memory_has_precisions_of_its_own() -> None:
 def test_overrides_reach_the_group_and_nothing_else() -> None:
     model = build("netvlad", {"clusters": 4, "hidden": 8}, SCHEMA)
     groups = tensor_groups(model)
-    recipe = Recipe("uniform8", "head", "uniform4")
-    state = quantize_state(model.state_dict(), 20, recipe.precision, recipe.overrides(groups))
+    recipe = recipes_of(model, [], ["uniform4"], 20)[-1]
+    assert recipe.name == "uniform8+head=uniform4"
+    state = quantize_state(model.state_dict(), 20, recipe.precision, recipe.overrides)
     stored = {name: codes.precision for name, codes in state.codes.items()}
     for name, precision in stored.items():
         assert precision == ("uniform4" if groups[name] == "head" else "uniform8")

@@ -61,6 +61,16 @@ def test_every_tensor_has_its_precision() -> None:
     assert tensor_bytes(state) == (60 + 1024) + (30 + 48) + 4 * (60 + 6)
 
 
+def test_ready_codes_are_taken_where_they_are_wanted() -> None:
+    weights = {name: torch.randn(6, 10) for name in ("head", "hidden")}
+    other = quantize(torch.randn(6, 10), "head", "uniform3")
+    ready = {("head", "uniform3"): other, ("hidden", "uniform3"): other}
+    state = quantize_state(weights, 0, "uniform3", {"hidden": "uniform4"}, ready)
+    assert state.codes["head"] is other
+    plain = quantize(weights["hidden"], "hidden", "uniform4")
+    assert torch.equal(state.codes["hidden"].codes, plain.codes)
+
+
 def test_unknown_precisions_and_tensors_are_refused() -> None:
     with pytest.raises(BundleError, match="precision 'uniform7'"):
         quantize_state(STATE, precision="uniform7")

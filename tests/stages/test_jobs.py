@@ -52,6 +52,7 @@ MEASUREMENT = Measurement(
     ("channel4",),
     (),
     (),
+    (),
     True,
 )
 JOBS: list[Job] = [
@@ -135,6 +136,12 @@ def test_key_has_no_path(job: Job) -> None:
 def test_key_has_the_digest_of_what_is_read(job: Prediction | Measurement) -> None:
     assert key(replace(job, trained=replace(UPSTREAM, folder=Path("/moved")))) == key(job)
     assert key(replace(job, trained=replace(UPSTREAM, digest="abd"))) != key(job)
+
+
+def test_key_of_a_measurement_has_the_clips_that_it_rounds_by() -> None:
+    for split in ("train", "search", "report"):
+        other = replace(SETTING, fingerprints={**SETTING.fingerprints, split: "9"})
+        assert key(replace(MEASUREMENT, setting=other)) != key(MEASUREMENT)
 
 
 @pytest.mark.parametrize(

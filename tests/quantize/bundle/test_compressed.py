@@ -16,6 +16,7 @@ from torch import Tensor
 from quantize import Bundle, BundleError, BundleMember, QuantizedState, write_bundle
 from quantize.bundle.container import read_container, write_container
 from quantize.entropy import compress_codes, decompress_codes
+from quantize.packing import pack_codes
 from records import Schema
 from tests.quantize.bundle.changed import CODES, refused, rewritten
 
@@ -89,3 +90,19 @@ def test_a_small_file_cannot_ask_for_much_memory() -> None:
     assert compress_codes(zeros, 8, len(zeros)) is None, "a reader would not take it"
     with pytest.raises(BundleError, match="more than 32 times"):
         decompress_codes(zstandard.compress(zeros.tobytes()), 8, len(zeros))
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("count", [5_000, 5_001, 5_003])
+def test_codes_come_back_from_about_their_entropy(bits: int, count: int) -> None:
+    generator = np.random.default_rng(0)
+    drawn = generator.normal(2 ** (bits - 1) - 0.5, 2**bits / 12, count)
+    codes = np.clip(np.rint(drawn), 0, 2**bits - 1).astype(np.uint8)
+    packed = pack_codes(codes, bits)
+    frame = compress_codes(packed, bits, count)
+    assert frame is not None
+    assert decompress_codes(frame, bits, count).tobytes() == packed.tobytes()
+    shares = np.unique(codes, return_counts=True)[1] / count
+    entropy = -(shares * np.log2(shares)).sum()
+    # Of so few codes, the table of Huffman's is a part.
+    assert 8 * len(frame) < 1.15 * count * entropy + 1_500
