@@ -43,7 +43,7 @@ def resampled_gap(
         draws: R; None for as many as are worth their time.
         seed: Of the draws.
     """
-    one = np.zeros(ranking.scores.shape, dtype=np.int64)
+    one = np.zeros(ranking.scores.shape, dtype=np.uint16)
     positives = csr_array(counts[None].astype(np.float64))
     score = _mean_of_precisions(one, ranking, positives)
     return _resampled(score, len(counts), draws or _draws(ranking.scores.size), seed)
@@ -66,7 +66,7 @@ def resampled_map(
     positives = csr_array(
         (ones, (labels.columns, labels.rows)), shape=(labels.num_labels, len(labels))
     )
-    score = _mean_of_precisions(top_labels.astype(np.int64), listed, positives)
+    score = _mean_of_precisions(top_labels, listed, positives)
     return _resampled(score, len(labels), draws or _draws(scores.size), seed)
 
 
@@ -122,9 +122,12 @@ def _mean_of_precisions(groups: np.ndarray, ranking: Ranking, positives: csr_arr
         ranking: N clips' scores and hits.
         positives: (groups, N) the recall's denominator, found or not.
     """
-    # Group by group from the best score down; equal scores are one threshold.
-    order = np.lexsort((-ranking.scores.ravel(), groups.ravel()))
-    group, scores, hits = (array.ravel()[order] for array in (groups, ranking.scores, ranking.hits))
+    # Group by group from the best score down; equal scores are one threshold. Groups come second
+    # since numbers of 16 bits are sorted in no time.
+    order = np.argsort(-ranking.scores.ravel(), kind="stable")
+    order = order[np.argsort(groups.ravel()[order], kind="stable")]
+    group = groups.ravel()[order].astype(np.int64)
+    scores, hits = (array.ravel()[order] for array in (ranking.scores, ranking.hits))
     clips = order // groups.shape[1]
     begins = np.append(True, (group[1:] != group[:-1]) | (scores[1:] != scores[:-1]))
     threshold = np.cumsum(begins) - 1
@@ -143,16 +146,21 @@ def _mean_of_precisions(groups: np.ndarray, ranking: Ranking, positives: csr_arr
     def within(rows: np.ndarray) -> np.ndarray:
         """Sums from the top of each group down to every threshold."""
         sums = np.cumsum(rows, axis=0)
-        before = np.zeros((len(starts), rows.shape[1]))
-        before[1:] = sums[starts[1:] - 1]
-        return sums if len(starts) == 1 else sums - np.repeat(before, lengths, axis=0)
+        if len(starts) > 1:
+            before = np.zeros((len(starts), rows.shape[1]))
+            before[1:] = sums[starts[1:] - 1]
+            sums -= np.repeat(before, lengths, axis=0)
+        return sums
 
     def score(drawn: np.ndarray) -> np.ndarray:
+        # In place: memory for arrays of this size costs as much as the sums.
         hit = found @ drawn
         above = within(listed @ drawn)
-        precision = within(hit) / np.maximum(above, 1)
+        gained = within(hit)
+        gained /= np.maximum(above, 1, out=above)
+        gained *= hit
         sums = np.zeros((positives.shape[0], drawn.shape[1]))
-        sums[group_of[starts]] = np.add.reduceat(hit * precision, starts, axis=0)
+        sums[group_of[starts]] = np.add.reduceat(gained, starts, axis=0)
         wanted = positives @ drawn
         return (sums / np.maximum(wanted, 1)).sum(axis=0) / np.maximum((wanted > 0).sum(axis=0), 1)
 
