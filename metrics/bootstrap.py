@@ -10,7 +10,7 @@ counts twice wherever it stands. A thousand draws are scored; of more than a mil
 fewer, and never fewer than a hundred, whose standard deviation is within a tenth or so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -23,7 +23,7 @@ from metrics.ranking import Ranking, checked_scores, slices, true_pairs
 MOST_DRAWS, FEWEST_DRAWS, RANKED = 1000, 100, 1 << 30
 CELLS = 1 << 21  # of clips by draws that are counted in one go
 
-# From how often each clip was drawn, (N, B), to the scores (B,) of those draws.
+# From how often each clip was drawn, (N, B), to the scores of those draws, (B,) or several (S, B).
 Score = Callable[[np.ndarray], np.ndarray]
 
 
@@ -70,24 +70,28 @@ def resampled_map(
     return _resampled(score, len(labels), draws or _draws(scores.size), seed)
 
 
-def resampled_mean(
-    values: np.ndarray, counted: np.ndarray, draws: int = MOST_DRAWS, seed: int = 0
+def resampled_means(
+    values: Sequence[np.ndarray],
+    counted: Sequence[np.ndarray],
+    draws: int = MOST_DRAWS,
+    seed: int = 0,
 ) -> np.ndarray:
-    """The mean of a score of single clips in each of the draws, (R,).
+    """The means of S scores of single clips in each of the draws, (S, R).
 
     Args:
-        values: (n,) of those of the N clips that count.
-        counted: (N,) bool, which ones these are.
+        values: By score, (n,) of those of the N clips that count.
+        counted: By score, (N,) bool, which ones these are.
         draws: R.
         seed: Of the draws.
     """
-    kept = np.zeros(len(counted))
-    kept[counted] = values
+    ones = np.stack(counted).astype(np.float64)
+    kept = np.zeros_like(ones)
+    kept[ones > 0] = np.concatenate(values)
 
     def score(drawn: np.ndarray) -> np.ndarray:
-        return kept @ drawn / np.maximum(counted @ drawn, 1)
+        return np.asarray(kept @ drawn / np.maximum(ones @ drawn, 1))
 
-    return _resampled(score, len(counted), draws, seed)
+    return _resampled(score, ones.shape[1], draws, seed)
 
 
 def _draws(ranked: int) -> int:
@@ -95,23 +99,22 @@ def _draws(ranked: int) -> int:
 
 
 def _resampled(score: Score, clips: int, draws: int, seed: int) -> np.ndarray:
-    """The scores of all draws, on as many threads as there are for pieces of work.
+    """The scores of all draws, (R,) or (S, R), on as many threads as there are for pieces of work.
 
     A draw is the same whatever others it is counted with.
     """
-    result = np.empty(draws)
 
-    def fill(block: slice) -> None:
+    def scored(block: slice) -> np.ndarray:
         drawn = np.empty((clips, block.stop - block.start))
         for place, number in enumerate(range(block.start, block.stop)):
             picked = np.random.default_rng([seed, number]).integers(0, clips, clips)
             drawn[:, place] = np.bincount(picked, minlength=clips)
-        result[block] = score(drawn)
+        return score(drawn)
 
     # Threads: numpy and scipy let go of the interpreter in their long loops.
     blocks = slices(draws, max(1, min(32, CELLS // max(clips, 1))))
-    Parallel(pool_threads(), prefer="threads")(delayed(fill)(block) for block in blocks)
-    return result
+    scores = Parallel(pool_threads(), prefer="threads")(delayed(scored)(own) for own in blocks)
+    return np.concatenate(scores, axis=-1)
 
 
 def _mean_of_precisions(groups: np.ndarray, ranking: Ranking, positives: csr_array) -> Score:
