@@ -79,7 +79,7 @@ def of_run(run: Path) -> Evidence:
     whole: dict[str, list[Predictions]] = {}
     truths: list[Labels] = []
     for folder, job in jobs.items():
-        for split in job.splits:
+        for split in [name for name in job.splits if name != "train"]:
             scored = folder / predictions_name(f"{split}-{UNIFORM8}")
             path = scored if scored.exists() else folder / predictions_name(split)
             found = quantized.setdefault(job.student, [])
@@ -92,17 +92,11 @@ def of_run(run: Path) -> Evidence:
                 truths.append(Labels(truth.offsets, truth.columns, num_labels))
     if not jobs:
         raise UserError(f"{run}: no student is measured here; run stage=pack first")
-    return Evidence(_joined(quantized), _joined_labels(truths), _joined(whole))
+    return Evidence(_joined(quantized), Labels.concatenate(truths), _joined(whole))
 
 
 def _joined(parts: Mapping[str, Sequence[Predictions]]) -> dict[str, Predictions]:
     return {name: Predictions.concatenate(found) for name, found in parts.items()}
-
-
-def _joined_labels(parts: Sequence[Labels]) -> Labels:
-    counts = np.concatenate([part.counts for part in parts])
-    columns = np.concatenate([part.columns for part in parts])
-    return Labels(np.append(0, np.cumsum(counts)), columns, parts[0].num_labels)
 
 
 def made_up(
