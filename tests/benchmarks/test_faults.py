@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import mmap
 import os
 import signal
@@ -99,6 +100,8 @@ def planted(name: str, fault: str) -> Target:
         if fault == "raises":
             raise KeyError("planted")
         if fault == "dies":
+            # Otherwise pytest's own account of it is printed among the results.
+            faulthandler.disable()
             os.kill(os.getpid(), signal.SIGSEGV)
         if fault == "takes memory":
             bytearray(8 * 2**30)
