@@ -58,7 +58,6 @@ class DistillConfig:
 
     hard_weight: Annotated[float, Ge(0), Le(1)] = 0.5
     stored_labels: Positive = 50
-    folds: Positive = 1
     teacher: str = "family"
     train: dict[str, Any] = field(default_factory=dict)
     students: dict[str, StudentConfig | None] = field(default_factory=dict)

@@ -10,6 +10,7 @@ import numpy as np
 from ensemble.errors import EnsembleError
 from ensemble.scorer import GapResult, WeightedScorer
 from metrics import Labels
+from metrics.bootstrap import standard_error
 from runs.predictions import Predictions
 
 # Combinations that are scored for one family. At 116,000 clips one takes about 0.4 seconds on two
@@ -23,7 +24,7 @@ class Combination:
 
     Attributes:
         members: Their names, sorted.
-        gap: GAP@20 of their flat mean.
+        gap: GAP@20 of their flat mean; `error` is its standard error.
         exact: Whether that is proven to be the dense score; see `WeightedScorer`.
         scored: How many combinations were scored, smaller ones among them.
         exhaustive: Whether these are all that there are of this size.
@@ -31,6 +32,7 @@ class Combination:
 
     members: tuple[str, ...]
     gap: float
+    error: float
     exact: bool
     scored: int
     exhaustive: bool
@@ -75,9 +77,12 @@ def best_combination(
         found = _flat_means(scorer, tried)
         scored += len(tried)
     best = int(found.gap.argmax())
+    flat = np.zeros(members)
+    flat[list(tried[best])] = 1 / size
     return Combination(
         members=tuple(names[member] for member in tried[best]),
         gap=float(found.gap[best]),
+        error=standard_error(scorer.resampled_gap(flat)),
         exact=bool(found.exact[best]),
         scored=scored,
         exhaustive=exhaustive,

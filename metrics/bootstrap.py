@@ -10,7 +10,7 @@ counts twice wherever it stands. A thousand draws are scored; of more than a mil
 fewer, and never fewer than a hundred, whose standard deviation is within a tenth or so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -23,7 +23,7 @@ from metrics.ranking import Ranking, checked_scores, slices, true_pairs
 MOST_DRAWS, FEWEST_DRAWS, RANKED = 1000, 100, 1 << 30
 CELLS = 1 << 21  # of clips by draws that are counted in one go
 
-# From how often each clip was drawn, (N, B), to the scores (B,) of those draws.
+# From how often each clip was drawn, (N, B), to the scores of those draws, (B,) or several (S, B).
 Score = Callable[[np.ndarray], np.ndarray]
 
 
@@ -43,7 +43,7 @@ def resampled_gap(
         draws: R; None for as many as are worth their time.
         seed: Of the draws.
     """
-    one = np.zeros(ranking.scores.shape, dtype=np.int64)
+    one = np.zeros(ranking.scores.shape, dtype=np.uint16)
     positives = csr_array(counts[None].astype(np.float64))
     score = _mean_of_precisions(one, ranking, positives)
     return _resampled(score, len(counts), draws or _draws(ranking.scores.size), seed)
@@ -66,28 +66,32 @@ def resampled_map(
     positives = csr_array(
         (ones, (labels.columns, labels.rows)), shape=(labels.num_labels, len(labels))
     )
-    score = _mean_of_precisions(top_labels.astype(np.int64), listed, positives)
+    score = _mean_of_precisions(top_labels, listed, positives)
     return _resampled(score, len(labels), draws or _draws(scores.size), seed)
 
 
-def resampled_mean(
-    values: np.ndarray, counted: np.ndarray, draws: int = MOST_DRAWS, seed: int = 0
+def resampled_means(
+    values: Sequence[np.ndarray],
+    counted: Sequence[np.ndarray],
+    draws: int = MOST_DRAWS,
+    seed: int = 0,
 ) -> np.ndarray:
-    """The mean of a score of single clips in each of the draws, (R,).
+    """The means of S scores of single clips in each of the draws, (S, R).
 
     Args:
-        values: (n,) of those of the N clips that count.
-        counted: (N,) bool, which ones these are.
+        values: By score, (n,) of those of the N clips that count.
+        counted: By score, (N,) bool, which ones these are.
         draws: R.
         seed: Of the draws.
     """
-    kept = np.zeros(len(counted))
-    kept[counted] = values
+    ones = np.stack(counted).astype(np.float64)
+    kept = np.zeros_like(ones)
+    kept[ones > 0] = np.concatenate(values)
 
     def score(drawn: np.ndarray) -> np.ndarray:
-        return kept @ drawn / np.maximum(counted @ drawn, 1)
+        return np.asarray(kept @ drawn / np.maximum(ones @ drawn, 1))
 
-    return _resampled(score, len(counted), draws, seed)
+    return _resampled(score, ones.shape[1], draws, seed)
 
 
 def _draws(ranked: int) -> int:
@@ -95,23 +99,22 @@ def _draws(ranked: int) -> int:
 
 
 def _resampled(score: Score, clips: int, draws: int, seed: int) -> np.ndarray:
-    """The scores of all draws, on as many threads as there are for pieces of work.
+    """The scores of all draws, (R,) or (S, R), on as many threads as there are for pieces of work.
 
     A draw is the same whatever others it is counted with.
     """
-    result = np.empty(draws)
 
-    def fill(block: slice) -> None:
+    def scored(block: slice) -> np.ndarray:
         drawn = np.empty((clips, block.stop - block.start))
         for place, number in enumerate(range(block.start, block.stop)):
             picked = np.random.default_rng([seed, number]).integers(0, clips, clips)
             drawn[:, place] = np.bincount(picked, minlength=clips)
-        result[block] = score(drawn)
+        return score(drawn)
 
     # Threads: numpy and scipy let go of the interpreter in their long loops.
     blocks = slices(draws, max(1, min(32, CELLS // max(clips, 1))))
-    Parallel(pool_threads(), prefer="threads")(delayed(fill)(block) for block in blocks)
-    return result
+    scores = Parallel(pool_threads(), prefer="threads")(delayed(scored)(own) for own in blocks)
+    return np.concatenate(scores, axis=-1)
 
 
 def _mean_of_precisions(groups: np.ndarray, ranking: Ranking, positives: csr_array) -> Score:
@@ -122,9 +125,12 @@ def _mean_of_precisions(groups: np.ndarray, ranking: Ranking, positives: csr_arr
         ranking: N clips' scores and hits.
         positives: (groups, N) the recall's denominator, found or not.
     """
-    # Group by group from the best score down; equal scores are one threshold.
-    order = np.lexsort((-ranking.scores.ravel(), groups.ravel()))
-    group, scores, hits = (array.ravel()[order] for array in (groups, ranking.scores, ranking.hits))
+    # Group by group from the best score down; equal scores are one threshold. Groups come second
+    # since numbers of 16 bits are sorted in no time.
+    order = np.argsort(-ranking.scores.ravel(), kind="stable")
+    order = order[np.argsort(groups.ravel()[order], kind="stable")]
+    group = groups.ravel()[order].astype(np.int64)
+    scores, hits = (array.ravel()[order] for array in (ranking.scores, ranking.hits))
     clips = order // groups.shape[1]
     begins = np.append(True, (group[1:] != group[:-1]) | (scores[1:] != scores[:-1]))
     threshold = np.cumsum(begins) - 1
@@ -143,16 +149,21 @@ def _mean_of_precisions(groups: np.ndarray, ranking: Ranking, positives: csr_arr
     def within(rows: np.ndarray) -> np.ndarray:
         """Sums from the top of each group down to every threshold."""
         sums = np.cumsum(rows, axis=0)
-        before = np.zeros((len(starts), rows.shape[1]))
-        before[1:] = sums[starts[1:] - 1]
-        return sums if len(starts) == 1 else sums - np.repeat(before, lengths, axis=0)
+        if len(starts) > 1:
+            before = np.zeros((len(starts), rows.shape[1]))
+            before[1:] = sums[starts[1:] - 1]
+            sums -= np.repeat(before, lengths, axis=0)
+        return sums
 
     def score(drawn: np.ndarray) -> np.ndarray:
+        # In place: memory for arrays of this size costs as much as the sums.
         hit = found @ drawn
         above = within(listed @ drawn)
-        precision = within(hit) / np.maximum(above, 1)
+        gained = within(hit)
+        gained /= np.maximum(above, 1, out=above)
+        gained *= hit
         sums = np.zeros((positives.shape[0], drawn.shape[1]))
-        sums[group_of[starts]] = np.add.reduceat(hit * precision, starts, axis=0)
+        sums[group_of[starts]] = np.add.reduceat(gained, starts, axis=0)
         wanted = positives @ drawn
         return (sums / np.maximum(wanted, 1)).sum(axis=0) / np.maximum((wanted > 0).sum(axis=0), 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,14 @@ class Labels:
         """Builds labels from a matrix (N, V) that is nonzero where a clip has a label."""
         rows, columns = np.nonzero(dense)
         return cls.from_pairs(rows, columns, dense.shape[0], dense.shape[1])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Labels]) -> Labels:
+        """The clips of all parts, one after the other."""
+        counts = np.concatenate([part.counts for part in parts])
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        columns = np.concatenate([part.columns for part in parts])
+        return cls(offsets, columns, parts[0].num_labels)
 
     def __len__(self) -> int:
         return self.offsets.size - 1

@@ -101,12 +101,15 @@ class StreamingScores:
         truth = self._truth()
         _, _, top_labels, top_scores, within, hits, precisions = self._columns()
         labeled = truth.counts > 0
+        at_10, at_1, perr = bootstrap.resampled_means(
+            [within, hits, precisions], [labeled, np.ones_like(labeled), labeled]
+        )
         resampled = {
             "gap": self.resampled_gap(),
             "map": bootstrap.resampled_map(truth, top_labels, top_scores),
-            "map_at_10": bootstrap.resampled_mean(within, labeled),
-            "hit_at_1": bootstrap.resampled_mean(hits, np.ones_like(labeled)),
-            "perr": bootstrap.resampled_mean(precisions, labeled),
+            "map_at_10": at_10,
+            "hit_at_1": at_1,
+            "perr": perr,
         }
         errors = {name: bootstrap.standard_error(values) for name, values in resampled.items()}
         return {f"{name}_error": error for name, error in errors.items()}

@@ -14,9 +14,11 @@ import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 
+from records.census import take_census
 from records.clip import Clip
-from records.config import SplitSpec, id_hash
+from records.config import SplitSpec
 from records.errors import DataError
+from records.folds import HELD, Part
 from records.formats import AUTO, ClipReader, format_of
 from records.index import IndexBuilder
 from records.schema import Schema
@@ -149,6 +151,8 @@ class DataSource:
     Attributes:
         splits: By name, which records a split takes.
         workers: Processes that decode batches beside the training process.
+        part: Where there are folds, which records of `train` and `search` together `train`,
+            `search` and `held` stand for.
 
     The other fields are those of `open_split`.
     """
@@ -160,6 +164,7 @@ class DataSource:
     on_corrupt: str = "error"
     workers: Annotated[int, Ge(0)] = 0
     format: str = AUTO
+    part: Part | None = None
 
     def open(self, name: str) -> Split:
         """The records of one split; see `open_split`.
@@ -167,6 +172,15 @@ class DataSource:
         Raises:
             DataError: Also where there is no such split.
         """
+        if self.part is None or name not in ("train", "search", HELD):
+            return self._open(name)
+        whole = [self._open(own) for own in ("train", "search") if own in self.splits]
+        joined, order = _joined(name, whole)
+        ids = np.concatenate([take_census(split, self.cache).ids for split in whole])[order]
+        taken = self.part.takes(name, ids)
+        return joined if taken.all() else joined.select(taken)
+
+    def _open(self, name: str) -> Split:
         if name not in self.splits:
             raise DataError(f"data.{name}.shards: not set; give the glob of the split's shards")
         return open_split(
@@ -178,6 +192,27 @@ class DataSource:
             on_corrupt=self.on_corrupt,
             format=self.format,
         )
+
+
+def _joined(name: str, splits: Sequence[Split]) -> tuple[Split, NDArray[np.int64]]:
+    """The records of several splits as one of this name, and the order (N,) that they take."""
+    shards = sorted({path for split in splits for path in split.shards})
+    numbers = [np.array([shards.index(path) for path in s.shards], np.uint32) for s in splits]
+    shard = np.concatenate([own[s.shard] for own, s in zip(numbers, splits, strict=True)])
+    position = np.concatenate([split.position for split in splits])
+    order = np.lexsort((position, shard))
+    digest = hashlib.sha256("".join(split.fingerprint for split in splits).encode())
+    joined = dataclasses.replace(
+        splits[0],
+        name=name,
+        shards=tuple(shards),
+        shard=shard[order],
+        position=position[order],
+        length=np.concatenate([split.length for split in splits])[order],
+        fingerprint=digest.hexdigest(),
+        skipped=sum(split.skipped for split in splits),
+    )
+    return joined, order
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,27 +244,6 @@ def read_truth(split: Split) -> Truth:
     offsets = np.zeros(len(ids) + 1, np.int64)
     np.cumsum([len(columns) for columns in labels], out=offsets[1:])
     return Truth(np.array(ids), offsets, np.concatenate(labels))
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One part of the training split, by hash of the id, that a model does not train on."""
-
-    number: int
-    count: int
-
-    def holds(self, ids: np.ndarray) -> np.ndarray:
-        """Which of the ids (N,) lie in this fold, as (N,) bool.
-
-        The hash is salted: a fold must not coincide with a split that was itself cut by the hash.
-        """
-        numbers = (int(id_hash(f"fold/{name}") * self.count) for name in ids)
-        return np.fromiter(numbers, dtype=np.int64, count=len(ids)) == self.number
-
-    def divide(self, split: Split) -> tuple[Split, Split]:
-        """The records to train on, and the fold's own."""
-        held = self.holds(read_truth(split).ids)
-        return split.select(~held), split.select(held)
 
 
 def with_frames(split: Split, least: int) -> Split:

@@ -96,8 +96,8 @@ def _choice(choice: Choice) -> None:
     for family, best in choice.families.items():
         grown = "" if best.exhaustive else ", grown from the best smaller ones"
         print(
-            f"teacher {family}: {', '.join(best.members)} (search GAP {best.gap:.5f}"
-            f"{_proof(best.exact)}, best of {best.scored:,}{grown})"
+            f"teacher {family}: {', '.join(best.members)} (search GAP {best.gap:.5f} +- "
+            f"{best.error:.5f}{_proof(best.exact)}, best of {best.scored:,}{grown})"
         )
     rows = [{"member": name, "weight": share} for name, share in choice.weights.items()]
     print_table(rows, {"weight": "{:.4f}".format})
@@ -129,7 +129,8 @@ def _packed(packed: Packed) -> None:
     formats: dict[str, Format] = {"bytes": format_bytes, "weight": weight, "stored as": recipe_name}
     print_table(rows, formats, without=("params",))
     print(
-        f"GAP on report: {receipt.gap:.5f} +- {receipt.gap_error:.5f}, "
+        f"GAP on search: {receipt.search_gap:.5f} +- {receipt.search_gap_error:.5f}, where it was "
+        f"chosen\nGAP on report: {receipt.gap:.5f} +- {receipt.gap_error:.5f}, "
         f"float32 {receipt.gap_float:.5f}\n"
         f"MAP@10 {receipt.map_at_10:.5f} +- {receipt.map_at_10_error:.5f}, "
         f"MAP {receipt.map:.5f} +- {receipt.map_error:.5f}"

@@ -170,7 +170,11 @@ def _tell_of_the_ended() -> None:
 
 
 def _tell(pid: int, code: int) -> None:
-    os.write(sys.stdout.fileno(), _ANSWER.pack(pid, code))
+    try:
+        os.write(sys.stdout.fileno(), _ANSWER.pack(pid, code))
+    except BrokenPipeError:
+        # The process that made the server was killed; its jobs end with the server.
+        sys.exit()
 
 
 def run(module: str, request: Mapping[str, Any]) -> None:

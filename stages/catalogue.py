@@ -1,7 +1,10 @@
 """The students of a run, each by every recipe: what it weighs and what it scores."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
+from itertools import chain
+from statistics import fmean
 from typing import Any
 
 from common.codec import from_plain
@@ -11,12 +14,13 @@ from quantize.bundle.content import BundleMember
 from quantize.bundle.layout import MemberLayout
 from quantize.errors import BundleError
 from quantize.selection.problem import Option
+from records.folds import HELD
 from runs import Predictions, Task
 from stages.execute import Tasks, named
 from stages.jobs import Measurement, Upstream, predictions_name
-from stages.measurement_work import LAYOUTS_NAME, quantized_by_recipe, search_predictions_name
+from stages.measurement_work import LAYOUTS_NAME, quantized_by_recipe, recipe_predictions_name
 from stages.receipt import MemberReceipt
-from stages.summaries import MeasurementSummary, TrainingSummary, read_summary
+from stages.summaries import MeasurementSummary, Trained, joined, read_summary
 from stages.workspace import Workspace
 
 
@@ -25,23 +29,42 @@ class Catalogue:
 
     Args:
         workspace: the run.
-        students: finished trainings by name.
+        students: the finished trainings.
 
     Attributes:
         students: as given.
-        jobs: the measurements by student.
+        jobs: the measurements by student, of what is to be packed.
         measured: those as finished tasks.
+        scored: the tasks of those that say what a student scores on `search`, fold by fold where
+            there are folds, by student.
 
     Raises:
         JobsFailed: a process failed; the others have finished.
     """
 
-    def __init__(self, workspace: Workspace, students: Mapping[str, Task]) -> None:
+    def __init__(self, workspace: Workspace, students: Trained) -> None:
         self.students = students
-        self._hosts = {name: workspace.config.host_of_student(name) for name in students}
-        self.jobs = {name: _measurement(workspace, name, students) for name in students}
-        self.measured = Tasks(workspace).of_jobs(self.jobs)
-        self._figures = {n: read_summary(t, MeasurementSummary) for n, t in self.measured.items()}
+        names = list(students.tasks)
+        self._hosts = {name: workspace.config.host_of_student(name) for name in names}
+        self._split = HELD if students.folds else "search"
+        self.jobs = {name: _measurement(workspace, name, students.tasks) for name in names}
+        jobs = {
+            (fold.task_name(), name): _measurement(fold, name, own)
+            for fold, own in zip(workspace.folds, students.folds, strict=True)
+            for name in names
+        }
+        done = Tasks(workspace).of_jobs(jobs | {("", name): self.jobs[name] for name in names})
+        self.measured = {name: done["", name] for name in names}
+        self.scored = {
+            name: [done[key] for key in jobs if key[1] == name] or [done["", name]]
+            for name in names
+        }
+        self._figures = {name: self._read_figures(name) for name in names}
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All measurements."""
+        return [*self.measured.values(), *chain.from_iterable(self.scored.values())]
 
     def options(self) -> list[Option]:
         """Every student by every recipe, with its predictions on `search`."""
@@ -49,16 +72,16 @@ class Catalogue:
             Option(
                 name,
                 recipe,
-                Predictions.load(task.file(search_predictions_name(recipe))),
+                joined(tasks, recipe_predictions_name(self._split, recipe)),
                 self._hosts[name],
             )
-            for name, task in self.measured.items()
-            for recipe in self._figures[name].recipes
+            for name, tasks in self.scored.items()
+            for recipe in self._figures[name].scored
         ]
 
     def on_report(self, student: str, *, quantized: bool) -> Predictions:
         """Predictions on `report`: at uniform8, or of the float32 weights."""
-        task = (self.measured if quantized else self.students)[student]
+        task = (self.measured if quantized else self.students.tasks)[student]
         return Predictions.load(task.file(predictions_name("report")))
 
     @cached_property
@@ -82,7 +105,7 @@ class Catalogue:
     def receipt(self, student: str, recipe: str, weight: float) -> MemberReceipt:
         """What the receipt of a bundle says of it."""
         found = self._figures[student]
-        family, stored = self.jobs[student].setting.family, found.recipes[recipe].bytes
+        family, stored = self.jobs[student].setting.family, found.bytes[recipe]
         return MemberReceipt(student, family, recipe, stored, weight, found.gap, found.gap_float)
 
     def sensitivity(self) -> list[dict[str, Any]]:
@@ -91,28 +114,35 @@ class Catalogue:
         `bytes` are those of its tensors; `gap` is of `search`, and `loss` what the weights as they
         were trained have more.
         """
-        trained = {n: read_summary(task, TrainingSummary) for n, task in self.students.items()}
+        trained = {name: self.students.summary(name) for name in self.jobs}
         return [
             {
                 "member": name,
                 "family": job.setting.family,
                 "recipe": recipe,
-                **vars(found),
-                "loss": trained[name].gap("search") - found.gap,
+                "bytes": self._figures[name].bytes[recipe],
+                "gap": gap,
+                "loss": trained[name].gap("search") - gap,
             }
             for name, job in self.jobs.items()
-            for recipe, found in self._figures[name].recipes.items()
+            for recipe, gap in self._figures[name].scored.items()
         ]
+
+    def _read_figures(self, name: str) -> MeasurementSummary:
+        """Of a student as it is packed; its scores on `search` are the mean over the folds."""
+        by_fold = [read_summary(task, MeasurementSummary).scored for task in self.scored[name]]
+        means = {recipe: fmean(fold[recipe] for fold in by_fold) for recipe in by_fold[0]}
+        return replace(read_summary(self.measured[name], MeasurementSummary), scored=means)
 
 
 def _measurement(workspace: Workspace, name: str, students: Mapping[str, Task]) -> Measurement:
     """A student that stands on another is measured on that one's weights as they were trained."""
     config = workspace.config.quantize
     host = named(workspace.config.host_of_student(name), students)
-    train = workspace.student_train_config(name)
+    train = workspace.config.student_train_config(name)
     precisions = config.names()
     return Measurement(
-        f"quantized/{name}",
+        workspace.task_name("quantized", name),
         workspace.setting(
             workspace.config.students[name].member,
             *(("precision", p) for p in precisions),
@@ -122,5 +152,7 @@ def _measurement(workspace: Workspace, name: str, students: Mapping[str, Task]) 
         train.inference_batch_size,
         train.threads,
         name,
+        HELD if workspace.leaves_out else None if workspace.folds else "search",
+        not workspace.leaves_out,
         **vars(config),
     )

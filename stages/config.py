@@ -25,6 +25,7 @@ from families import host_of
 from quantize.config import QuantizeConfig
 from records.config import DataConfig
 from runs.code_changes import OnCodeChange
+from runs.store import is_name
 from training.config import TrainConfig
 
 # A student of this teacher is the member as trained on the labels.
@@ -65,12 +66,17 @@ class Config:
     a GPU. One that neither reports nor reads anything for `silent_minutes` is ended; 0 means never.
     `on_code_change` says what becomes of tasks that other code of the project made: by default they
     are kept, since an update must not cost days of training by itself, and a line says so.
+
+    With `folds`, `train` and `search` are one set, cut in so many parts. Teachers, their soft
+    targets and students are made once without each part, and predict it; everything is chosen on
+    these predictions. What is packed is then trained on all of the set.
     """
 
     stage: str | None = None
     run: Text = "default"
     outputs: Text = "outputs"
     seed: int = 0
+    folds: Annotated[int, Ge(0)] = 0
     jobs: Annotated[int, Ge(0)] = 0
     on_code_change: OnCodeChange = "keep"
     silent_minutes: Annotated[float, Ge(0)] = 30.0
@@ -89,6 +95,8 @@ class Config:
     output: Text | None = None
 
     def __post_init__(self) -> None:
+        if self.folds == 1:
+            raise ConfigError("folds: 1 leaves nothing to train on; give 0 for none, or 2 and more")
         object.__setattr__(self, "members", _spread(self.members))
         # The students' own settings are laid over these: a mistake would be reported as theirs.
         replaced(self.train, self.distill.train, "distill.train", ConfigError)
@@ -145,6 +153,17 @@ class Config:
             )
         return of if of in fit else fit[0]
 
+    def train_config(self, member: str) -> TrainConfig:
+        """How a member is trained: `train`, and its own `train` over it."""
+        own = self.members[member].train
+        return replaced(self.train, own, f"members.{member}.train", ConfigError)
+
+    def student_train_config(self, student: str) -> TrainConfig:
+        """How a student is trained: as its member, and its own `train` over it."""
+        settings = self.students[student]
+        base = self.train_config(settings.member)
+        return replaced(base, settings.train, f"distill.students.{student}.train", ConfigError)
+
     def _of(self, member: str) -> str | None:
         settings = self.members[member]
         return host_of(settings.family, settings.config)
@@ -173,6 +192,19 @@ def hydra_node() -> DictConfig:
         if OmegaConf.is_dict(node[key]):
             OmegaConf.set_struct(node[key], False)
     return node
+
+
+def check_task_name(where: str, name: str) -> None:
+    """Refuses what cannot be a task's name, or would lie in another member's folder.
+
+    Raises:
+        ConfigError: it is such a name.
+    """
+    if not is_name(name):
+        raise ConfigError(
+            f"{where}: name {quoted(name)}; use up to 200 letters, digits and ._+- (the first one "
+            "a letter, digit or _)"
+        )
 
 
 def _spread(members: Mapping[str, MemberConfig]) -> dict[str, MemberConfig]:

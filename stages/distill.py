@@ -11,8 +11,9 @@ from stages.config import LABELS
 from stages.ensemble import choose_teachers
 from stages.execute import Tasks, named, trained_in_turn
 from stages.jobs import UNLABELED, Job, SoftLabels, UnlabeledClips, Upstream
-from stages.soft_targets import SoftTargetSource, fold_jobs, prediction_job, soft_targets
+from stages.soft_targets import SoftTargetSource, prediction_job, soft_targets
 from stages.stage import Done, stage
+from stages.summaries import Trained, better_phase
 from stages.teachers import load_teachers
 from stages.workspace import Workspace
 
@@ -46,60 +47,74 @@ def distill(workspace: Workspace) -> None:
     _students(Tasks(workspace), load_teachers(workspace))
 
 
-def load_students(workspace: Workspace, teachers: Mapping[str, Task]) -> dict[str, Task]:
+def load_students(workspace: Workspace, teachers: Trained) -> Trained:
     """The students' finished tasks by name, from those of the teachers.
 
     Raises:
         RunError: one is missing; the message names the first task that is, and the stage to run.
     """
     tasks = Tasks(workspace, "distill")
-    for name in _distilled(workspace):
-        # Its soft targets would be missing too, and say less.
-        if not (workspace.run.root / _FOLDER / name / DONE_NAME).exists():
-            raise tasks.missing(f"{_FOLDER}/{name}")
+    for own in (*workspace.folds, workspace):
+        for name in _distilled(workspace):
+            task = own.task_name(_FOLDER, name)
+            # Its soft targets would be missing too, and say less.
+            if not (workspace.run.root / task / DONE_NAME).exists():
+                raise tasks.missing(task)
     return _students(tasks, teachers)
 
 
-def _students(tasks: Tasks, teachers: Mapping[str, Task]) -> dict[str, Task]:
-    workspace, config = tasks.workspace, tasks.workspace.config
+def _students(tasks: Tasks, teachers: Trained) -> Trained:
+    """Those without a fold first; what they show decides about the others."""
+    folds = [
+        _students_of_line(tasks.without(fold), Trained(own))
+        for fold, own in zip(tasks.workspace.folds, teachers.folds, strict=True)
+    ]
+    return Trained(_students_of_line(tasks, teachers, folds), folds)
+
+
+def _students_of_line(
+    tasks: Tasks, taught_by: Trained, folds: Sequence[Mapping[str, Task]] = ()
+) -> dict[str, Task]:
+    workspace, config, teachers = tasks.workspace, tasks.workspace.config, taught_by.tasks
     students, distilled = config.students, _distilled(workspace)
-    choice = choose_teachers(workspace, teachers)
+    choice = choose_teachers(workspace, taught_by)
     done = {n: teachers[own.member] for n, own in students.items() if n not in distilled}
     first, second = (
         {name: own for name, own in distilled.items() if own.level == level} for level in (1, 2)
     )
 
-    def by_teacher(name: str, split: str) -> Sequence[Job]:
-        # Of clips that no teacher was trained on, nothing is to be left out.
-        if config.distill.folds > 1 and split != UNLABELED:
-            return fold_jobs(tasks, name)
-        train, on = workspace.train_config(name), named(config.host_of(name), teachers)
-        return [prediction_job(workspace, name, teachers[name], train, split, on)]
+    def by_teacher(name: str, split: str) -> Job:
+        train, on = workspace.config.train_config(name), named(config.host_of(name), teachers)
+        return prediction_job(workspace, name, teachers[name], train, split, on)
 
-    def by_student(name: str, split: str) -> Sequence[Job]:
-        train = workspace.student_train_config(name)
+    def by_student(name: str, split: str) -> Job:
+        train = workspace.config.student_train_config(name)
         on = named(config.host_of_student(name), done)
-        return [prediction_job(workspace, students[name].member, done[name], train, split, on)]
+        return prediction_job(workspace, students[name].member, done[name], train, split, on)
 
     sources = {name: _teachers_of(workspace, own, choice) for name, own in first.items()}
-    done |= _level(tasks, sources, by_teacher, done)
+    done |= _level(tasks, sources, by_teacher, done, folds)
     sources = {name: _students_of(workspace, name, first) for name in second}
-    done |= _level(tasks, sources, by_student, done)
+    done |= _level(tasks, sources, by_student, done, folds)
     return {name: done[name] for name in students}
 
 
 def _level(
     tasks: Tasks,
     sources: Mapping[str, SoftTargetSource],
-    jobs_of: Callable[[str, str], Sequence[Job]],
+    job_of: Callable[[str, str], Job],
     before: Mapping[str, Task],
+    folds: Sequence[Mapping[str, Task]],
 ) -> dict[str, Task]:
-    """The students of one level, by name as their sources are; `before` are those until then."""
+    """The students of one level, by name as their sources are.
+
+    `before` are those until then, `folds` those that left a fold out.
+    """
     workspace, config = tasks.workspace, tasks.workspace.config
-    soft = soft_targets(tasks, sources.values(), "train", jobs_of)
+    soft = soft_targets(tasks, sources.values(), "train", job_of)
     further = {}
     if workspace.unlabeled:
-        further = soft_targets(tasks, sources.values(), UNLABELED, jobs_of)
+        further = soft_targets(tasks, sources.values(), UNLABELED, job_of)
 
     def labels_of(source: SoftTargetSource) -> SoftLabels:
         unlabeled, settings = None, config.distill.unlabeled
@@ -113,9 +128,10 @@ def _level(
         return SoftLabels(Upstream.of(soft[source.name]), config.distill.hard_weight, unlabeled)
 
     def job(name: str, host: tuple[str, Task] | None) -> Job:
+        phase = better_phase([fold[name] for fold in folds])
         return replace(
-            workspace.training(f"{_FOLDER}/{name}", config.students[name].member, host),
-            train=workspace.student_train_config(name),
+            workspace.training(_FOLDER, name, config.students[name].member, host, phase),
+            train=workspace.config.student_train_config(name),
             soft=labels_of(sources[name]),
         )
 

@@ -1,6 +1,6 @@
 """Stage `ensemble`: each family's teacher, and the weights of all members together."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from common.codec import from_plain, to_plain
@@ -9,10 +9,10 @@ from ensemble.choice import Choice, Evidence, choose
 from ensemble.combination import MOST_SCORED
 from ensemble.evenness import PER_CLIP
 from metrics.bootstrap import MOST_DRAWS
-from runs import Predictions, RunError, Task
+from runs import RunError, Task
 from stages.execute import Tasks
-from stages.jobs import predictions_name
 from stages.stage import Done, stage
+from stages.summaries import Trained
 from stages.teachers import load_teachers
 from stages.workspace import Workspace
 
@@ -35,12 +35,15 @@ def ensemble(workspace: Workspace) -> Choice:
     return choose_teachers(workspace, load_teachers(workspace))
 
 
-def choose_teachers(workspace: Workspace, teachers: Mapping[str, Task]) -> Choice:
-    """Chooses among finished teachers on `search`, then scores what was chosen on `report`."""
+def choose_teachers(workspace: Workspace, teachers: Trained) -> Choice:
+    """Chooses among finished teachers on `search`, then scores what was chosen on other clips.
+
+    These are `report`, and where a fold is left out, that one.
+    """
     config = workspace.config.ensemble
-    families = {name: workspace.config.members[name].family for name in teachers}
+    families = {name: workspace.config.members[name].family for name in teachers.tasks}
     inputs = {
-        **search_inputs(workspace, teachers.values()),
+        **search_inputs(workspace, [*teachers.chosen_by(), *teachers.tasks.values()]),
         "teacher_size": config.teacher_size,
         "combinations": MOST_SCORED,
         "draws": MOST_DRAWS,
@@ -48,17 +51,18 @@ def choose_teachers(workspace: Workspace, teachers: Mapping[str, Task]) -> Choic
     }
 
     def evidence(split: str) -> Evidence:
-        paths = {name: task.file(predictions_name(split)) for name, task in teachers.items()}
-        predictions = {name: Predictions.load(path) for name, path in paths.items()}
+        predictions = {name: teachers.predictions(name, split) for name in teachers.tasks}
         return Evidence(predictions, workspace.labels(split))
 
     def work(task: Task) -> tuple[list[str], Any]:
         seed = workspace.config.seed
-        choice = choose(evidence("search"), evidence("report"), families, config, seed)
+        others = evidence(workspace.predicted[-1])
+        choice = choose(evidence("search"), others, families, config, seed)
         write_json(task.folder / CHOICE_NAME, to_plain(choice))
         return [CHOICE_NAME], choice.report
 
-    path = Tasks(workspace).of_work(_TASK, inputs, work).file(CHOICE_NAME)
+    name = workspace.task_name(_TASK)
+    path = Tasks(workspace).of_work(name, inputs, work).file(CHOICE_NAME)
     return from_plain(Choice, read_json(path), str(path), RunError)
 
 

@@ -1,9 +1,11 @@
 """How a stage gets its finished tasks: a missing one is made, or reported as an error."""
 
+from __future__ import annotations
+
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 
@@ -16,6 +18,7 @@ from runs.store import TASK_NAME
 from stages.jobs import PREDICTIONS, Job, prepare_job
 from stages.workspace import Workspace
 
+Name = TypeVar("Name", bound=Hashable)
 # Is given the prepared task; returns the files it wrote, and a summary.
 Work = Callable[[Task], tuple[list[str], Any]]
 
@@ -36,7 +39,7 @@ class Tasks:
         self.workspace = workspace
         self._maker = maker
 
-    def of_jobs(self, jobs: Mapping[str, Job]) -> dict[str, Task]:
+    def of_jobs(self, jobs: Mapping[Name, Job]) -> dict[Name, Task]:
         """The tasks of jobs, by the same names; each job is done by a process of its own.
 
         Raises:
@@ -59,6 +62,10 @@ class Tasks:
         if processes:
             self._run(processes)
         return tasks
+
+    def without(self, fold: Workspace) -> Tasks:
+        """Of what is done without a fold, given or made as these are."""
+        return Tasks(fold, self._maker)
 
     def of_work(
         self, name: str, inputs: Mapping[str, Any], work: Work, modules: Sequence[str] = ()
@@ -137,11 +144,11 @@ class Tasks:
 
 def trained_in_turn(
     tasks: Tasks,
-    names: Iterable[str],
-    host_of: Callable[[str], str | None],
-    job: Callable[[str, tuple[str, Task] | None], Job],
-    before: Mapping[str, Task] | None = None,
-) -> dict[str, Task]:
+    names: Iterable[Name],
+    host_of: Callable[[Name], Name | None],
+    job: Callable[[Name, tuple[Name, Task] | None], Job],
+    before: Mapping[Name, Task] | None = None,
+) -> dict[Name, Task]:
     """The tasks of trainings by name: first those without a host, then those that stand on them.
 
     Args:
@@ -159,6 +166,6 @@ def trained_in_turn(
     return {name: done[name] for name in hosts}
 
 
-def named(name: str | None, tasks: Mapping[str, Task]) -> tuple[str, Task] | None:
+def named(name: Name | None, tasks: Mapping[Name, Task]) -> tuple[Name, Task] | None:
     """A host's name and its task."""
     return None if name is None else (name, tasks[name])

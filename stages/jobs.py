@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from common.codec import from_plain, to_plain
 from common.extensions import load_extensions
 from common.registry import Extension
 from families import registry
 from records import Schema, Split
-from records.splits import DataSource, Fold
+from records.splits import DataSource
 from runs import RunError, Task
 from runs.checksums import read_checked_json, write_checked_json
 from runs.code import record_code
@@ -30,6 +30,10 @@ _NOT_COVERED: dict[type, tuple[str, ...]] = {
     Schema: ("label_names", "vertical_names"),
     TrainConfig: ("checkpoint_seconds",),
 }
+
+
+# Of a training: its own weights at the end, or their average.
+Phase = Literal["main", "average"]
 
 
 def predictions_name(split: str) -> str:
@@ -172,7 +176,7 @@ class Job:
     @property
     def splits(self) -> tuple[str, ...]:
         """Those that it reads."""
-        return ("train", "search", "report")
+        raise NotImplementedError
 
     def thread_count(self) -> int:
         """How many threads it computes with, on which the last digits of its results depend."""
@@ -197,14 +201,21 @@ class Training(Job):
     Attributes:
         train: how it is trained.
         seed: of initialization, order of the clips, frame draws and dropout.
-        fold: set when a fold of the training split is left out, and predicted.
+        predicted: the splits that it predicts afterwards.
+        phase: of the training, the weights that are kept, "main" or "average"; None: those with the
+            better GAP on `search`.
         soft: set for a student.
     """
 
     train: TrainConfig
     seed: int
-    fold: Fold | None = None
+    predicted: tuple[str, ...] = ("search", "report")
+    phase: Phase | None = None
     soft: SoftLabels | None = None
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return ("train", *self.predicted)
 
     def thread_count(self) -> int:
         return self.train.threads
@@ -236,6 +247,8 @@ class Measurement(Job):
         batch_size: clips a forward pass.
         threads: those that it computes with.
         student: its name in a bundle.
+        scored: the split on which every recipe is scored; None: they are only laid out.
+        reported: whether it is laid out, and scored on `report`.
         threshold: as in `QuantizeConfig`, and so are the following.
     """
 
@@ -244,6 +257,8 @@ class Measurement(Job):
     batch_size: int
     threads: int
     student: str
+    scored: str | None
+    reported: bool
     threshold: int
     precisions: tuple[str, ...]
     group_precisions: tuple[str, ...]
@@ -253,7 +268,8 @@ class Measurement(Job):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return ("train", "search", "report")
+        scored = [self.scored] if self.scored else []
+        return ("train", *scored, *(["report"] if self.reported else []))
 
     def thread_count(self) -> int:
         return self.threads

@@ -20,7 +20,7 @@ from quantize.sensitivity import tensor_losses
 from quantize.state import QuantizedState, quantize_state
 from runs import Predictions, RunError, Task, reported
 from stages.jobs import WEIGHTS_NAME, Measurement, predictions_name
-from stages.summaries import MeasurementSummary, RecipeFigures
+from stages.summaries import MeasurementSummary
 from stages.training_work import build_model, predict
 from training.inference import gap_of, labels_of
 
@@ -30,9 +30,9 @@ MIXED_NAME = "mixed.json"
 ROUNDED_NAME = "rounded.safetensors"
 
 
-def search_predictions_name(recipe: str) -> str:
-    """The file of a student's predictions on `search` with its weights stored by this recipe."""
-    return predictions_name(f"search-{recipe}")
+def recipe_predictions_name(split: str, recipe: str) -> str:
+    """The file of a student's predictions on a split with its weights stored by this recipe."""
+    return predictions_name(f"{split}-{recipe}")
 
 
 def quantized_by_recipe(
@@ -72,37 +72,49 @@ def _given(job: Measurement, model: FamilyModule) -> tuple[Recipe, ...]:
 def measure(job: Measurement, task: Task) -> None:
     """Quantizes a student by every recipe, and writes what that costs.
 
-    Of each recipe: the predictions on `search`, made with the weights as a bundle gives them back,
-    and in `layouts.json` the tensors that a bundle would hold. On `report` those of `uniform8`.
+    Of each recipe: the predictions on the split that is scored, made with the weights as a bundle
+    gives them back. Where it is reported: in `layouts.json` the tensors that a bundle would hold,
+    and the predictions of `uniform8` on `report`.
     """
-    setting, on_report = job.setting, predictions_name("report")
-    model = build_model(setting)
-    search, report = (setting.data.open(name) for name in ("search", "report"))
-    labels = labels_of(search)
-    layouts, figures, files = {}, {}, [LAYOUTS_NAME, MIXED_NAME, ROUNDED_NAME, on_report]
+    model = build_model(job.setting)
+    splits = {name: job.setting.open(name) for name in job.splits if name != "train"}
+    truths = {name: labels_of(split) for name, split in splits.items()}
+
+    def predictions(recipe: str, split: str) -> Predictions:
+        if recipe == FLOAT32:
+            return Predictions.load(job.trained.file(predictions_name(split)))
+        return predict(job.setting, model, splits[split], job.batch_size, task.folder)
+
+    layouts, stored, gaps, files = {}, {}, {}, [MIXED_NAME, ROUNDED_NAME]
     count = _prepare(job, model, task)
     quantized = quantized_by_recipe(job, model, task.folder.joinpath)
     for recipe, state in reported(quantized, task.folder, count):
         model.load_state_dict(state.dequantize())
-        layout = MemberLayout.of(job.student, setting.family, setting.config, state, job.entropy)
-        if recipe == FLOAT32:
-            found = Predictions.load(job.trained.file(predictions_name("search")))
-        else:
-            found = predict(setting, model, search, job.batch_size, task.folder)
-        if recipe == UNIFORM8:
-            on_8_bits = predict(setting, model, report, job.batch_size, task.folder)
-            on_8_bits.save(task.folder / on_report)
-        files.append(search_predictions_name(recipe))
-        found.save(task.folder / files[-1])
-        layouts[recipe] = to_plain(layout)
-        figures[recipe] = RecipeFigures(layout.tensor_bytes(), gap_of(labels, found))
-    write_json(task.folder / LAYOUTS_NAME, layouts)
-    truth = labels_of(report)
-    quantized_gap, float_gap = (
-        gap_of(truth, Predictions.load(path))
-        for path in (task.folder / on_report, job.trained.file(on_report))
-    )
-    task.finish(files, MeasurementSummary(figures, quantized_gap, float_gap))
+        if job.scored:
+            files.append(recipe_predictions_name(job.scored, recipe))
+            found = predictions(recipe, job.scored)
+            found.save(task.folder / files[-1])
+            gaps[recipe] = gap_of(truths[job.scored], found)
+        if job.reported:
+            layout = _layout(job, state)
+            layouts[recipe], stored[recipe] = to_plain(layout), layout.tensor_bytes()
+        if job.reported and recipe == UNIFORM8:
+            files.append(predictions_name("report"))
+            predictions(recipe, "report").save(task.folder / files[-1])
+    summary = MeasurementSummary(gaps, stored)
+    if job.reported:
+        files.append(LAYOUTS_NAME)
+        write_json(task.folder / LAYOUTS_NAME, layouts)
+        on_report = predictions_name("report")
+        places = task.folder / on_report, job.trained.file(on_report)
+        on_report_gaps = (gap_of(truths["report"], Predictions.load(place)) for place in places)
+        summary = MeasurementSummary(gaps, stored, *on_report_gaps)
+    task.finish(files, summary)
+
+
+def _layout(job: Measurement, state: QuantizedState) -> MemberLayout:
+    setting = job.setting
+    return MemberLayout.of(job.student, setting.family, setting.config, state, job.entropy)
 
 
 def _prepare(job: Measurement, model: FamilyModule, task: Task) -> int:

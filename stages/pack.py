@@ -31,7 +31,7 @@ from stages.execute import Tasks
 from stages.jobs import UNLABELED, module_of
 from stages.receipt import RECEIPT_NAME, Baseline, Receipt
 from stages.stage import Done, stage
-from stages.summaries import TrainingSummary, read_summary
+from stages.summaries import TrainingSummary
 from stages.teachers import load_teachers
 from stages.workspace import Workspace
 
@@ -86,7 +86,7 @@ def pack(workspace: Workspace) -> Packed:
     packer = _Packer(workspace, Catalogue(workspace, load_students(workspace, teachers)))
     tasks = Tasks(workspace)
     # The budget is not among what the curve depends on.
-    inputs = search_inputs(workspace, packer.catalogue.measured.values())
+    inputs = search_inputs(workspace, packer.catalogue.tasks)
     inputs |= {"schema": workspace.schema, "file": [VERSION, *Receipt.names_in_file()]}
     traced = tasks.of_work("curve", inputs, packer.trace, _MODULES)
     solutions = _read_solutions(traced)
@@ -116,7 +116,7 @@ def pack(workspace: Workspace) -> Packed:
         front([*solutions, solution]),
         packer.catalogue.sensitivity(),
         {
-            name: read_summary(teachers[student.member], TrainingSummary)
+            name: teachers.summary(student.member)
             for name, student in workspace.config.students.items()
         },
     )
@@ -144,7 +144,7 @@ class _Packer:
 
     @cached_property
     def _seen(self) -> tuple[SeenClips, ...]:
-        seen = seen_clips(self._workspace.data, ("train", "search"))
+        seen = seen_clips(self._workspace.source, self._workspace.learned_from)
         further = self._workspace.unlabeled
         return seen + (seen_clips(further, (UNLABELED,)) if further else ())
 
@@ -194,6 +194,7 @@ class _Packer:
             map_at_10=figures["map_at_10"],
             map_at_10_error=figures["map_at_10_error"],
             search_gap=solution.gap,
+            search_gap_error=self._problem.standard_error(solution),
             gap_float=gap_float,
         )
         for found in baseline:
@@ -209,7 +210,7 @@ class _Packer:
                 flat_gain_error=standard_error(drawn - flat_drawn),
             )
         self._write_file(path, members, receipt)
-        left_out = [name for name in self.catalogue.students if name not in choice]
+        left_out = [name for name in self.catalogue.jobs if name not in choice]
         receipt = replace(
             receipt,
             bytes=path.stat().st_size,

@@ -58,7 +58,8 @@ class Receipt:
         flat_gain_error: the standard error of `gap - flat_gap`, over the same clips.
         map: MAP of the file; `map_error` is its standard error.
         map_at_10: MAP@10 of the file; `map_at_10_error` is its standard error.
-        search_gap: GAP@20 on `search`, where the bundle was chosen.
+        search_gap: GAP@20 on `search`, where the bundle was chosen; with folds, of models that each
+            did not see the clips that they score. `search_gap_error` is its standard error.
         members: what is in it.
         hashes: fingerprints of the splits (`data`) and digests of the students (`students`).
         seen: the clips that its members were trained on, and those that it was chosen on.
@@ -81,6 +82,7 @@ class Receipt:
     map_at_10: float = 0.0
     map_at_10_error: float = 0.0
     search_gap: float = 0.0
+    search_gap_error: float = 0.0
     members: tuple[MemberReceipt, ...]
     hashes: dict[str, dict[str, str]]
     seen: tuple[SeenClips, ...] = ()

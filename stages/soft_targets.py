@@ -9,14 +9,11 @@ without labels, by the same models.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from distill.merged import write_merged
 from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets, mix_teachers
-from records.splits import Fold
 from runs import Predictions, Task
 from stages.execute import Tasks
 from stages.jobs import Job, Prediction, Upstream, predictions_name
@@ -42,7 +39,7 @@ def soft_targets(
     tasks: Tasks,
     sources: Iterable[SoftTargetSource],
     split: str,
-    jobs_of: Callable[[str, str], Sequence[Job]],
+    job_of: Callable[[str, str], Job],
 ) -> dict[str, Task]:
     """The finished tasks `soft/<name>` (`train`) or `soft-unlabeled/<name>`, by the sources' names.
 
@@ -50,36 +47,12 @@ def soft_targets(
         tasks: gives finished tasks, or makes them.
         sources: one of a name counts once.
         split: whose clips they are of.
-        jobs_of: the jobs that together predict that split with a model, by the name that the
-            sources use.
+        job_of: the job that predicts that split with a model, by the name that the sources use.
     """
     distinct = {source.name: source for source in sources}
-    jobs = {
-        model: jobs_of(model, split)
-        for model in sorted({model for source in distinct.values() for model in source.models})
-    }
-    done = tasks.of_jobs({job.task: job for own in jobs.values() for job in own})
-    predicted = {model: [done[job.task] for job in own] for model, own in jobs.items()}
+    models = sorted({model for source in distinct.values() for model in source.models})
+    predicted = tasks.of_jobs({model: job_of(model, split) for model in models})
     return {name: _mix(tasks, source, split, predicted) for name, source in distinct.items()}
-
-
-def fold_jobs(tasks: Tasks, member: str) -> list[Job]:
-    """Trainings of a member that each leave out one fold and predict it.
-
-    Those of a host are done first, since a clip must be foreign to the host as well.
-    """
-    workspace, folds = tasks.workspace, tasks.workspace.config.distill.folds
-    of = workspace.config.host_of(member)
-    hosts: list[tuple[str, Task] | None] = [None] * folds
-    if of is not None:
-        done = tasks.of_jobs({job.task: job for job in fold_jobs(tasks, of)})
-        hosts = [(of, task) for task in done.values()]
-    return [
-        replace(
-            workspace.training(f"folds/{member}-{index}", member, host), fold=Fold(index, folds)
-        )
-        for index, host in enumerate(hosts)
-    ]
 
 
 def prediction_job(
@@ -92,7 +65,7 @@ def prediction_job(
 ) -> Job:
     """The run of a member's trained model, on its host, over the clips of a split."""
     folder = "training-predictions" if split == "train" else f"{split}-predictions"
-    name = f"{folder}/{trained.name.replace('/', '-')}"
+    name = workspace.task_name(folder, "-".join(trained.name.split("/")[-2:]))
     setting, batch_size = workspace.setting(member, host=host), train.inference_batch_size
     return Prediction(name, setting, Upstream.of(trained), batch_size, train.threads, split)
 
@@ -101,13 +74,15 @@ def _mix(
     tasks: Tasks,
     source: SoftTargetSource,
     split: str,
-    predicted: Mapping[str, Sequence[Task]],
+    predicted: Mapping[str, Task],
 ) -> Task:
-    config, mix = tasks.workspace.config.distill, tasks.workspace.config.ensemble.mix
+    workspace = tasks.workspace
+    config, mix = workspace.config.distill, workspace.config.ensemble.mix
     used = {model: predicted[model] for model in source.models}
 
     def work(task: Task) -> tuple[list[str], Any]:
-        predictions = [_over_split(split, parts) for parts in used.values()]
+        files = (own.file(predictions_name(split)) for own in used.values())
+        predictions = [Predictions.load(path) for path in files]
         targets = mix_teachers(predictions, source.weights, config.stored_labels, mix)
         targets.save(task.folder / SOFT_TARGETS_NAME)
         return [SOFT_TARGETS_NAME], {"clips": len(targets.ids), "models": list(used)}
@@ -116,11 +91,11 @@ def _mix(
         "teacher": source,
         "stored_labels": config.stored_labels,
         "mix": mix,
-        "upstream": {task.name: task.digest() for parts in used.values() for task in parts},
+        "upstream": {task.name: task.digest() for task in used.values()},
     }
     folder = "soft" if split == "train" else f"soft-{split}"
-    soft = tasks.of_work(f"{folder}/{source.name}", inputs, work)
-    if config.write_merged and split == "train":
+    soft = tasks.of_work(workspace.task_name(folder, source.name), inputs, work)
+    if config.write_merged and split == "train" and not workspace.leaves_out:
         _merge(tasks, source.name, soft)
     return soft
 
@@ -136,14 +111,4 @@ def _merge(tasks: Tasks, name: str, soft: Task) -> None:
         return [shard.name for shard in shards], {"shards": len(shards)}
 
     inputs = {"soft": soft.digest(), "data": workspace.fingerprints["train"]}
-    tasks.of_work(f"merged/{name}", inputs, work)
-
-
-def _over_split(split: str, tasks: Sequence[Task]) -> Predictions:
-    """One model's predictions over all clips, put together from its folds, if it has."""
-    if len(tasks) == 1:
-        return Predictions.load(tasks[0].file(predictions_name(split)))
-    joined = Predictions.concatenate(
-        [Predictions.load(task.file(predictions_name("fold"))) for task in tasks]
-    )
-    return joined.select(np.argsort(joined.ids, kind="stable"))
+    tasks.of_work(workspace.task_name("merged", name), inputs, work)

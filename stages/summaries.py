@@ -1,11 +1,15 @@
-"""What the `DONE` markers of trainings and measurements say in figures."""
+"""What finished trainings and measurements left: their figures, and predictions to choose by."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import TypeVar
 
 from common.codec import from_plain
-from runs import RunError, Task
+from records.folds import HELD
+from runs import Predictions, RunError, Task
 from runs.marker import DONE_NAME
+from stages.jobs import Phase, predictions_name
 
 Summary = TypeVar("Summary")
 
@@ -23,7 +27,8 @@ class TrainingSummary:
         peak_memory: bytes.
         kept: the better phase by GAP on `search`: "main" or "average".
         gap_search_main: GAP@20 on `search` at the end of the first phase; the same of the averaged
-            weights, where there was a second phase, and on `report`, where no fold was left out.
+            weights, where there was a second phase. None where it was not predicted; and so of
+            `held`, the clips of the fold that was left out, and of `report`.
         map_at_10_report: MAP@10 on `report` of what was kept.
         map_report: MAP on `report` of what was kept, over the labels that are stored.
         gap_error_report: the standard error of its GAP on `report`, and so of the other two.
@@ -35,9 +40,11 @@ class TrainingSummary:
     clips_per_second: float
     training_seconds: float
     peak_memory: int
-    kept: str
-    gap_search_main: float
+    kept: Phase
+    gap_search_main: float | None = None
     gap_search_average: float | None = None
+    gap_held_main: float | None = None
+    gap_held_average: float | None = None
     gap_report_main: float | None = None
     gap_report_average: float | None = None
     map_at_10_report: float | None = None
@@ -47,25 +54,25 @@ class TrainingSummary:
     map_error_report: float | None = None
 
     def gap(self, split: str) -> float:
-        """GAP@20 on `search` or `report` of what was kept."""
+        """GAP@20 on `search`, `held` or `report` of what was kept."""
         return getattr(self, f"gap_{split}_{self.kept}")
 
 
 @dataclass(frozen=True)
-class RecipeFigures:
-    """A student by one recipe: bytes of its tensors, GAP@20 on `search`."""
-
-    bytes: int
-    gap: float
-
-
-@dataclass(frozen=True)
 class MeasurementSummary:
-    """A student by every recipe; `gap` and `gap_float` are of `report`, at uniform8 and float32."""
+    """A student by every recipe.
 
-    recipes: dict[str, RecipeFigures]
-    gap: float
-    gap_float: float
+    Attributes:
+        scored: GAP@20 by recipe on the split that was scored; empty where none was.
+        bytes: of its tensors by recipe; empty where it was not reported.
+        gap: GAP@20 on `report` at uniform8, where it was reported.
+        gap_float: the same at float32.
+    """
+
+    scored: dict[str, float]
+    bytes: dict[str, int]
+    gap: float = 0.0
+    gap_float: float = 0.0
 
 
 def read_summary(task: Task, kind: type[Summary]) -> Summary:
@@ -75,3 +82,58 @@ def read_summary(task: Task, kind: type[Summary]) -> Summary:
         RunError: it is not done, or its figures are others.
     """
     return from_plain(kind, task.summary(), f"{task.folder / DONE_NAME}: summary", RunError)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Finished trainings by name, and what they are chosen by.
+
+    Attributes:
+        tasks: the trainings.
+        folds: with folds, for each of them the trainings that left it out.
+    """
+
+    tasks: Mapping[str, Task]
+    folds: Sequence[Mapping[str, Task]] = ()
+
+    def predictions(self, name: str, split: str) -> Predictions:
+        """Those on `search` or `report`; with folds, `search` is fold after fold."""
+        if split == "search" and self.folds:
+            return joined((fold[name] for fold in self.folds), predictions_name(HELD))
+        return Predictions.load(self.tasks[name].file(predictions_name(split)))
+
+    def chosen_by(self) -> list[Task]:
+        """The tasks whose predictions on `search` these are."""
+        return [task for fold in self.folds or [self.tasks] for task in fold.values()]
+
+    def summary(self, name: str) -> TrainingSummary:
+        """Its figures; with folds, those of `search` are the mean over the folds held out."""
+        own = read_summary(self.tasks[name], TrainingSummary)
+        if not self.folds:
+            return own
+        by_fold = [read_summary(fold[name], TrainingSummary) for fold in self.folds]
+        return replace(
+            own,
+            gap_search_main=_mean([found.gap_held_main for found in by_fold]),
+            gap_search_average=_mean([found.gap_held_average for found in by_fold]),
+        )
+
+
+def better_phase(folds: Sequence[Task]) -> Phase | None:
+    """The weights to keep of a training like those that each left a fold out, by its clips."""
+    if not folds:
+        return None
+    found = Trained({"": folds[0]}, [{"": task} for task in folds]).summary("")
+    main, average = found.gap_search_main, found.gap_search_average
+    return "average" if average is not None and main is not None and average > main else "main"
+
+
+def joined(tasks: Iterable[Task], name: str) -> Predictions:
+    """The predictions in the files `name` of tasks, one after the other."""
+    return Predictions.concatenate([Predictions.load(task.file(name)) for task in tasks])
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Of the values, if all are there."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None

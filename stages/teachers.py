@@ -1,16 +1,16 @@
 """Stage `teachers`: every member trained on the labels as they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from common.errors import ConfigError
 from records import DataError
 from runs import Task
 from stages.execute import Tasks, named, trained_in_turn
-from stages.jobs import Training
+from stages.jobs import Job, Training
 from stages.stage import Done, stage
-from stages.summaries import TrainingSummary, read_summary
+from stages.summaries import Trained, TrainingSummary, better_phase
 from stages.workspace import Workspace
 
 _FOLDER = "teachers"
@@ -36,13 +36,14 @@ def _done(workspace: Workspace) -> Done:
 
 
 def _done_tasks(workspace: Workspace) -> dict[str, Task]:
-    """Those that are done; one that stands on another counts only where that one does."""
+    """Those that are done; one that stands on others counts only where these do."""
     tasks, host_of = Tasks(workspace), workspace.config.host_of
+    by_fold = [_done_tasks(fold) for fold in workspace.folds]
     done: dict[str, Task] = {}
     for name in sorted(workspace.config.members, key=lambda name: host_of(name) is not None):
         host = host_of(name)
-        if host is None or host in done:
-            job = _job(workspace, name, named(host, done))
+        if (host is None or host in done) and all(name in fold for fold in by_fold):
+            job = _job(workspace, name, named(host, done), [fold[name] for fold in by_fold])
             task = workspace.task(job)
             if tasks.is_done(task, job.modules):
                 done[name] = task
@@ -59,11 +60,11 @@ def teachers(workspace: Workspace) -> TrainedTeachers:
     """
     workspace.check_members()
     trained = _trained(Tasks(workspace))
-    summaries = {name: read_summary(task, TrainingSummary) for name, task in trained.items()}
+    summaries = {name: trained.summary(name) for name in trained.tasks}
     return TrainedTeachers(workspace.run.root, summaries)
 
 
-def load_teachers(workspace: Workspace) -> dict[str, Task]:
+def load_teachers(workspace: Workspace) -> Trained:
     """The finished tasks by member.
 
     Raises:
@@ -74,11 +75,30 @@ def load_teachers(workspace: Workspace) -> dict[str, Task]:
     return _trained(Tasks(workspace, "teachers"))
 
 
-def _trained(tasks: Tasks) -> dict[str, Task]:
-    config = tasks.workspace.config
-    job = partial(_job, tasks.workspace)
-    return trained_in_turn(tasks, config.members, config.host_of, job)
+def _trained(tasks: Tasks) -> Trained:
+    """Those without a fold first, all folds together; what they show decides about the others."""
+    workspace, members = tasks.workspace, tasks.workspace.config.members
+    folds, host_of = workspace.folds, workspace.config.host_of
+
+    def host_in_fold(name: tuple[int, str]) -> tuple[int, str] | None:
+        of = host_of(name[1])
+        return None if of is None else (name[0], of)
+
+    def job_in_fold(name: tuple[int, str], host: tuple[tuple[int, str], Task] | None) -> Job:
+        fold, member = name
+        return _job(folds[fold], member, (host[0][1], host[1]) if host else None)
+
+    names = [(fold, member) for fold in range(len(folds)) for member in members]
+    found = trained_in_turn(tasks, names, host_in_fold, job_in_fold)
+    by_fold = [{name: found[fold, name] for name in members} for fold in range(len(folds))]
+
+    def job(name: str, host: tuple[str, Task] | None) -> Job:
+        return _job(workspace, name, host, [fold[name] for fold in by_fold])
+
+    return Trained(trained_in_turn(tasks, members, host_of, job), by_fold)
 
 
-def _job(workspace: Workspace, name: str, host: tuple[str, Task] | None) -> Training:
-    return workspace.training(f"{_FOLDER}/{name}", name, host)
+def _job(
+    workspace: Workspace, name: str, host: tuple[str, Task] | None, folds: Sequence[Task] = ()
+) -> Training:
+    return workspace.training(_FOLDER, name, name, host, better_phase(folds))

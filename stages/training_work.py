@@ -91,8 +91,8 @@ def train(job: Training, task: Task) -> None:
     One that remembers is done at once, and begins anew where it was killed.
     """
     setting = job.setting
-    train_split, splits = _splits(job)
-    train_split = _long_enough(job, train_split)
+    train_split = _long_enough(job, setting.open("train"))
+    splits = {name: setting.open(name) for name in job.predicted}
     torch.manual_seed(job.seed)
     model = build_model(setting)
     files = [WEIGHTS_NAME, *map(predictions_name, splits)]
@@ -170,16 +170,6 @@ def _long_enough(job: Training, split: Split) -> Split:
     return split if least is None else with_frames(split, least)
 
 
-def _splits(job: Training) -> tuple[Split, dict[str, Split]]:
-    """The records to train on, and by name those to predict afterwards."""
-    data = job.setting.data
-    train = data.open("train")
-    if job.fold is not None:
-        train, held = job.fold.divide(train)
-        return train, {"search": data.open("search"), "fold": held}
-    return train, {name: data.open(name) for name in ("search", "report")}
-
-
 def _keep_better(
     job: Training,
     task: Task,
@@ -187,10 +177,10 @@ def _keep_better(
     splits: Mapping[str, Split],
     trained: Trained,
 ) -> dict[str, Any]:
-    """Writes weights and predictions of the better phase, by GAP on `search` alone."""
+    """Writes weights and predictions of the phase that is kept: see `Training.phase`."""
     figures: dict[str, Any] = {}
     kept, best = "main", -1.0
-    labels = {name: labels_of(split) for name, split in splits.items() if name != "fold"}
+    labels = {name: labels_of(split) for name, split in splits.items()}
     for phase, weights in (("main", trained.main), ("average", trained.average)):
         if weights is None:
             continue
@@ -201,8 +191,9 @@ def _keep_better(
         }
         scores = {name: gap_of(labels[name], predictions[name]) for name in labels}
         figures |= {f"gap_{name}_{phase}": value for name, value in scores.items()}
-        if scores["search"] > best:
-            kept, best = phase, scores["search"]
+        rank = float(phase == job.phase) if job.phase else scores["search"]
+        if rank > best:
+            kept, best = phase, rank
             _write_outcome(task.folder, model, predictions)
             if "report" in labels:
                 figures |= _on_report(labels["report"], predictions["report"])

@@ -1,17 +1,19 @@
 """What every stage works with: the configuration, the run's folder, the data, the members."""
 
+from __future__ import annotations
+
 import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from common.codec import replaced, to_plain
+from common.codec import to_plain
 from common.errors import ConfigError
 from common.extensions import load_extensions
-from common.problems import quoted
-from common.registry import digests_of, kinds_of
+from common.registry import Extension, digests_of, kinds_of
 from families import FamilyModule, config_from_dict, registry
 from families.base import HostLayer
 from families.registry import meta_module
@@ -26,31 +28,61 @@ from records import (
     load_schema,
     with_vocabulary,
 )
+from records.folds import HELD, Part
 from records.splits import DataSource
 from runs import Run, Task
 from runs.code_changes import CodeChanges
-from runs.store import is_name
-from stages.config import Config
-from stages.jobs import UNLABELED, HostModel, Job, Setting, Training, Upstream
-from training.config import TrainConfig
+from stages.config import Config, check_task_name
+from stages.jobs import UNLABELED, HostModel, Job, Phase, Setting, Training, Upstream
 from training.inference import labels_of
 
 
 class Workspace:
-    """One run of one configuration.
+    """One run of one configuration; or what of it is done without one of its folds.
 
     Args:
         config: a checked configuration.
+        whole: where a fold is left out, the run.
+        fold: the number of that fold.
 
     Raises:
         UserError: one of `extensions` cannot be loaded.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self, config: Config, whole: Workspace | None = None, fold: int | None = None
+    ) -> None:
         self.config = config
-        self.run = Run(Path(config.outputs) / config.run)
-        self.extensions = load_extensions(config.extensions)
-        self.code_changes = CodeChanges(config.on_code_change)
+        self._whole, self._fold = whole, fold
+        self.run: Run = whole.run if whole else Run(Path(config.outputs) / config.run)
+        self.extensions: Sequence[Extension] = (
+            whole.extensions if whole else load_extensions(config.extensions)
+        )
+        self.code_changes: CodeChanges = (
+            whole.code_changes if whole else CodeChanges(config.on_code_change)
+        )
+
+    @cached_property
+    def folds(self) -> tuple[Workspace, ...]:
+        """The run without each of its folds; none where there are none, or one is left out."""
+        count = 0 if self._whole else self.config.folds
+        return tuple(Workspace(self.config, self, fold) for fold in range(count))
+
+    def task_name(self, *parts: str) -> str:
+        """The name within the run of a task that is called so."""
+        return "/".join((*(("folds", str(self._fold)) if self._whole else ()), *parts))
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether it is what is done without a fold."""
+        return self._whole is not None
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """The splits that a model predicts as soon as it is trained."""
+        if self._whole:
+            return ("search", HELD)
+        return ("report",) if self.folds else ("search", "report")
 
     @cached_property
     def planned_schema(self) -> Schema:
@@ -105,8 +137,14 @@ class Workspace:
 
     @cached_property
     def data(self) -> DataSource:
-        """The shards; nothing is opened yet."""
-        return self.data_of(self.schema)
+        """The shards as trainings see them; nothing is opened yet."""
+        folds = self.config.folds
+        return replace(self.source, part=Part(folds, self._fold) if folds else None)
+
+    @cached_property
+    def source(self) -> DataSource:
+        """The shards by split as they are configured; nothing is opened yet."""
+        return self._whole.source if self._whole else self.data_of(self.schema)
 
     def data_of(self, schema: Schema) -> DataSource:
         """The shards, read by a schema; nothing is opened yet."""
@@ -137,7 +175,7 @@ class Workspace:
                 f"distill.unlabeled.root: {root} is no folder; give the shards' folder"
             )
         return replace(
-            self.data,
+            self.source,
             root=root.resolve(),
             schema=replace(self.schema, labels_key=""),
             splits={UNLABELED: SplitSpec(settings.shards)},
@@ -152,32 +190,36 @@ class Workspace:
         Raises:
             records.DataError: they share a clip, or their labels cannot be meant.
         """
-        splits = [self.data.open(name) for name in ("train", "search", "report")]
+        found = self._whole.fingerprints if self._whole else self._checked_fingerprints()
+        if not self.config.folds:
+            return found
+        own = {name: self.data.open(name).fingerprint for name in ("train", *self.predicted)}
+        return {name: found[name] for name in found.keys() - self.source.splits.keys()} | own
+
+    def _checked_fingerprints(self) -> dict[str, str]:
+        splits = [self.source.open(name) for name in (*self.learned_from, "report")]
         further = [self.unlabeled.open(UNLABELED)] if self.unlabeled else []
         for split in (*splits, *further):
             say_skipped(split)
         check_disjoint(splits)
-        print(check_census(splits, self.data.cache, further), file=sys.stderr)
+        print(check_census(splits, self.source.cache, further), file=sys.stderr)
         return {split.name: split.fingerprint for split in (*splits, *further)}
+
+    @property
+    def learned_from(self) -> tuple[str, ...]:
+        """The splits, as they are configured, that models are trained and chosen on."""
+        folded = self.config.folds and "search" not in self.source.splits
+        return ("train",) if folded else ("train", "search")
 
     @cached_property
     def _training_clips(self) -> int:
         return len(self.data.open("train"))
 
     def labels(self, name: str) -> Labels:
-        """The true labels of a split, in its order."""
+        """The true labels of a split, in its order; with folds, `search` is fold after fold."""
+        if name == "search" and self.folds:
+            return Labels.concatenate([fold.labels(HELD) for fold in self.folds])
         return labels_of(self.data.open(name))
-
-    def train_config(self, member: str) -> TrainConfig:
-        """How a member is trained: `train`, and its own `train` over it."""
-        own = self.config.members[member].train
-        return replaced(self.config.train, own, f"members.{member}.train", ConfigError)
-
-    def student_train_config(self, student: str) -> TrainConfig:
-        """How a student is trained: as its member, and its own `train` over it."""
-        settings = self.config.students[student]
-        base = self.train_config(settings.member)
-        return replaced(base, settings.train, f"distill.students.{student}.train", ConfigError)
 
     def planned_model(self, member: str) -> FamilyModule:
         """A member's model before there is data, without memory.
@@ -222,12 +264,12 @@ class Workspace:
         if not self.config.members:
             raise ConfigError("members: none given; choose an experiment=... or write one")
         for name in self.config.members:
-            _check_name("members", name)
-            self.train_config(name)
+            check_task_name("members", name)
+            self.config.train_config(name)
             self.planned_model(name)
         for name in self.config.students:
-            _check_name("distill.students", name)
-            self.student_train_config(name)
+            check_task_name("distill.students", name)
+            self.config.student_train_config(name)
             self.config.host_of_student(name)
         check_precisions(self.config.quantize.names())
 
@@ -268,30 +310,32 @@ class Workspace:
             host=model,
         )
 
-    def training(self, task: str, member: str, host: tuple[str, Task] | None = None) -> Training:
-        """The training of `member` as the task named `task`, its seed independent of all others.
+    def training(
+        self,
+        folder: str,
+        name: str,
+        member: str,
+        host: tuple[str, Task] | None = None,
+        phase: Phase | None = None,
+    ) -> Training:
+        """The training of `member` as a task of its own, its seed independent of all others.
 
         Args:
-            task: its name.
+            folder: of the task.
+            name: of the task in it.
             member: its name.
             host: as in `setting`.
+            phase: as in `Training`.
         """
+        task = self.task_name(folder, name)
         digest = hashlib.blake2b(f"{self.config.seed}/{task}".encode(), digest_size=4).digest()
         seed = int.from_bytes(digest, "little")
-        return Training(task, self.setting(member, host=host), self.train_config(member), seed)
+        setting, train = self.setting(member, host=host), self.config.train_config(member)
+        return Training(task, setting, train, seed, self.predicted, phase)
 
     def task(self, job: Job) -> Task:
         """The task that a job fills."""
         return self.run.task(job.task, job.inputs())
-
-
-def _check_name(where: str, name: str) -> None:
-    """Refuses what cannot be a task's name, or would lie in another member's folder."""
-    if not is_name(name):
-        raise ConfigError(
-            f"{where}: name {quoted(name)}; use up to 200 letters, digits and ._+- (the first one "
-            "a letter, digit or _)"
-        )
 
 
 def say_skipped(split: Split) -> None:

@@ -70,9 +70,9 @@ def test_it_is_packed_and_its_bytes_are_counted(finished: Line) -> None:
 
 def test_every_number_of_bits_was_measured(finished: Line) -> None:
     measured = json.loads((finished.run / "quantized" / "near" / "DONE").read_text())
-    recipes = measured["summary"]["recipes"]
-    assert list(recipes) == ["uniform8", "quantile1", "quantile2", "quantile4"]
-    sizes = [recipes[name]["bytes"] for name in ("quantile1", "quantile2", "quantile4", "uniform8")]
+    summary, names = measured["summary"], ["uniform8", "quantile1", "quantile2", "quantile4"]
+    assert list(summary["scored"]) == list(summary["bytes"]) == names
+    sizes = [summary["bytes"][name] for name in (*names[1:], names[0])]
     assert sizes == sorted(set(sizes))
 
 
@@ -152,22 +152,6 @@ def test_a_host_that_is_none_is_refused(
     finished: Line, tmp_path: Path, change: str, message: str
 ) -> None:
     assert message in finished.fresh(tmp_path).call("stage=plan", change).refusal()
-
-
-def test_folds_leave_their_clips_out_of_the_host_too(finished: Line, tmp_path: Path) -> None:
-    line = finished.copy(tmp_path, "students", "soft")
-    outcome = line.call("stage=distill", "distill.folds=2")
-    assert outcome.status == 0, outcome.err
-    remembered = []
-    for index in range(2):
-        folder = line.run / "folds" / f"recall-{index}"
-        job = json.loads((folder / "job.json").read_text())
-        assert Path(job["setting"]["host"]["trained"]["folder"]).name == f"plain-{index}"
-        held = Predictions.load(folder / predictions_name("fold")).ids
-        ids = json.loads((folder / "remembered.json").read_text())
-        assert not set(held.tolist()) & set(ids)
-        remembered += ids
-    assert remembered
 
 
 def test_clips_without_labels_are_scored_and_not_remembered(finished: Line, tmp_path: Path) -> None:

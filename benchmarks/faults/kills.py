@@ -18,8 +18,8 @@ from benchmarks.faults.line import Line, difference
 from benchmarks.faults.promise import Trial, promise
 
 _INJECTION = Path(__file__).parent / "injection"
-# What a run comes by, in this order, and how many of a hundred kills it gets. `submission` is no
-# folder, but its files begin so.
+# What a run comes by, in this order, and how many of a hundred kills it gets. `.submission` is no
+# folder, but the files begin so until they are renamed.
 SHARES = {
     "data/": 4,
     "index/": 10,
@@ -32,7 +32,7 @@ SHARES = {
     "curve/": 7,
     "selection/": 7,
     "bundle/": 9,
-    "submission": 2,
+    ".submission": 2,
 }
 KINDS = tuple(SHARES)
 _ORPHAN_SECONDS = 20.0
@@ -128,7 +128,7 @@ class _Killer:
     def _forget(self, kind: str) -> None:
         if kind == "data/":
             shutil.rmtree(self.line.data, ignore_errors=True)
-        elif kind == "submission":
+        elif kind == ".submission":
             for path in self.line.run.glob("submission*"):
                 path.unlink()
         else:
@@ -173,5 +173,5 @@ def kill_over_a_run(trial: Trial) -> None:
     trial.case(status == 0, f"at the end: status {status}: {err[-250:]}", count=0)
     differ = difference(undisturbed.results(), killer.line.results())
     trial.case(not differ, f"other bytes in the end: {differ}", count=0)
-    by_kind = (f"{name.rstrip('/')} {count}" for name, count in killer.hit.items())
+    by_kind = (f"{name.strip('./')} {count}" for name, count in killer.hit.items())
     trial.figures.append(f"kills by place: {', '.join(by_kind)}")

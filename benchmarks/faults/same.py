@@ -32,8 +32,11 @@ def _with_other_work(line: Line) -> tuple[int, str]:
 
 def _continued(line: Line) -> tuple[int, str]:
     """Begun with one number of jobs and ended with another."""
-    status, err = line.call("stage=teachers", "jobs=1")
-    return line.call("stage=all", "jobs=3") if status == 0 else (status, err)
+    for more in (("stage=synthesize",), ("stage=teachers", "jobs=1")):
+        status, err = line.call(*more)
+        if status:
+            return status, err
+    return line.call("stage=all", "jobs=3")
 
 
 WAYS: dict[str, Callable[[Line], tuple[int, str]]] = {

@@ -17,6 +17,7 @@ from common.units import format_bytes
 from ensemble import WeightedScorer, search_weights
 from ensemble.evenness import entropy_bonus, with_entropy_bonus
 from metrics import Labels
+from metrics.bootstrap import standard_error
 from quantize.errors import BudgetError
 from runs import Predictions
 
@@ -233,6 +234,12 @@ class Problem:
             trials=trials,
             method=method,
         )
+
+    def standard_error(self, solution: Solution) -> float:
+        """That of the GAP of a solution, from draws of the clips that it was chosen on."""
+        row = self.row(solution)
+        chosen = choice_of(row)
+        return standard_error(self._scorer_of(chosen).resampled_gap(row[list(chosen)]))
 
     def check(self, budget: int) -> None:
         """Raises BudgetError, with the least size of every member, where no member fits."""

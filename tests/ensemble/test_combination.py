@@ -34,6 +34,10 @@ def test_the_best_of_all_is_found(size: int, mode: str) -> None:
     assert best.gap == DenseGap(dense[list(wanted)], labels, np.full(size, 1 / size), mode)
     assert best.exact and best.exhaustive
     assert best.scored == len(chosen)
+    draws = np.random.default_rng(7).integers(0, 100, (200, 100))
+    mixed = dense_mixture(dense[list(wanted)], np.full(size, 1 / size), mode)
+    drawn = [gap(Labels.from_dense(labels.dense()[rows]), None, mixed[rows]) for rows in draws]
+    assert best.error == pytest.approx(np.std(drawn), rel=0.25)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -6,17 +6,14 @@ from pathlib import Path
 
 from common.files import write_json
 from stages.stage import stage
-from stages.summaries import TrainingSummary, read_summary
 from stages.teachers import load_teachers
 from stages.workspace import Workspace
 
 
 @stage("mine", help="name the best teacher", needs=("teachers",))
 def best_teacher(workspace: Workspace) -> Path:
-    gaps = {
-        name: read_summary(task, TrainingSummary).gap("search")
-        for name, task in load_teachers(workspace).items()
-    }
+    teachers = load_teachers(workspace)
+    gaps = {name: teachers.summary(name).gap("search") for name in teachers.tasks}
     path = workspace.run.root / "best.json"
     write_json(path, {"best": max(gaps, key=lambda name: gaps[name])})
     return path

@@ -60,11 +60,14 @@ def test_means_are_those_of_the_clips_drawn() -> None:
             for i in np.flatnonzero(truth.any(axis=1))
         ]
     )
-    found = bootstrap.resampled_mean(values, np.any(truth, axis=1), DRAWS)
+    labeled = np.any(truth, axis=1)
+    hits = truth[:, 5].astype(float)
+    found, hit = bootstrap.resampled_means([values, hits], [labeled, labeled | True], DRAWS)
     wanted = looped(
         len(scores), lambda d: map_at_k(Labels.from_dense(truth[d]), every, scores[d], 10)
     )
     assert found == pytest.approx(wanted, abs=1e-12)
+    assert hit == pytest.approx(looped(len(scores), lambda d: float(hits[d].mean())), abs=1e-12)
 
 
 def test_a_pair_s_difference_is_surer_than_either() -> None:

@@ -20,14 +20,14 @@ def test_a_choice_says_how_its_combinations_were_found(
         gain_error=0.00042,
     )
     families = {
-        "rnn": Combination(("gru", "lstm"), 0.75, exact=True, scored=10, exhaustive=True),
-        "netvlad": Combination(("a", "b"), 0.7, exact=False, scored=1885, exhaustive=False),
+        "rnn": Combination(("gru", "lstm"), 0.75, 0.01, exact=True, scored=10, exhaustive=True),
+        "netvlad": Combination(("a", "b"), 0.7, 0.02, exact=False, scored=1885, exhaustive=False),
     }
     show(Choice(families, {"gru": 0.25, "a": 0.75}, "random", 100, scores, scores))
     first, second, *rows = capsys.readouterr().out.splitlines()
-    assert first == "teacher rnn: gru, lstm (search GAP 0.75000, best of 10)"
+    assert first == "teacher rnn: gru, lstm (search GAP 0.75000 +- 0.01000, best of 10)"
     assert second == (
-        "teacher netvlad: a, b (search GAP 0.70000 (not proven exact), "
+        "teacher netvlad: a, b (search GAP 0.70000 +- 0.02000 (not proven exact), "
         "best of 1,885, grown from the best smaller ones)"
     )
     assert rows[-2:] == [

@@ -111,3 +111,21 @@ def test_no_server_outlives_its_maker(tmp_path: Path, module: str) -> None:
             break
         signal.sigtimedwait([], 0.05)
     assert not Path(f"/proc/{server}").exists()
+
+
+def test_a_server_whose_maker_was_killed_ends_without_a_word(tmp_path: Path, module: str) -> None:
+    """It was asked for a job before, and nobody is there to be told that it was started."""
+    waits = "import os, time\nwhile str(os.getppid()) == os.environ['MAKER']: time.sleep(0.01)\n"
+    place = tmp_path / f"{module}.py"
+    place.write_text(waits + place.read_text())
+    script = (
+        "import os, sys\nfrom pathlib import Path\nfrom threading import Timer\n"
+        "from runs import Job, run_jobs\n"
+        "os.environ['MAKER'] = str(os.getpid())\n"
+        "Timer(1, os.kill, (os.getpid(), 9)).start()\n"
+        "run_jobs([Job('a', Path(sys.argv[2]), (sys.executable, '-m', sys.argv[1], 'pass'))], 1)\n"
+    )
+    command = [sys.executable, "-c", script, module, str(tmp_path)]
+    # It returns when the server has ended too, which has the same standard error.
+    killed = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    assert (killed.returncode, killed.stderr) == (-signal.SIGKILL, "")

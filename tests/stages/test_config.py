@@ -69,7 +69,6 @@ def configured(**values: Any) -> Config:
         ({"ensemble__trials": 0}, "ensemble.trials: must be at least 1, not 0"),
         ({"ensemble__method": "grid"}, "ensemble.method: must be one of random, .*, not 'grid'"),
         ({"distill__hard_weight": 1.5}, "distill.hard_weight: must be at most 1, not 1.5"),
-        ({"distill__folds": 0}, "distill.folds: must be at least 1, not 0"),
         ({"quantize__threshold": -1}, "quantize.threshold: must be at least 0, not -1"),
         ({"data__on_corrupt": "stop"}, "data.on_corrupt: must be one of error, skip, not 'stop'"),
         ({"data__workers": -1}, "data.workers: must be at least 0, not -1"),

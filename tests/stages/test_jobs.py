@@ -9,7 +9,8 @@ import pytest
 
 from common.errors import UserError
 from records import SplitSpec
-from records.splits import DataSource, Fold
+from records.folds import HELD, Part
+from records.splits import DataSource
 from runs import RunError, Task, content_key
 from stages.jobs import (
     Job,
@@ -31,7 +32,7 @@ SETTING = Setting(
     data=DataSource(
         Path("/data"), SMALL_FRAMES, {"train": SplitSpec(("a-*", "b-*"), 0.1)}, Path("/index")
     ),
-    fingerprints={"train": "1", "search": "2", "report": "3"},
+    fingerprints={"train": "1", "search": "2", "report": "3", "held": "4"},
     device="cpu",
     stored_labels=20,
 )
@@ -39,11 +40,30 @@ UPSTREAM = Upstream(Path("/run/soft/all"), "abc")
 TRAINING = Training("teachers/a", SETTING, TrainConfig(), seed=1)
 PREDICTION = Prediction("training-predictions/a", SETTING, UPSTREAM, 256, 1)
 MEASUREMENT = Measurement(
-    "quantized/a", SETTING, UPSTREAM, 256, 1, "a", 17_000, ("channel4", "float32"), (), (), (), True
+    "quantized/a",
+    SETTING,
+    UPSTREAM,
+    256,
+    1,
+    "a",
+    "search",
+    True,
+    17_000,
+    ("channel4",),
+    (),
+    (),
+    (),
+    True,
 )
 JOBS: list[Job] = [
     TRAINING,
-    replace(TRAINING, fold=Fold(1, 3), soft=SoftLabels(UPSTREAM, 0.5)),
+    replace(
+        TRAINING,
+        setting=replace(SETTING, data=replace(SETTING.data, part=Part(3))),
+        predicted=("report",),
+        phase="average",
+        soft=SoftLabels(UPSTREAM, 0.5),
+    ),
     PREDICTION,
     MEASUREMENT,
 ]
@@ -130,7 +150,8 @@ def test_key_of_a_measurement_has_the_clips_that_it_rounds_by() -> None:
         ({"train": TrainConfig(checkpoint_seconds=1)}, True),
         ({"train": TrainConfig(batch_size=7)}, False),
         ({"seed": 2}, False),
-        ({"fold": Fold(0, 3)}, False),
+        ({"predicted": ("search", HELD)}, False),
+        ({"phase": "main"}, False),
         ({"soft": SoftLabels(UPSTREAM, 0.5)}, False),
         ({"setting": replace(SETTING, config={"clusters": 5})}, False),
         ({"setting": replace(SETTING, fingerprints={**SETTING.fingerprints, "train": "9"})}, False),

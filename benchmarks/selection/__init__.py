@@ -1,0 +1,1 @@
+"""How the weights of an ensemble are chosen, measured on clips that they were not chosen on."""

@@ -1,0 +1,195 @@
+"""`folds=3`: all is chosen on clips that no model behind a score saw, through the whole line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metrics import Labels, gap
+from records import Clip, encode_clip, id_number, write_shards
+from records.folds import HELD, Part
+from runs import Predictions
+from stages.config import Config
+from stages.jobs import predictions_name
+from tests.conftest import SMALL_MEANS, make_clips
+from tests.line import Line, write_schema
+
+FOLDS = 3
+MEMBERS = (
+    "~members.vlad",
+    "~members.bag",
+    "~members.sequence",
+    "members.recall.family=neighbors",
+    "members.recall.config={of: plain, clips: 40, neighbors: 5, labels: 3}",
+    "distill.students={late: {member: plain, level: 2}}",
+    "data.test.shards=null",
+    f"folds={FOLDS}",
+)
+TRAININGS = ("teachers/plain", "teachers/recall", "students/plain", "students/late")
+COUNTS = {"train": 160, "search": 60, "report": 60}
+
+
+def fold_of(clip_id: str) -> int:
+    """By the hash of the id, as fractions and not as whole numbers."""
+    return int(id_number(clip_id) % 2**32 / 2**32 * FOLDS)
+
+
+def make_line(folder: Path, leak: bool) -> Line:
+    """A run that has been through; with `leak`, the clips of fold 0 have a label of their own."""
+    for seed, (split, count) in enumerate(COUNTS.items()):
+        clips = make_clips(SMALL_MEANS, count, seed)
+        write_shards(
+            folder / "data",
+            split,
+            [encode_clip(marked(clip) if leak else clip, SMALL_MEANS) for clip in clips],
+            40,
+        )
+    schema = write_schema(folder / "means.yaml", SMALL_MEANS)
+    line = Line(folder / "data", schema, folder / "outputs", MEMBERS)
+    outcome = line.call("stage=all")
+    assert outcome.status == 0, outcome.err
+    return line
+
+
+def marked(clip: Clip) -> Clip:
+    if clip.id.startswith("clip2-") or fold_of(clip.id) != 0:
+        return clip
+    return dataclasses.replace(clip, labels=np.array([29]))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Line:
+    """A perceptron, neighbors on it, and a student of students. Not to be changed."""
+    return make_line(tmp_path_factory.mktemp("folds"), leak=False)
+
+
+def held(line: Line, training: str, fold: int) -> Predictions:
+    return Predictions.load(line.run / f"folds/{fold}" / training / predictions_name(HELD))
+
+
+def receipt_of(line: Line) -> dict[str, Any]:
+    return json.loads(line.receipt.read_text())
+
+
+@pytest.mark.parametrize("training", TRAININGS)
+def test_each_clip_is_predicted_by_the_models_that_did_not_see_it(
+    finished: Line, training: str
+) -> None:
+    found: list[str] = []
+    for fold in range(FOLDS):
+        ids = held(finished, training, fold).ids.tolist()
+        assert {fold_of(name) for name in ids} == {fold}
+        found += ids
+    learned = [c.id for seed in (0, 1) for c in make_clips(SMALL_MEANS, (160, 60)[seed], seed)]
+    assert sorted(found) == sorted(learned)
+
+
+def test_neighbors_remember_no_clip_of_their_fold(finished: Line) -> None:
+    remembered = []
+    for fold in range(FOLDS):
+        folder = finished.run / f"folds/{fold}/students/recall"
+        job = json.loads((folder / "job.json").read_text())
+        host = Path(job["setting"]["host"]["trained"]["folder"])
+        assert host == (finished.run / f"folds/{fold}/students/plain").resolve()
+        ids = json.loads((folder / "remembered.json").read_text())
+        assert fold not in {fold_of(name) for name in ids}
+        remembered += ids
+    assert len(remembered) == FOLDS * 40
+
+
+def test_what_is_packed_was_trained_on_all_clips(finished: Line) -> None:
+    teacher = finished.run / "training-predictions/teachers-plain" / predictions_name("train")
+    assert len(Predictions.load(teacher)) == COUNTS["train"] + COUNTS["search"]
+    receipt = receipt_of(finished)
+    names = {member["name"] for member in receipt["members"] + receipt["left_out"]}
+    assert names == {"plain", "recall", "late"}
+    for name in names:
+        summary = json.loads((finished.run / "students" / name / "DONE").read_text())["summary"]
+        assert summary["gap_report_main"] > 0.1
+        assert summary["gap_search_main"] is None
+
+
+def test_the_expected_score_is_that_of_the_clips_held_out(finished: Line) -> None:
+    """The receipt's GAP on `search`, computed anew from what the models of the folds said."""
+    receipt = receipt_of(finished)
+    mixed, true = [], []
+    labels = {
+        clip.id: clip.labels
+        for seed in (0, 1)
+        for clip in make_clips(SMALL_MEANS, (160, 60)[seed], seed)
+    }
+    for fold in range(FOLDS):
+        total = 0.0
+        for member in receipt["members"]:
+            folder = finished.run / f"folds/{fold}/quantized" / member["name"]
+            name = predictions_name(f"{HELD}-{member['precision']}")
+            found = Predictions.load(folder / name)
+            total = total + member["weight"] / (1 + np.exp(-found.to_dense().astype(np.float64)))
+        mixed.append(total)
+        true += [np.isin(np.arange(30), labels[name]) for name in found.ids]
+    scores = np.concatenate(mixed)
+    wanted = gap(Labels.from_dense(np.array(true)), None, scores)
+    assert receipt["search_gap"] == pytest.approx(wanted, abs=1e-6)
+    assert 0 < receipt["search_gap_error"] < 0.1
+
+
+def test_nothing_of_a_fold_reaches_its_predictions(finished: Line, tmp_path: Path) -> None:
+    """Labels that only the clips of fold 0 have change all models, but none that scores these."""
+    other = make_line(tmp_path, leak=True)
+    paths = sorted((finished.run / "folds").rglob("predictions-*.safetensors"))
+    names = [path.relative_to(finished.run / "folds").as_posix() for path in paths]
+    changed = {
+        name
+        for name in names
+        if (finished.run / "folds" / name).read_bytes() != (other.run / "folds" / name).read_bytes()
+    }
+    of_first = {name for name in names if name.startswith("0/")}
+    # Five trainings on two splits, three soft targets' predictions, three measurements.
+    assert len(of_first) > 5 * 2 + 3
+    assert not changed & of_first
+    assert {f"1/{training}/{predictions_name(HELD)}" for training in TRAININGS} <= changed
+
+
+def test_given_again_nothing_is_done_again(finished: Line) -> None:
+    before = finished.done()
+    for stage in ("teachers", "distill", "pack"):
+        assert finished.call(f"stage={stage}").status == 0
+    assert finished.done() == before
+
+
+def test_without_a_search_split_there_is_enough_to_choose_by(
+    finished: Line, tmp_path: Path
+) -> None:
+    line = finished.fresh(tmp_path)
+    outcome = line.call("stage=ensemble", "data.search.shards=null").refusal()
+    assert "teachers/plain" in outcome
+    assert line.call("stage=teachers", "data.search.shards=null").status == 0
+    ids = [held(line, "teachers/plain", fold).ids for fold in range(FOLDS)]
+    assert sum(map(len, ids)) == COUNTS["train"]
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_a_part_takes_each_clip_once(count: int) -> None:
+    ids = np.random.default_rng(count).integers(0, 2**64, 20_000, dtype=np.uint64)
+    held = np.stack([Part(count, fold).takes(HELD, ids) for fold in range(count)])
+    assert (held.sum(axis=0) == 1).all()
+    assert held.mean(axis=1) == pytest.approx(np.full(count, 1 / count), abs=0.02)
+    # Splits that are cut by the hash of the id have it by its upper bits.
+    cut = ids < np.uint64(2**63)
+    assert held[:, cut].mean(axis=1) == pytest.approx(np.full(count, 1 / count), abs=0.02)
+    for fold in range(count):
+        taken = [Part(count, fold).takes(split, ids) for split in ("train", "search", HELD)]
+        assert (np.sum(taken, axis=0) == 1).all()
+        assert taken[1].sum() / (taken[0].sum() + taken[1].sum()) == pytest.approx(0.05, abs=0.01)
+    assert Part(count).takes("train", ids).all()
+    assert not Part(count).takes("search", ids).any()
+
+
+def test_one_fold_is_none(finished: Line, tmp_path: Path) -> None:
+    assert "folds: 1 leaves nothing" in finished.fresh(tmp_path).call("folds=1").refusal()
+    assert Config().folds == 0
