@@ -20,7 +20,7 @@ MOST_BITS = 4
 # by 12 % more than with plain rounding, and by 4 % less so.
 _DAMPING = 0.3
 # Columns whose errors are spread together, and rows that are rounded at a time.
-_COLUMNS, _ROWS = 128, 8192
+_COLUMNS, _ROWS = 32, 8192
 
 
 def takes_feedback(precision: str) -> bool:
