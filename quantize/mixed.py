@@ -25,8 +25,9 @@ def mixed_recipes(forms: Iterable[Form]) -> list[Recipe]:
 
     Losses are taken to add up. From every tensor in its largest form, the step to a smaller one
     that loses least a byte saved comes first, until all are at their smallest; a rung is the first
-    state with no more than its bytes. The steps lie on each tensor's lower convex hull, so that no
-    other choice of as many bytes would lose less (Shoham & Gersho 1988).
+    state with no more than its bytes, behind that of the rung before as long as there is one. The
+    steps lie on each tensor's lower convex hull, so that no other choice of as many bytes would
+    lose less (Shoham & Gersho 1988).
 
     Args:
         forms: Of every tensor those to choose from.
@@ -36,11 +37,12 @@ def mixed_recipes(forms: Iterable[Form]) -> list[Recipe]:
         by_tensor.setdefault(form.tensor, []).append(form)
     states = list(_states([_hull(own) for own in by_tensor.values()]))
     sizes = [sum(form.bytes for form in state.values()) for state in states]
-    recipes = []
+    recipes, place = [], -1
     for rung in range(1, RUNGS + 1):
         target = sizes[0] * (sizes[-1] / sizes[0]) ** (rung / (RUNGS + 1))
-        state = next(s for s, size in zip(states, sizes, strict=True) if size <= target)
-        overrides = {name: form.precision for name, form in state.items()}
+        first = next(number for number, size in enumerate(sizes) if size <= target)
+        place = max(first, min(place + 1, len(states) - 1))
+        overrides = {name: form.precision for name, form in states[place].items()}
         recipes.append(Recipe(f"mixed{rung}", UNIFORM8, overrides))
     return recipes
 

@@ -15,7 +15,9 @@ from training.device import device_of
 
 # The moments of wider layers would take more memory than they are worth: 128 MiB each up to here.
 MOST_INPUTS = 4096
-CLIPS = 512
+# A clip of means is one input of a layer, of frames it is as many; with fewer inputs than these,
+# errors on other clips grow.
+CLIPS = {"video": 4096, "frame": 512}
 
 
 def drawn(split: Split, count: int) -> Split:
@@ -50,8 +52,9 @@ def input_moments(
         if name in wanted and parameter.dim() == 2 and parameter.shape[1] <= MOST_INPUTS
     }
     watched, device = _LinearInputs(names), device_of(model)
-    size = batch_size if split.schema.level == "video" else 1
-    for batch in iterate_batches(drawn(split, CLIPS), size) if names else ():
+    level = split.schema.level
+    size = batch_size if level == "video" else 1
+    for batch in iterate_batches(drawn(split, CLIPS[level]), size) if names else ():
         batch = batch.to(device)
         with watched:
             model(batch.features, batch.mask)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from scipy import stats
 
+from quantize import read_bundle
 from tests.line import Line, frames_line
 
 # Of tensors as small as these, so that precisions differ.
@@ -97,6 +100,32 @@ def test_with_less_room_the_budget_holds_and_the_promise_too(packed: Line, tmp_p
         assert gap == pytest.approx(receipt["search_gap"], abs=1e-6)
     after = {name: time for name, time in line.done().items() if name.startswith("quantized")}
     assert after == measured
+
+
+def test_the_codes_that_were_measured_are_packed(packed: Line, tmp_path: Path) -> None:
+    line = packed.copy(tmp_path)
+    offered = "quantize.precisions=[]", "quantize.group_precisions=[]"
+    # Room for little else than the coarsest of the mixed recipes.
+    rows = [row for row in rows_of(line, "sensitivity.csv") if row["recipe"] == "mixed6"]
+    budget = max(int(row["bytes"]) for row in rows) + 7_500
+    outcome = line.call("stage=pack", f"budget={budget}", *offered, *QUANTIZED)
+    assert outcome.status == 0, outcome.err
+    chosen = {row["name"]: row["precision"] for row in receipt_of(line)["members"]}
+    content = read_bundle(line.bundle)
+    assert any(recipe.startswith("mixed") for recipe in chosen.values())
+    for member in content.members:
+        folder = line.run / "quantized" / member.name
+        mixed = {r["name"]: r["overrides"] for r in json.loads((folder / "mixed.json").read_text())}
+        stored = {name: codes.precision for name, codes in member.state.codes.items()}
+        if chosen[member.name] in mixed:
+            assert stored == mixed[chosen[member.name]]
+        measured = load_file(folder / "rounded.safetensors")
+        compared = 0
+        for name, codes in member.state.codes.items():
+            if (place := f"{name}/{codes.precision}") in measured:
+                assert torch.equal(codes.codes, measured[place])
+                compared += 1
+        assert compared or chosen[member.name] == "uniform8"
 
 
 def test_entropy_coding_loses_nothing(packed: Line, tmp_path: Path) -> None:

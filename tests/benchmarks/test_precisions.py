@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.precisions import BUNDLE, measure, summarize
+from benchmarks.precisions import BUNDLE, measure, summarize, ways
 from metrics import gap
 from quantize import list_precisions
 from records import SplitSpec, open_split, read_truth
@@ -20,13 +20,14 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
 
 def test_every_precision_is_measured_on_both_splits(line: Line) -> None:
     table = measure(line.run, threshold=30)
-    assert len(table) == 2 * len(list_precisions())
+    assert len(table) == 2 * len(ways())
     single = table[table["precision"] == "float32"].set_index("student")["gap"]
     wanted = pytest.approx(gap_on_both(line), abs=1e-6)
     assert single.to_dict() == {"plain": wanted, BUNDLE: wanted}
 
     summary = summarize(table)
-    assert list(summary.index) == list_precisions()
+    assert list(summary.index) == ways()
+    assert {"kmeans3", "kmeans3+feedback", "kmeans5"} <= set(ways()) >= set(list_precisions())
     shares = summary["of float32"].to_dict()
     assert shares["float32"] == 1 and 0.5 < shares["float16"] < 1
     for column in ("loss", "mean loss", "most"):

@@ -35,7 +35,7 @@ def in_plain_loops(weight: np.ndarray, levels: np.ndarray, moments: np.ndarray) 
     """
     out = np.zeros_like(weight)
     columns = len(moments)
-    damped = moments + 0.01 * np.trace(moments) / columns * np.eye(columns)
+    damped = moments + 0.3 * np.trace(moments) / columns * np.eye(columns)
     for row in range(len(weight)):
         own = levels[row % len(levels)]
         left, inverse = weight[row].copy(), np.linalg.inv(damped)
