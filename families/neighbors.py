@@ -122,6 +122,8 @@ class Neighbors(RememberingModule):
         names = [stream.name for stream in self.streams]
         for name in config.stream_weights.keys() - names:
             raise FamilyError(f"stream_weights: no stream {name[:50]!r}; there are {names}")
+        if config.width and config.of is None:
+            raise FamilyError(f"width: {config.width}, but `of` names no member that has a layer")
         self.weights = [config.stream_weights.get(name, 1.0) for name in names]
         size = config.width or sum(stream.size for stream in self.streams)
         stored = min(config.labels, schema.num_labels)

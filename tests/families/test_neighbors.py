@@ -152,6 +152,11 @@ def test_a_weight_needs_its_stream(video_schema: Schema) -> None:
         families.build("neighbors", {"stream_weights": {"smell": 1.0}}, video_schema)
 
 
+def test_a_width_is_that_of_a_hidden_layer(video_schema: Schema) -> None:
+    with pytest.raises(FamilyError, match="width: 8, but `of` names no member"):
+        families.build("neighbors", {**CONFIG, "width": 8}, video_schema)
+
+
 def test_a_small_split_needs_no_room_for_more() -> None:
     config = families.config_from_dict("neighbors", {"clips": 50})
     assert Neighbors.fitted(config, 30, None).clips == 30
