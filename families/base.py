@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -88,7 +89,14 @@ class FamilyModule(nn.Module):
             FamilyError: it has not exactly one head.
         """
         seen: list[Tensor] = []
-        hook = self._only_head().register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+        thread = get_ident()
+
+        def see(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            # Batches are scored by several threads at once, and each one's hook is called for all.
+            if get_ident() == thread:
+                seen.append(inputs[0])
+
+        hook = self._only_head().register_forward_pre_hook(see)
         try:
             log_odds = self(features, mask)
         finally:

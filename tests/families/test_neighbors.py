@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -192,6 +194,19 @@ def test_a_host_is_computed_once_for_all_that_stand_on_it(video_schema: Schema) 
     host.register_forward_hook(lambda *_: calls.append(1))
     all_scores({**models, "plain": host}, clips(6, video_schema, 2), None)
     assert len(calls) == 1
+
+
+def test_threads_do_not_see_the_hidden_layers_of_each_other(video_schema: Schema) -> None:
+    """A bundle scores several batches at once, with the same modules."""
+    host = families.build("perceptron", {"hidden": [24]}, video_schema).eval()
+    batches = [clips(6, video_schema, seed) for seed in (1, 2)]
+    wanted = [host.with_hidden(batch, None)[1] for batch in batches]
+    # Both have asked for the layer before either goes on.
+    asked = Barrier(2)
+    host.register_forward_pre_hook(lambda *_: None if asked.wait(60) else None)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda batch: host.with_hidden(batch, None)[1], batches))
+    assert all(map(torch.equal, found, wanted))
 
 
 @pytest.mark.parametrize("name", sorted(FLAVORS))
