@@ -1,12 +1,13 @@
 """Stage `ensemble`: each family's teacher, and the weights of all members together."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 from common.codec import from_plain, to_plain
 from common.files import read_json, write_json
-from ensemble.choice import Choice, Evidence, choose
-from ensemble.combination import MOST_SCORED
+from ensemble.choice import Choice, Evidence, Scores, choose
+from ensemble.combination import MOST_SCORED, Combination
 from ensemble.evenness import PER_CLIP
 from metrics.bootstrap import MOST_DRAWS
 from runs import RunError, Task
@@ -48,6 +49,8 @@ def choose_teachers(workspace: Workspace, teachers: Trained) -> Choice:
         "combinations": MOST_SCORED,
         "draws": MOST_DRAWS,
         "families": families,
+        # A choice that an earlier version wrote without some of them is made anew.
+        "said": [field.name for kind in (Combination, Scores) for field in fields(kind)],
     }
 
     def evidence(split: str) -> Evidence:
