@@ -203,7 +203,11 @@ def test_threads_do_not_see_the_hidden_layers_of_each_other(video_schema: Schema
     wanted = [host.with_hidden(batch, None)[1] for batch in batches]
     # Both have asked for the layer before either goes on.
     asked = Barrier(2)
-    host.register_forward_pre_hook(lambda *_: None if asked.wait(60) else None)
+
+    def wait(*_: object) -> None:
+        asked.wait(60)
+
+    host.register_forward_pre_hook(wait)
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda batch: host.with_hidden(batch, None)[1], batches))
     assert all(map(torch.equal, found, wanted))
