@@ -197,7 +197,8 @@ class DataSource:
 def _joined(name: str, splits: Sequence[Split]) -> tuple[Split, NDArray[np.int64]]:
     """The records of several splits as one of this name, and the order (N,) that they take."""
     shards = sorted({path for split in splits for path in split.shards})
-    numbers = [np.array([shards.index(path) for path in s.shards], np.uint32) for s in splits]
+    number = {path: place for place, path in enumerate(shards)}
+    numbers = [np.array([number[path] for path in s.shards], np.uint32) for s in splits]
     shard = np.concatenate([own[s.shard] for own, s in zip(numbers, splits, strict=True)])
     position = np.concatenate([split.position for split in splits])
     order = np.lexsort((position, shard))

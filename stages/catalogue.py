@@ -140,19 +140,19 @@ def _measurement(workspace: Workspace, name: str, students: Mapping[str, Task]) 
     config = workspace.config.quantize
     host = named(workspace.config.host_of_student(name), students)
     train = workspace.config.student_train_config(name)
-    precisions = config.names()
+    scored = None if workspace.folds else "search"
     return Measurement(
         workspace.task_name("quantized", name),
         workspace.setting(
             workspace.config.students[name].member,
-            *(("precision", p) for p in precisions),
+            *(("precision", precision) for precision in config.names()),
             host=host,
         ),
         Upstream.of(students[name]),
         train.inference_batch_size,
         train.threads,
         name,
-        HELD if workspace.leaves_out else None if workspace.folds else "search",
-        not workspace.leaves_out,
+        scored=HELD if workspace.leaves_out else scored,
+        reported=not workspace.leaves_out,
         **vars(config),
     )

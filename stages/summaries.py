@@ -111,21 +111,16 @@ class Trained:
         own = read_summary(self.tasks[name], TrainingSummary)
         if not self.folds:
             return own
-        by_fold = [read_summary(fold[name], TrainingSummary) for fold in self.folds]
-        return replace(
-            own,
-            gap_search_main=_mean([found.gap_held_main for found in by_fold]),
-            gap_search_average=_mean([found.gap_held_average for found in by_fold]),
-        )
+        main, average = _held_out([fold[name] for fold in self.folds])
+        return replace(own, gap_search_main=main, gap_search_average=average)
 
 
 def better_phase(folds: Sequence[Task]) -> Phase | None:
     """The weights to keep of a training like those that each left a fold out, by its clips."""
     if not folds:
         return None
-    found = Trained({"": folds[0]}, [{"": task} for task in folds]).summary("")
-    main, average = found.gap_search_main, found.gap_search_average
-    return "average" if average is not None and main is not None and average > main else "main"
+    main, average = _held_out(folds)
+    return "average" if average is not None and average > main else "main"
 
 
 def joined(tasks: Iterable[Task], name: str) -> Predictions:
@@ -133,7 +128,9 @@ def joined(tasks: Iterable[Task], name: str) -> Predictions:
     return Predictions.concatenate([Predictions.load(task.file(name)) for task in tasks])
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Of the values, if all are there."""
-    known = [value for value in values if value is not None]
-    return fmean(known) if len(known) == len(values) else None
+def _held_out(folds: Sequence[Task]) -> tuple[float, float | None]:
+    """Mean GAP@20 of trainings on the folds that they left out: main, and averaged weights'."""
+    found = [read_summary(task, TrainingSummary) for task in folds]
+    main = [own.gap_held_main for own in found if own.gap_held_main is not None]
+    average = [own.gap_held_average for own in found if own.gap_held_average is not None]
+    return fmean(main), fmean(average) if average else None

@@ -194,7 +194,7 @@ class Workspace:
         if not self.config.folds:
             return found
         own = {name: self.data.open(name).fingerprint for name in ("train", *self.predicted)}
-        return {name: found[name] for name in found.keys() - self.source.splits.keys()} | own
+        return {name: found[name] for name in found if name == UNLABELED} | own
 
     def _checked_fingerprints(self) -> dict[str, str]:
         splits = [self.source.open(name) for name in (*self.learned_from, "report")]
