@@ -12,6 +12,7 @@ from stages.all import Finished
 from stages.pack import Packed
 from stages.plan import Plan
 from stages.receipt import RECEIPT_NAME
+from stages.summaries import copy_name
 from stages.teachers import TrainedTeachers
 
 MEMBERS_NAME = "members.csv"
@@ -128,6 +129,11 @@ def _packed(packed: Packed) -> None:
     write_table(packed.folder / MEMBERS_NAME, rows)
     formats: dict[str, Format] = {"bytes": format_bytes, "weight": weight, "stored as": recipe_name}
     print_table(rows, formats, without=("params",))
+    if receipt.copies > 1:
+        print(
+            f"{receipt.copies} models of each, save of those that remember; expected of their "
+            f"means: {receipt.copies_gain:+.4f} +- {receipt.copies_gain_error:.4f}"
+        )
     print(
         f"GAP on search: {receipt.search_gap:.5f} +- {receipt.search_gap_error:.5f}, where it was "
         f"chosen\nGAP on report: {receipt.gap:.5f} +- {receipt.gap_error:.5f}, "
@@ -150,22 +156,28 @@ def _packed(packed: Packed) -> None:
 
 def _members_rows(packed: Packed) -> list[dict[str, Any]]:
     """Every student: size, and GAP on `report` at each step from its teacher twin to 8 bits."""
-    students = {m.name: m for m in (*packed.receipt.members, *packed.receipt.left_out)}
-    return [
-        {
-            "member": name,
-            "family": students[name].family,
-            "params": teacher.parameters,
-            "bytes": students[name].bytes,
-            "teacher": teacher.gap_report_main,
-            "averaged": teacher.gap_report_average,
-            "student": students[name].gap_float,
-            "8 bits": students[name].gap,
-            "stored as": students[name].precision if students[name].weight else "",
-            "weight": students[name].weight,
-        }
-        for name, teacher in packed.teachers.items()
-    ]
+    receipt = packed.receipt
+    found = {member.name: member for member in (*receipt.members, *receipt.left_out)}
+    rows = []
+    for name, teacher in packed.teachers.items():
+        copies = [copy_name(name, copy) for copy in range(1, receipt.copies + 1)]
+        models = [found[copy] for copy in copies if copy in found]
+        first = models[0]
+        rows.append(
+            {
+                "member": name,
+                "family": first.family,
+                "params": teacher.parameters,
+                "bytes": sum(model.bytes for model in models),
+                "teacher": teacher.gap_report_main,
+                "averaged": teacher.gap_report_average,
+                "student": first.gap_float,
+                "8 bits": first.gap,
+                "stored as": first.precision if first.weight else "",
+                "weight": sum(model.weight for model in models),
+            }
+        )
+    return rows
 
 
 @show.register

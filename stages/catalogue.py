@@ -1,26 +1,18 @@
 """The students of a run, each by every recipe: what it weighs and what it scores."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import cached_property
-from itertools import chain
 from statistics import fmean
 from typing import Any
 
-from common.codec import from_plain
-from common.files import read_json
-from families.registry import meta_module
-from quantize.bundle.content import BundleMember
-from quantize.bundle.layout import MemberLayout
-from quantize.errors import BundleError
 from quantize.selection.problem import Option
 from records.folds import HELD
 from runs import Predictions, Task
+from stages.copies import UnseenByAll
 from stages.execute import Tasks, named
 from stages.jobs import Measurement, Upstream, predictions_name
-from stages.measurement_work import LAYOUTS_NAME, quantized_by_recipe, recipe_predictions_name
-from stages.receipt import MemberReceipt
-from stages.summaries import MeasurementSummary, Trained, joined, read_summary
+from stages.measured import MeasuredModel
+from stages.measurement_work import recipe_predictions_name
+from stages.summaries import MeasurementSummary, Trained, copy_name, joined, read_summary
 from stages.workspace import Workspace
 
 
@@ -33,10 +25,8 @@ class Catalogue:
 
     Attributes:
         students: as given.
-        jobs: the measurements by student, of what is to be packed.
-        measured: those as finished tasks.
-        scored: the tasks of those that say what a student scores on `search`, fold by fold where
-            there are folds, by student.
+        tasks: all measurements.
+        models: by student, those of its models that may be packed, as many as are wanted of them.
 
     Raises:
         JobsFailed: a process failed; the others have finished.
@@ -44,27 +34,41 @@ class Catalogue:
 
     def __init__(self, workspace: Workspace, students: Trained) -> None:
         self.students = students
-        names = list(students.tasks)
-        self._hosts = {name: workspace.config.host_of_student(name) for name in names}
+        self._workspace = workspace
+        self._hosts = {name: workspace.config.host_of_student(name) for name in students.names}
         self._split = HELD if students.folds else "search"
-        self.jobs = {name: _measurement(workspace, name, students.tasks) for name in names}
-        jobs = {
-            (fold.task_name(), name): _measurement(fold, name, own)
-            for fold, own in zip(workspace.folds, students.folds, strict=True)
-            for name in names
+        by_fold = {
+            (name, number): _measurement(fold, name, number, own, own[name])
+            for number, (fold, own) in enumerate(zip(workspace.folds, students.folds, strict=True))
+            for name in students.names
         }
-        done = Tasks(workspace).of_jobs(jobs | {("", name): self.jobs[name] for name in names})
-        self.measured = {name: done["", name] for name in names}
-        self.scored = {
-            name: [done[key] for key in jobs if key[1] == name] or [done["", name]]
-            for name in names
+        packed = {
+            (name, number): _measurement(workspace, name, number, students.tasks, task)
+            for name in ([] if workspace.packs_folds else students.names)
+            for number, task in enumerate(students.models(name))
         }
-        self._figures = {name: self._read_figures(name) for name in names}
+        tasks = Tasks(workspace).of_jobs(
+            {("fold", *key): job for key, job in by_fold.items()}
+            | {("packed", *key): job for key, job in packed.items()}
+        )
+        self.tasks = list(tasks.values())
+        kind, jobs = ("packed", packed) if packed else ("fold", by_fold)
+        self.models: dict[str, list[MeasuredModel]] = {name: [] for name in students.names}
+        for (name, number), job in jobs.items():
+            model = self._model(name, number, job, tasks[kind, name, number])
+            self.models[name].append(model)
+        kind, jobs = ("fold", by_fold) if by_fold else ("packed", packed)
+        self._measured = {
+            name: [tasks[kind, *key] for key in jobs if key[0] == name] for name in students.names
+        }
+        self._scored = {name: _mean_scores(found) for name, found in self._measured.items()}
 
-    @property
-    def tasks(self) -> list[Task]:
-        """All measurements."""
-        return [*self.measured.values(), *chain.from_iterable(self.scored.values())]
+    def _model(self, name: str, number: int, job: Measurement, task: Task) -> MeasuredModel:
+        host = self._hosts[name]
+        # What remembers stands on the first copy of its host, but on its own fold's.
+        if host is not None and self._workspace.packs_folds:
+            host = copy_name(host, number + 1)
+        return MeasuredModel(copy_name(name, number + 1), host, job, task)
 
     def options(self) -> list[Option]:
         """Every student by every recipe, with its predictions on `search`."""
@@ -72,41 +76,33 @@ class Catalogue:
             Option(
                 name,
                 recipe,
-                joined(tasks, recipe_predictions_name(self._split, recipe)),
+                joined(self._measured[name], recipe_predictions_name(self._split, recipe)),
                 self._hosts[name],
             )
-            for name, tasks in self.scored.items()
-            for recipe in self._figures[name].scored
+            for name, scored in self._scored.items()
+            for recipe in scored
         ]
 
-    def on_report(self, student: str, *, quantized: bool) -> Predictions:
-        """Predictions on `report`: at uniform8, or of the float32 weights."""
-        task = (self.measured if quantized else self.students.tasks)[student]
-        return Predictions.load(task.file(predictions_name("report")))
+    def unseen_by_all(self) -> UnseenByAll:
+        """The clips on which means of several models can be scored; where there are folds."""
+        folds = self._workspace.folds
 
-    @cached_property
-    def layouts(self) -> dict[tuple[str, str], MemberLayout]:
-        """By student and recipe, the tensors as a bundle would hold them."""
-        return {
-            (name, recipe): from_plain(MemberLayout, layout, "layout", BundleError)
-            for name, task in self.measured.items()
-            for recipe, layout in read_json(task.file(LAYOUTS_NAME)).items()
-        }
+        def predictions(split: str) -> dict[str, list[Predictions]]:
+            return {
+                name: [
+                    Predictions.load(own[name].file(predictions_name(split)))
+                    for own in self.students.folds
+                ]
+                for name in self.students.names
+            }
 
-    def member(self, student: str, recipe: str, weight: float) -> BundleMember:
-        """It as a bundle takes it: with the codes that were measured."""
-        job = self.jobs[student]
-        family, config = job.setting.family, job.setting.config
-        model = meta_module(family, config, job.setting.data.schema)
-        measured = self.measured[student].file
-        ((_, state),) = quantized_by_recipe(job, model, measured, only=recipe)
-        return BundleMember(student, family, config, weight, state)
+        truths = [fold.labels(HELD) for fold in folds]
+        mix = self._workspace.config.ensemble.mix
+        return UnseenByAll(predictions(HELD), predictions("search"), truths, mix)
 
-    def receipt(self, student: str, recipe: str, weight: float) -> MemberReceipt:
-        """What the receipt of a bundle says of it."""
-        found = self._figures[student]
-        family, stored = self.jobs[student].setting.family, found.bytes[recipe]
-        return MemberReceipt(student, family, recipe, stored, weight, found.gap, found.gap_float)
+    def packed(self, student: str, copies: int) -> list[MeasuredModel]:
+        """What is packed of a student where so many models of each are wanted."""
+        return self.models[student][:copies]
 
     def sensitivity(self) -> list[dict[str, Any]]:
         """A row for every student by every recipe.
@@ -114,45 +110,56 @@ class Catalogue:
         `bytes` are those of its tensors; `gap` is of `search`, and `loss` what the weights as they
         were trained have more.
         """
-        trained = {name: self.students.summary(name) for name in self.jobs}
+        trained = {name: self.students.summary(name) for name in self.models}
         return [
             {
                 "member": name,
-                "family": job.setting.family,
+                "family": models[0].job.setting.family,
                 "recipe": recipe,
-                "bytes": self._figures[name].bytes[recipe],
+                "bytes": models[0].figures.bytes[recipe],
                 "gap": gap,
                 "loss": trained[name].gap("search") - gap,
             }
-            for name, job in self.jobs.items()
-            for recipe, gap in self._figures[name].scored.items()
+            for name, models in self.models.items()
+            for recipe, gap in self._scored[name].items()
         ]
 
-    def _read_figures(self, name: str) -> MeasurementSummary:
-        """Of a student as it is packed; its scores on `search` are the mean over the folds."""
-        by_fold = [read_summary(task, MeasurementSummary).scored for task in self.scored[name]]
-        means = {recipe: fmean(fold[recipe] for fold in by_fold) for recipe in by_fold[0]}
-        return replace(read_summary(self.measured[name], MeasurementSummary), scored=means)
+
+def _mean_scores(measured: list[Task]) -> dict[str, float]:
+    """GAP on `search` by recipe: the mean over the folds, where there are folds."""
+    found = [read_summary(task, MeasurementSummary).scored for task in measured]
+    return {recipe: fmean(scored[recipe] for scored in found) for recipe in found[0]}
 
 
-def _measurement(workspace: Workspace, name: str, students: Mapping[str, Task]) -> Measurement:
-    """A student that stands on another is measured on that one's weights as they were trained."""
+def _measurement(
+    workspace: Workspace, name: str, number: int, students: Mapping[str, Task], trained: Task
+) -> Measurement:
+    """A student that stands on another is measured on that one's weights as they were trained.
+
+    Args:
+        workspace: the run, or what of it is done without a fold.
+        name: of the student.
+        number: of the fold, or which of the student's copies it is.
+        students: the trainings among which its host is.
+        trained: its own.
+    """
     config = workspace.config.quantize
     host = named(workspace.config.host_of_student(name), students)
     train = workspace.config.student_train_config(name)
     scored = None if workspace.folds else "search"
+    own = name if workspace.leaves_out else copy_name(name, number + 1)
     return Measurement(
-        workspace.task_name("quantized", name),
+        workspace.task_name("quantized", own),
         workspace.setting(
             workspace.config.students[name].member,
             *(("precision", precision) for precision in config.names()),
             host=host,
         ),
-        Upstream.of(students[name]),
+        Upstream.of(trained),
         train.inference_batch_size,
         train.threads,
-        name,
+        own,
         scored=HELD if workspace.leaves_out else scored,
-        reported=not workspace.leaves_out,
+        reported=workspace.packs_folds or not workspace.leaves_out,
         **vars(config),
     )

@@ -69,7 +69,9 @@ class Config:
 
     With `folds`, `train` and `search` are one set, cut in so many parts. Teachers, their soft
     targets and students are made once without each part, and predict it; everything is chosen on
-    these predictions. What is packed is then trained on all of the set.
+    these predictions. What is packed is then trained on all of the set (`final=refit`), each
+    student up to `copies` times with other seeds; or it is the models of the folds themselves
+    (`final=bag`). How many of each is chosen with the rest, under the budget.
     """
 
     stage: str | None = None
@@ -77,6 +79,8 @@ class Config:
     outputs: Text = "outputs"
     seed: int = 0
     folds: Annotated[int, Ge(0)] = 0
+    final: Literal["refit", "bag"] = "refit"
+    copies: Positive = 1
     jobs: Annotated[int, Ge(0)] = 0
     on_code_change: OnCodeChange = "keep"
     silent_minutes: Annotated[float, Ge(0)] = 30.0
@@ -97,6 +101,13 @@ class Config:
     def __post_init__(self) -> None:
         if self.folds == 1:
             raise ConfigError("folds: 1 leaves nothing to train on; give 0 for none, or 2 and more")
+        if not self.folds and self.final == "bag":
+            raise ConfigError("final: bag packs the models of the folds; give folds=5, say")
+        if self.copies > 1 and (not self.folds or self.final == "bag"):
+            raise ConfigError(
+                "copies: they are of what is trained once more after folds=..., with final=refit; "
+                "members.NAME.copies makes members that differ in their seeds"
+            )
         object.__setattr__(self, "members", _spread(self.members))
         # The students' own settings are laid over these: a mistake would be reported as theirs.
         replaced(self.train, self.distill.train, "distill.train", ConfigError)

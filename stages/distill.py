@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from distill.config import StudentConfig
 from ensemble.choice import Choice
+from families import registry
+from families.layers.memory import RememberingModule
 from runs import RunError, Task
 from runs.marker import DONE_NAME
 from stages.config import LABELS
@@ -13,8 +15,8 @@ from stages.execute import Tasks, named, trained_in_turn
 from stages.jobs import UNLABELED, Job, SoftLabels, UnlabeledClips, Upstream
 from stages.soft_targets import SoftTargetSource, prediction_job, soft_targets
 from stages.stage import Done, stage
-from stages.summaries import Trained, better_phase
-from stages.teachers import load_teachers
+from stages.summaries import Trained, better_phase, copy_name
+from stages.teachers import copied_teacher, load_teachers
 from stages.workspace import Workspace
 
 _FOLDER = "students"
@@ -54,7 +56,7 @@ def load_students(workspace: Workspace, teachers: Trained) -> Trained:
         RunError: one is missing; the message names the first task that is, and the stage to run.
     """
     tasks = Tasks(workspace, "distill")
-    for own in (*workspace.folds, workspace):
+    for own in workspace.folds if workspace.packs_folds else (*workspace.folds, workspace):
         for name in _distilled(workspace):
             task = own.task_name(_FOLDER, name)
             # Its soft targets would be missing too, and say less.
@@ -65,16 +67,32 @@ def load_students(workspace: Workspace, teachers: Trained) -> Trained:
 
 def _students(tasks: Tasks, teachers: Trained) -> Trained:
     """Those without a fold first; what they show decides about the others."""
+    workspace = tasks.workspace
     folds = [
         _students_of_line(tasks.without(fold), Trained(own))
-        for fold, own in zip(tasks.workspace.folds, teachers.folds, strict=True)
+        for fold, own in zip(workspace.folds, teachers.folds, strict=True)
     ]
-    return Trained(_students_of_line(tasks, teachers, folds), folds)
+    if workspace.packs_folds:
+        return Trained({}, folds)
+    found = _students_of_line(tasks, teachers, folds)
+    copies = {
+        name: [found[copy_name(name, copy)] for copy in _copies(workspace, student.member)]
+        for name, student in workspace.config.students.items()
+    }
+    return Trained({name: found[name] for name in copies}, folds, copies)
+
+
+def _copies(workspace: Workspace, member: str) -> range:
+    """The numbers of a student's copies. What remembers has none: it would remember the same."""
+    family = registry.get(workspace.config.members[member].family)
+    wanted = not workspace.leaves_out and not issubclass(family.module, RememberingModule)
+    return range(2, workspace.config.copies + 1) if wanted else range(0)
 
 
 def _students_of_line(
     tasks: Tasks, taught_by: Trained, folds: Sequence[Mapping[str, Task]] = ()
 ) -> dict[str, Task]:
+    """The trainings by the students' names, and by those of their copies."""
     workspace, config, teachers = tasks.workspace, tasks.workspace.config, taught_by.tasks
     students, distilled = config.students, _distilled(workspace)
     choice = choose_teachers(workspace, taught_by)
@@ -96,7 +114,20 @@ def _students_of_line(
     done |= _level(tasks, sources, by_teacher, done, folds)
     sources = {name: _students_of(workspace, name, first) for name in second}
     done |= _level(tasks, sources, by_student, done, folds)
-    return {name: done[name] for name in students}
+    return done | _copies_of_teachers(tasks, taught_by)
+
+
+def _copies_of_teachers(tasks: Tasks, teachers: Trained) -> dict[str, Task]:
+    """Those of the students that are members as they were trained on the labels."""
+    workspace = tasks.workspace
+    return tasks.of_jobs(
+        {
+            copy_name(name, copy): copied_teacher(workspace, teachers, own.member, copy)
+            for name, own in workspace.config.students.items()
+            if own.teacher == LABELS
+            for copy in _copies(workspace, own.member)
+        }
+    )
 
 
 def _level(
@@ -127,15 +158,21 @@ def _level(
             )
         return SoftLabels(Upstream.of(soft[source.name]), config.distill.hard_weight, unlabeled)
 
-    def job(name: str, host: tuple[str, Task] | None) -> Job:
-        phase = better_phase([fold[name] for fold in folds])
+    def job(name: str, host: tuple[str, Task] | None, copy: int = 1) -> Job:
+        phase, member = better_phase([fold[name] for fold in folds]), config.students[name].member
         return replace(
-            workspace.training(_FOLDER, name, config.students[name].member, host, phase),
+            workspace.training(_FOLDER, copy_name(name, copy), member, host, phase),
             train=workspace.config.student_train_config(name),
             soft=labels_of(sources[name]),
         )
 
-    return trained_in_turn(tasks, sources, config.host_of_student, job, before)
+    copies = {
+        copy_name(name, copy): job(name, None, copy)
+        for name in sources
+        for copy in _copies(workspace, config.students[name].member)
+    }
+    trained = trained_in_turn(tasks, sources, config.host_of_student, job, before)
+    return trained | tasks.of_jobs(copies)
 
 
 def _teachers_of(workspace: Workspace, student: StudentConfig, choice: Choice) -> SoftTargetSource:

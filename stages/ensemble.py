@@ -42,7 +42,7 @@ def choose_teachers(workspace: Workspace, teachers: Trained) -> Choice:
     These are `report`, and where a fold is left out, that one.
     """
     config = workspace.config.ensemble
-    families = {name: workspace.config.members[name].family for name in teachers.tasks}
+    families = {name: workspace.config.members[name].family for name in teachers.names}
     inputs = {
         **search_inputs(workspace, [*teachers.chosen_by(), *teachers.tasks.values()]),
         "teacher_size": config.teacher_size,
@@ -54,7 +54,7 @@ def choose_teachers(workspace: Workspace, teachers: Trained) -> Choice:
     }
 
     def evidence(split: str) -> Evidence:
-        predictions = {name: teachers.predictions(name, split) for name in teachers.tasks}
+        predictions = {name: teachers.predictions(name, split) for name in teachers.names}
         return Evidence(predictions, workspace.labels(split))
 
     def work(task: Task) -> tuple[list[str], Any]:

@@ -60,6 +60,9 @@ class Receipt:
         map_at_10: MAP@10 of the file; `map_at_10_error` is its standard error.
         search_gap: GAP@20 on `search`, where the bundle was chosen; with folds, of models that each
             did not see the clips that they score. `search_gap_error` is its standard error.
+        copies: how many models of each student are in it, where there are as many.
+        copies_gain: what they are expected to have more GAP than one of each, for which
+            `search_gap` is. `copies_gain_error` is its standard error.
         members: what is in it.
         hashes: fingerprints of the splits (`data`) and digests of the students (`students`).
         seen: the clips that its members were trained on, and those that it was chosen on.
@@ -83,6 +86,9 @@ class Receipt:
     map_at_10_error: float = 0.0
     search_gap: float = 0.0
     search_gap_error: float = 0.0
+    copies: int = 1
+    copies_gain: float = 0.0
+    copies_gain_error: float = 0.0
     members: tuple[MemberReceipt, ...]
     hashes: dict[str, dict[str, str]]
     seen: tuple[SeenClips, ...] = ()

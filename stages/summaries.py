@@ -1,7 +1,7 @@
 """What finished trainings and measurements left: their figures, and predictions to choose by."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TypeVar
 
@@ -89,30 +89,54 @@ class Trained:
     """Finished trainings by name, and what they are chosen by.
 
     Attributes:
-        tasks: the trainings.
+        tasks: the trainings on all clips; none where the models of the folds are packed.
         folds: with folds, for each of them the trainings that left it out.
+        copies: by name, the trainings that differ from those in `tasks` by their seeds alone.
     """
 
     tasks: Mapping[str, Task]
     folds: Sequence[Mapping[str, Task]] = ()
+    copies: Mapping[str, Sequence[Task]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """Of all trainings."""
+        return list(self.tasks or self.folds[0])
+
+    def models(self, name: str) -> list[Task]:
+        """What there is of it to be packed."""
+        if not self.tasks:
+            return [fold[name] for fold in self.folds]
+        return [self.tasks[name], *self.copies.get(name, ())]
 
     def predictions(self, name: str, split: str) -> Predictions:
-        """Those on `search` or `report`; with folds, `search` is fold after fold."""
+        """Those on `search` or `report`; with folds, `search` is fold after fold.
+
+        Where the models of the folds are packed, those on `report` are of the first.
+        """
         if split == "search" and self.folds:
             return joined((fold[name] for fold in self.folds), predictions_name(HELD))
-        return Predictions.load(self.tasks[name].file(predictions_name(split)))
+        return Predictions.load(self.models(name)[0].file(predictions_name(split)))
 
     def chosen_by(self) -> list[Task]:
         """The tasks whose predictions on `search` these are."""
         return [task for fold in self.folds or [self.tasks] for task in fold.values()]
 
     def summary(self, name: str) -> TrainingSummary:
-        """Its figures; with folds, those of `search` are the mean over the folds held out."""
-        own = read_summary(self.tasks[name], TrainingSummary)
+        """Its figures; with folds, those of `search` are the mean over the folds held out.
+
+        Where the models of the folds are packed, the others are of the first.
+        """
+        own = read_summary(self.models(name)[0], TrainingSummary)
         if not self.folds:
             return own
         main, average = _held_out([fold[name] for fold in self.folds])
         return replace(own, gap_search_main=main, gap_search_average=average)
+
+
+def copy_name(name: str, copy: int) -> str:
+    """What a model of several that differ in seeds or folds alone is called; the first, as all."""
+    return name if copy == 1 else f"{name}+{copy}"
 
 
 def better_phase(folds: Sequence[Task]) -> Phase | None:

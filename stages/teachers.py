@@ -10,7 +10,7 @@ from runs import Task
 from stages.execute import Tasks, named, trained_in_turn
 from stages.jobs import Job, Training
 from stages.stage import Done, stage
-from stages.summaries import Trained, TrainingSummary, better_phase
+from stages.summaries import Trained, TrainingSummary, better_phase, copy_name
 from stages.workspace import Workspace
 
 _FOLDER = "teachers"
@@ -39,6 +39,8 @@ def _done_tasks(workspace: Workspace) -> dict[str, Task]:
     """Those that are done; one that stands on others counts only where these do."""
     tasks, host_of = Tasks(workspace), workspace.config.host_of
     by_fold = [_done_tasks(fold) for fold in workspace.folds]
+    if workspace.packs_folds and by_fold:
+        return {n: task for n, task in by_fold[0].items() if all(n in own for own in by_fold)}
     done: dict[str, Task] = {}
     for name in sorted(workspace.config.members, key=lambda name: host_of(name) is not None):
         host = host_of(name)
@@ -60,7 +62,7 @@ def teachers(workspace: Workspace) -> TrainedTeachers:
     """
     workspace.check_members()
     trained = _trained(Tasks(workspace))
-    summaries = {name: trained.summary(name) for name in trained.tasks}
+    summaries = {name: trained.summary(name) for name in trained.names}
     return TrainedTeachers(workspace.run.root, summaries)
 
 
@@ -91,11 +93,19 @@ def _trained(tasks: Tasks) -> Trained:
     names = [(fold, member) for fold in range(len(folds)) for member in members]
     found = trained_in_turn(tasks, names, host_in_fold, job_in_fold)
     by_fold = [{name: found[fold, name] for name in members} for fold in range(len(folds))]
+    if workspace.packs_folds:
+        return Trained({}, by_fold)
 
     def job(name: str, host: tuple[str, Task] | None) -> Job:
         return _job(workspace, name, host, [fold[name] for fold in by_fold])
 
     return Trained(trained_in_turn(tasks, members, host_of, job), by_fold)
+
+
+def copied_teacher(workspace: Workspace, teachers: Trained, name: str, copy: int) -> Training:
+    """The training of a member once more, with another seed."""
+    phase = better_phase([fold[name] for fold in teachers.folds])
+    return workspace.training(_FOLDER, copy_name(name, copy), name, phase=phase)
 
 
 def _job(

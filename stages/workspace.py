@@ -34,6 +34,7 @@ from runs import Run, Task
 from runs.code_changes import CodeChanges
 from stages.config import Config, check_task_name
 from stages.jobs import UNLABELED, HostModel, Job, Phase, Setting, Training, Upstream
+from stages.summaries import copy_name
 from training.inference import labels_of
 
 
@@ -73,6 +74,11 @@ class Workspace:
         return "/".join((*(("folds", str(self._fold)) if self._whole else ()), *parts))
 
     @property
+    def packs_folds(self) -> bool:
+        """Whether the models of the folds are packed themselves."""
+        return self.config.final == "bag"
+
+    @property
     def leaves_out(self) -> bool:
         """Whether it is what is done without a fold."""
         return self._whole is not None
@@ -81,7 +87,7 @@ class Workspace:
     def predicted(self) -> tuple[str, ...]:
         """The splits that a model predicts as soon as it is trained."""
         if self._whole:
-            return ("search", HELD)
+            return ("search", "report", HELD)
         return ("report",) if self.folds else ("search", "report")
 
     @cached_property
@@ -271,6 +277,12 @@ class Workspace:
             check_task_name("distill.students", name)
             self.config.student_train_config(name)
             self.config.host_of_student(name)
+            for number in range(2, max(self.config.copies, self.config.folds) + 1):
+                if (copy := copy_name(name, number)) in self.config.students:
+                    raise ConfigError(
+                        f"distill.students: {copy} is what the {number}. model of {name} would be "
+                        "called; rename it"
+                    )
         check_precisions(self.config.quantize.names())
 
     def setting(

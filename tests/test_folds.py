@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from metrics import Labels, gap
+from quantize import Bundle
 from records import Clip, encode_clip, id_number, write_shards
 from records.folds import HELD, Part
 from runs import Predictions
 from stages.config import Config
+from stages.copies import UnseenByAll
 from stages.jobs import predictions_name
 from tests.conftest import SMALL_MEANS, make_clips
 from tests.line import Line, write_schema
@@ -160,6 +162,117 @@ def test_given_again_nothing_is_done_again(finished: Line) -> None:
     for stage in ("teachers", "distill", "pack"):
         assert finished.call(f"stage={stage}").status == 0
     assert finished.done() == before
+
+
+def test_the_models_of_the_folds_are_packed(finished: Line, tmp_path: Path) -> None:
+    """`final=bag`: the same trainings of the folds, and none beyond them."""
+    line = finished.copy(tmp_path)
+    trained = {name for name in finished.done() if name.startswith("folds/")}
+    before = {name: when for name, when in line.done().items() if "quantized" not in name}
+    outcome = line.call("stage=pack", "final=bag", "quantize.precisions=[]")
+    assert outcome.status == 0, outcome.err
+    after = line.done()
+    assert all(after[name] == before[name] for name in before if name in trained)
+    bundle, receipt = Bundle.load(line.bundle), receipt_of(line)
+    names = [member["name"] for member in receipt["members"]]
+    assert receipt["copies"] == FOLDS
+    assert {"plain", "plain+2", "plain+3"} <= set(names)
+    hosts = {m.name: m.config["of"] for m in bundle.members if m.family == "neighbors"}
+    assert hosts == {n: n.replace("recall", "plain") for n in names if n.startswith("recall")}
+    weights = {member["name"]: member["weight"] for member in receipt["members"]}
+    assert weights["plain"] == weights["plain+2"] == weights["plain+3"]
+    # The mix of what the folds' models said of `report`, by a plain loop.
+    mixed = 0.0
+    for name, weight in weights.items():
+        student, _, number = name.partition("+")
+        folder = line.run / f"folds/{int(number or 1) - 1}/students/{student}"
+        found = Predictions.load(folder / predictions_name("report"))
+        order = np.argsort(found.ids)
+        mixed = mixed + weight / (1 + np.exp(-found.select(order).to_dense().astype(np.float64)))
+    clips = sorted(make_clips(SMALL_MEANS, COUNTS["report"], 2), key=lambda clip: clip.id)
+    true = np.array([np.isin(np.arange(30), clip.labels) for clip in clips])
+    wanted = gap(Labels.from_dense(true), None, np.asarray(mixed))
+    assert receipt["gap_float"] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_copies_are_trained_once_more_and_packed(finished: Line, tmp_path: Path) -> None:
+    line = finished.copy(tmp_path)
+    before = line.done()
+    assert line.call("stage=distill", "copies=2").status == 0
+    new = line.done().keys() - before.keys()
+    assert new == {"students/plain+2", "students/late+2"}
+    assert line.call("stage=pack", "copies=2").status == 0
+    receipt = receipt_of(line)
+    states = {
+        name: (line.run / f"students/{name}/weights.safetensors").read_bytes()
+        for name in ("plain", "plain+2")
+    }
+    assert states["plain"] != states["plain+2"]
+    names = {member["name"] for member in receipt["members"]}
+    if receipt["copies"] == 2:
+        assert {"plain", "plain+2"} <= names
+        assert "recall+2" not in names
+        assert receipt["copies_gain"] > 0
+    else:
+        assert not any("+" in name for name in names)
+
+
+def test_the_gain_of_a_mean_is_that_of_clips_which_no_model_learned_from(finished: Line) -> None:
+    """By plain loops over the clips that only chose, and never taught."""
+    learned = [c for seed in (0, 1) for c in make_clips(SMALL_MEANS, (160, 60)[seed], seed)]
+    unseen = [
+        clip
+        for clip in learned
+        if id_number(clip.id) % 2**32 / 2**32 * FOLDS - fold_of(clip.id) < 0.05
+    ]
+    assert len(unseen) > 3
+    rows = []
+    for fold in range(FOLDS):
+        folder = finished.run / f"folds/{fold}/students/plain"
+        scores: dict[str, np.ndarray] = {}
+        for split in (HELD, "search"):
+            found = Predictions.load(folder / predictions_name(split))
+            scores |= dict(zip(found.ids.tolist(), found.to_dense().astype(float), strict=True))
+        rows.append(1 / (1 + np.exp(-np.array([scores[clip.id] for clip in unseen]))))
+    true = Labels.from_dense(np.array([np.isin(np.arange(30), c.labels) for c in unseen]))
+    single = np.mean([gap(true, None, row) for row in rows])
+    held = [[held_of(finished, split, fold) for fold in range(FOLDS)] for split in (HELD, "search")]
+    clips = {clip.id: clip.labels for clip in learned}
+    truths = [
+        Labels.from_dense(np.array([np.isin(np.arange(30), clips[name]) for name in found.ids]))
+        for found in held[0]
+    ]
+    means = UnseenByAll({"plain": held[0]}, {"plain": held[1]}, truths, "probability")
+    gain = means.gain({"plain": 1.0}, {"plain": FOLDS}, FOLDS)
+    assert gain.gap == pytest.approx(gap(true, None, np.mean(rows, axis=0)) - single, abs=1e-6)
+    pairs = [(rows[a] + rows[(a + 1) % FOLDS]) / 2 for a in range(FOLDS)]
+    wanted = np.mean([gap(true, None, pair) for pair in pairs]) - single
+    assert means.gain({"plain": 1.0}, {"plain": 5}, 2).gap == pytest.approx(wanted, abs=1e-6)
+    # Of what there is one model, its copies bring nothing.
+    assert means.gain({"plain": 1.0}, {"plain": 1}, 3).gap == 0
+
+
+def held_of(line: Line, split: str, fold: int) -> Predictions:
+    path = line.run / f"folds/{fold}/students/plain" / predictions_name(split)
+    return Predictions.load(path)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (("final=bag", "folds=0"), "final: bag packs the models of the folds"),
+        (("copies=2", "folds=0"), "copies: they are of what is trained once more"),
+        (("copies=2", "final=bag"), "copies: they are of what is trained once more"),
+        (
+            ("copies=2", "distill.students={plain+2: {member: plain}}"),
+            "plain+2 is what the 2. model of plain would be called",
+        ),
+    ],
+)
+def test_what_cannot_be_packed_is_refused(
+    finished: Line, tmp_path: Path, overrides: tuple[str, ...], says: str
+) -> None:
+    assert says in finished.fresh(tmp_path).call("stage=teachers", *overrides).refusal()
 
 
 def test_without_a_search_split_there_is_enough_to_choose_by(

@@ -14,6 +14,7 @@ from common.errors import UserError
 from metrics import Labels
 from quantize.precision import UNIFORM8
 from records import read_truth
+from records.folds import HELD
 from runs import Predictions, PredictionsWriter
 from stages.jobs import JOB_NAME, Measurement, predictions_name, read_job
 
@@ -45,17 +46,10 @@ class Evidence:
 
     def select(self, rows: np.ndarray) -> Evidence:
         """The clips of these numbers (n,), in that order."""
-        labels = self.labels
-        counts = labels.counts[rows]
-        first = np.repeat(labels.offsets[rows] - (np.cumsum(counts) - counts), counts)
         return replace(
             self,
             members={name: found.select(rows) for name, found in self.members.items()},
-            labels=Labels(
-                np.append(0, np.cumsum(counts)),
-                labels.columns[first + np.arange(len(first))],
-                labels.num_labels,
-            ),
+            labels=self.labels.select(rows),
             whole={name: found.select(rows) for name, found in self.whole.items()},
         )
 
@@ -79,7 +73,9 @@ def of_run(run: Path) -> Evidence:
     whole: dict[str, list[Predictions]] = {}
     truths: list[Labels] = []
     for folder, job in jobs.items():
-        for split in [name for name in job.splits if name != "train"]:
+        # What a run without folds has of `report` is of the models that it packs.
+        others = {"train", "report"} if job.scored == HELD else {"train"}
+        for split in [name for name in job.splits if name not in others]:
             scored = folder / predictions_name(f"{split}-{UNIFORM8}")
             path = scored if scored.exists() else folder / predictions_name(split)
             found = quantized.setdefault(job.student, [])

@@ -7,7 +7,10 @@ the file. So one scorer over all options scores membership, precision and weight
 What is maximised, the score, is GAP on `search` and an entropy bonus: see `ensemble.evenness`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
@@ -120,6 +123,16 @@ class Problem:
         self.file_bytes = file_bytes
         self.size = cache(self._size)
         self._scorer_of = lru_cache(SCORERS_KEPT)(self._make_scorer)
+
+    def weighed(self, file_bytes: Callable[[Mapping[str, str]], int]) -> Problem:
+        """The same question where files have other sizes; what scores weights is shared."""
+        other = copy(self)
+        other.scorer = self.scorer
+        other.file_bytes = file_bytes
+        other.size = cache(other._size)
+        for name in ("alone", "shared"):
+            other.__dict__.pop(name, None)
+        return other
 
     @cached_property
     def scorer(self) -> WeightedScorer:

@@ -1,0 +1,247 @@
+"""What stage `pack` does with the students of a run: the curve, the choice, and the file."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.codec import to_plain
+from common.files import TEMPORARY_SUFFIX, sha256_file, write_json
+from common.units import parse_bytes
+from ensemble import WeightedScorer
+from metrics.bootstrap import standard_error
+from quantize.bundle.content import BundleMember, write_bundle
+from quantize.bundle.inference import Bundle
+from quantize.bundle.layout import bundle_bytes
+from quantize.errors import BudgetError
+from quantize.precision import UNIFORM8
+from quantize.selection.curve import curve
+from quantize.selection.problem import Problem, Solution
+from quantize.selection.solver import Solver
+from records.seen import SeenClips, seen_clips
+from runs import Task
+from stages.bundles import BUNDLE_NAME, score
+from stages.catalogue import Catalogue
+from stages.copies import Gain, UnseenByAll
+from stages.jobs import UNLABELED
+from stages.measured import MeasuredModel
+from stages.receipt import RECEIPT_NAME, Baseline, Receipt
+from stages.workspace import Workspace
+
+SOLUTIONS_NAME = "solutions.json"
+CHOSEN_NAME = "chosen.json"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is packed.
+
+    Attributes:
+        solution: students, recipes and weights.
+        gain: what the mean of several models of each is expected to bring; 0 for one of each.
+        baseline: beside it uniform 8 bits for all that fit, if any does.
+    """
+
+    solution: Solution
+    gain: Gain
+    baseline: Solution | None
+
+
+class Packer:
+    """The steps of the stage, over the students of a run."""
+
+    def __init__(self, workspace: Workspace, catalogue: Catalogue) -> None:
+        config = workspace.config
+        self.catalogue = catalogue
+        self.budget = parse_bytes(config.budget)
+        self._workspace = workspace
+        self._mix = config.ensemble.mix
+        self._search: dict[str, Any] = {
+            "method": config.ensemble.method,
+            "trials": config.ensemble.trials,
+            "seed": config.seed,
+        }
+
+    @cached_property
+    def _problem(self) -> Problem:
+        labels = self._workspace.labels("search")
+        return Problem(self.catalogue.options(), labels, self._size_of(1), self._mix)
+
+    @cached_property
+    def _seen(self) -> tuple[SeenClips, ...]:
+        seen = seen_clips(self._workspace.source, self._workspace.learned_from)
+        further = self._workspace.unlabeled
+        return seen + (seen_clips(further, (UNLABELED,)) if further else ())
+
+    def _size_of(self, copies: int) -> Callable[[Mapping[str, str]], int]:
+        """Exact bytes of the file with these recipes by member; the figures do not change it."""
+
+        def size(choice: Mapping[str, str]) -> int:
+            receipt = self._receipt(choice, dict.fromkeys(choice, 1.0), copies).in_file()
+            layouts = [
+                model.layouts[recipe]
+                for name, recipe in choice.items()
+                for model in self.catalogue.packed(name, copies)
+            ]
+            return bundle_bytes(self._workspace.schema, layouts, receipt, self._mix)
+
+        return size
+
+    def trace(self, task: Task) -> tuple[list[str], Any]:
+        """Solves the whole curve, of one model of each student."""
+        solutions = curve(self._problem, **self._search)
+        write_json(task.folder / SOLUTIONS_NAME, to_plain(solutions))
+        return [SOLUTIONS_NAME], {"gap": solutions[0].gap}
+
+    def select(self, task: Task, known: Sequence[Solution]) -> tuple[list[str], Any]:
+        """Solves the budget, knowing the curve; with several models of each, if they bring more."""
+        solver = Solver(self._problem, **self._search)
+        chosen = Chosen(
+            solver.solve(self.budget, known), Gain(1, 0.0, 0.0), solver.baseline(self.budget)
+        )
+        for copies in range(2, max(map(len, self.catalogue.models.values())) + 1):
+            found = self._with_copies(copies, known)
+            if found and found.solution.score + found.gain.gap > (
+                chosen.solution.score + chosen.gain.gap
+            ):
+                chosen = replace(found, baseline=chosen.baseline)
+        write_json(task.folder / CHOSEN_NAME, to_plain(chosen))
+        return [CHOSEN_NAME], {"gap": chosen.solution.gap, "copies": chosen.gain.copies}
+
+    def _with_copies(self, copies: int, known: Sequence[Solution]) -> Chosen | None:
+        """The best of so many models of each student; None where not even one of them fits."""
+        problem = self._problem.weighed(self._size_of(copies))
+        weighed = [problem.solution(problem.row(own), own.trials, own.method) for own in known]
+        try:
+            found = Solver(problem, **self._search).solve(self.budget, weighed)
+        except BudgetError:
+            return None
+        models = {name: len(own) for name, own in self.catalogue.models.items()}
+        gain = self._unseen_by_all.gain(found.weights, models, copies)
+        return Chosen(found, gain, None)
+
+    @cached_property
+    def _unseen_by_all(self) -> UnseenByAll:
+        return self.catalogue.unseen_by_all()
+
+    def write(self, task: Task, chosen: Chosen) -> tuple[list[str], Any]:
+        """Writes a bundle, reads it back, scores it on `report`, and writes it with its score.
+
+        The figures do not change the file's size, nor its tensors: it is scored before they are
+        known. Until then it stands beside its place, where nobody takes it for the bundle.
+        """
+        solution, copies = chosen.solution, chosen.gain.copies
+        choice, weights = solution.choice, solution.weights
+        path = task.folder / BUNDLE_NAME
+        members = [
+            model.member(choice[name], weight)
+            for name in choice
+            for model, weight in self._shared(name, weights[name], copies)
+        ]
+        receipt = self._receipt(choice, weights, copies)
+        # Cut short, it leaves a file by whose name the next attempt removes it.
+        beside = path.with_name(f".{path.name}.unscored{TEMPORARY_SUFFIX}")
+        self._write_file(beside, members, receipt)
+        loaded = Bundle.load(beside)
+        beside.unlink()
+        scores = score(loaded, self._workspace.data.open("report"))
+        figures = scores.compute() | scores.errors()
+        gap_float, _ = self._on_report(weights, copies, quantized=False)
+        receipt = replace(
+            receipt,
+            gap=figures["gap"],
+            gap_error=figures["gap_error"],
+            map=figures["map"],
+            map_error=figures["map_error"],
+            map_at_10=figures["map_at_10"],
+            map_at_10_error=figures["map_at_10_error"],
+            search_gap=solution.gap,
+            search_gap_error=self._problem.standard_error(solution),
+            copies=copies,
+            copies_gain=chosen.gain.gap,
+            copies_gain_error=chosen.gain.error,
+            gap_float=gap_float,
+        )
+        if chosen.baseline:
+            receipt = self._against(receipt, chosen.baseline, scores.resampled_gap())
+        self._write_file(path, members, receipt)
+        left_out = [
+            models[0].receipt(UNIFORM8, 0.0)
+            for name, models in self.catalogue.models.items()
+            if name not in choice
+        ]
+        receipt = replace(
+            receipt,
+            bytes=path.stat().st_size,
+            budget_bytes=self.budget,
+            sha256=sha256_file(path),
+            left_out=tuple(left_out),
+        )
+        write_json(task.folder / RECEIPT_NAME, to_plain(receipt))
+        return [BUNDLE_NAME, RECEIPT_NAME], {"gap": receipt.gap, "bytes": receipt.bytes}
+
+    def _against(self, receipt: Receipt, baseline: Solution, drawn: np.ndarray) -> Receipt:
+        """The receipt with what uniform 8 bits, one model of each, and their flat mean score.
+
+        Args:
+            receipt: so far.
+            baseline: uniform 8 bits for all that fit.
+            drawn: (draws,) GAP on `report` of the bundle, of each draw of its clips.
+        """
+        flat = dict.fromkeys(baseline.weights, 1 / len(baseline.weights))
+        uniform8_gap, uniform8_drawn = self._on_report(baseline.weights, 1, quantized=True)
+        flat_gap, flat_drawn = self._on_report(flat, 1, quantized=True)
+        return replace(
+            receipt,
+            uniform8=(Baseline(baseline.size, baseline.gap, baseline.weights),),
+            uniform8_gap=uniform8_gap,
+            uniform8_gain_error=standard_error(drawn - uniform8_drawn),
+            flat_gap=flat_gap,
+            flat_gain_error=standard_error(drawn - flat_drawn),
+        )
+
+    def _write_file(self, path: Path, members: Sequence[BundleMember], receipt: Receipt) -> None:
+        schema, entropy = self._workspace.schema, self._workspace.config.quantize.entropy
+        write_bundle(path, schema, members, receipt.in_file(), self._mix, entropy=entropy)
+
+    def _receipt(
+        self, choice: Mapping[str, str], weights: Mapping[str, float], copies: int
+    ) -> Receipt:
+        """It without figures."""
+        shared = {name: self._shared(name, weights[name], copies) for name in choice}
+        return Receipt(
+            members=tuple(
+                model.receipt(choice[name], weight)
+                for name in choice
+                for model, weight in shared[name]
+            ),
+            hashes={
+                "data": self._workspace.fingerprints,
+                "students": {
+                    model.name: model.job.trained.digest
+                    for name in choice
+                    for model, _ in shared[name]
+                },
+            },
+            seen=self._seen,
+        )
+
+    def _shared(
+        self, student: str, weight: float, copies: int
+    ) -> list[tuple[MeasuredModel, float]]:
+        """The models that are packed of a student, each with its share of the weight."""
+        models = self.catalogue.packed(student, copies)
+        return [(model, weight / len(models)) for model in models]
+
+    def _on_report(
+        self, weights: Mapping[str, float], copies: int, *, quantized: bool
+    ) -> tuple[float, np.ndarray]:
+        """GAP@20 on `report` from stored predictions, and of each draw of its clips."""
+        shared = [own for name in weights for own in self._shared(name, weights[name], copies)]
+        members = [model.on_report(quantized=quantized) for model, _ in shared]
+        scorer = WeightedScorer(members, self._workspace.labels("report"), mix=self._mix)
+        row = np.array([weight for _, weight in shared])
+        return float(scorer.gap(row[None]).gap[0]), scorer.resampled_gap(row)
