@@ -73,12 +73,16 @@ def mixed_scores(chunk: Chunk, weights: np.ndarray) -> np.ndarray:
     """Scores (B, cells) float32, not negative, in the order of the mixture's log-odds.
 
     They are its odds, or, where log-odds are mixed, the fourth root of its odds, which does not
-    overflow.
+    overflow. Members that have no weight (B, M) in any mixture cost nothing.
     """
-    scores = np.matmul(weights, chunk.terms[0])
-    if len(chunk.terms) == 1:
+    active = np.flatnonzero(weights.any(axis=0))
+    terms = iter(chunk.terms)
+    if active.size < len(weights.T):
+        weights, terms = weights[:, active], (term[active] for term in chunk.terms)
+    scores, *rest = (np.matmul(weights, term) for term in terms)
+    if not rest:
         return np.exp(scores, out=scores)
-    return np.divide(scores, np.matmul(weights, chunk.terms[1]), out=scores)
+    return np.divide(scores, rest[0], out=scores)
 
 
 def enters(chunk: Chunk, unsure: np.ndarray, lowest: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -92,9 +96,9 @@ def enters(chunk: Chunk, unsure: np.ndarray, lowest: np.ndarray, weights: np.nda
     """
     rows = chunk.unsure // chunk.flags.shape[1]
     inside = unsure >= lowest[:, rows]
-    if inside.any():
-        inside &= (weights > 0) @ chunk.missing
-    return np.asarray(inside.any(axis=1))
+    cells = np.flatnonzero(inside.any(axis=0))
+    missing = (weights > 0).astype(np.float32) @ chunk.missing[:, cells]
+    return np.asarray((inside[:, cells] & (missing > 0)).any(axis=1))
 
 
 def straddles(keys: np.ndarray, k: int) -> np.ndarray:

@@ -77,6 +77,14 @@ class Labels:
         columns = np.concatenate([part.columns for part in parts])
         return cls(offsets, columns, parts[0].num_labels)
 
+    def select(self, rows: np.ndarray) -> Labels:
+        """The labels of the clips of these numbers (n,), in that order."""
+        counts = self.counts[rows]
+        ends = np.cumsum(counts)
+        first = np.repeat(self.offsets[rows] - (ends - counts), counts)
+        columns = self.columns[first + np.arange(len(first))]
+        return Labels(np.append(0, ends), columns, self.num_labels)
+
     def __len__(self) -> int:
         return self.offsets.size - 1
 

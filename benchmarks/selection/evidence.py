@@ -45,17 +45,10 @@ class Evidence:
 
     def select(self, rows: np.ndarray) -> Evidence:
         """The clips of these numbers (n,), in that order."""
-        labels = self.labels
-        counts = labels.counts[rows]
-        first = np.repeat(labels.offsets[rows] - (np.cumsum(counts) - counts), counts)
         return replace(
             self,
             members={name: found.select(rows) for name, found in self.members.items()},
-            labels=Labels(
-                np.append(0, np.cumsum(counts)),
-                labels.columns[first + np.arange(len(first))],
-                labels.num_labels,
-            ),
+            labels=self.labels.select(rows),
             whole={name: found.select(rows) for name, found in self.whole.items()},
         )
 

@@ -82,8 +82,8 @@ class Solver:
     members at `uniform8` if they fit, with no choice that a small `search` could mislead; where no
     member fits at that precision, greedy over flat means.
 
-    Half of the trials go into this; the other half into the weights of the best choices. Those of
-    the baseline are searched as long, and it stays in the race, and so do the best single members
+    Half of the trials go into this, on a sample of the clips where there are many; the other half,
+    on all clips, into the weights of the best choices. Those of the baseline are searched as long, and it stays in the race, and so do the best single members
     and all solutions that the caller knows.
 
     Args:
@@ -135,7 +135,7 @@ class Solver:
         held += [] if baseline is None else [baseline]
         generator = np.random.default_rng(self._seed)
         moves = Moves(problem, budget, generator)
-        race = Race(problem, budget, max(1, self._trials // 2), self._flat)
+        race = Race(problem.sample, budget, max(1, self._trials // 2), self._flat)
         too_large = (solution for solution in known if solution.size > budget)
         self._start(race, moves, [*held, *too_large])
         METHODS[self.method](race, moves, generator)
