@@ -13,6 +13,7 @@ from families.registry import meta_module
 from quantize.bundle.content import BundleMember
 from quantize.bundle.layout import MemberLayout
 from quantize.errors import BundleError
+from quantize.selection.offer import worth_offering
 from quantize.selection.problem import Option
 from records.folds import HELD
 from runs import Predictions, Task
@@ -67,7 +68,7 @@ class Catalogue:
         return [*self.measured.values(), *chain.from_iterable(self.scored.values())]
 
     def options(self) -> list[Option]:
-        """Every student by every recipe, with its predictions on `search`."""
+        """Every student by the recipes worth offering, with its predictions on `search`."""
         return [
             Option(
                 name,
@@ -76,7 +77,7 @@ class Catalogue:
                 self._hosts[name],
             )
             for name, tasks in self.scored.items()
-            for recipe in self._figures[name].scored
+            for recipe in worth_offering(self._figures[name].scored, self._figures[name].bytes)
         ]
 
     def on_report(self, student: str, *, quantized: bool) -> Predictions:

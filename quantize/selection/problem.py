@@ -217,7 +217,9 @@ class Problem:
             (options,) weights over all options, and how many weightings were scored.
         """
         choice = choice_of(row)
-        scorer, start = self._scorer_of(choice), row[list(choice)] / row.sum()
+        # What is laid out for all options is soon cut to these, but of all clips of many is not.
+        scorer = self.scorer.of(choice) if self.sample is self else self._scorer_of(choice)
+        start = row[list(choice)] / row.sum()
         found = search_weights(scorer, trials=trials, seed=seed, start=start, bonus=self.bonus)
         new = np.zeros_like(row)
         new[list(choice)] = found.weights
