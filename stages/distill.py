@@ -9,13 +9,13 @@ from families import registry
 from families.layers.memory import RememberingModule
 from runs import RunError, Task
 from runs.marker import DONE_NAME
-from stages.config import LABELS
+from stages.config import LABELS, copy_name
 from stages.ensemble import choose_teachers
 from stages.execute import Tasks, named, trained_in_turn
 from stages.jobs import UNLABELED, Job, SoftLabels, UnlabeledClips, Upstream
 from stages.soft_targets import SoftTargetSource, models_of, prediction_job, soft_targets
 from stages.stage import Done, stage
-from stages.summaries import Trained, better_phase, copy_name
+from stages.summaries import Trained, better_phase
 from stages.teachers import copied_teacher, load_teachers
 from stages.workspace import Workspace
 
