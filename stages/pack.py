@@ -90,6 +90,9 @@ def pack(workspace: Workspace) -> Packed:
         {
             "budget": packer.budget,
             "curve": traced.digest(),
+            # The curve is of one model of each, and may be the same with others beside them.
+            "models": [task.digest() for task in packer.catalogue.tasks],
+            "chosen_by": [task.digest() for task in packer.catalogue.students.chosen_by()],
             "said": [field.name for kind in (Chosen, Gain) for field in fields(kind)],
         },
         lambda task: packer.select(task, solutions),

@@ -16,7 +16,7 @@ from records import Clip, encode_clip, id_number, write_shards
 from records.folds import HELD, Part
 from runs import Predictions
 from stages.config import Config
-from stages.copies import UnseenByAll
+from stages.copies import Gain, UnseenByAll
 from stages.jobs import predictions_name
 from tests.conftest import SMALL_MEANS, make_clips
 from tests.line import Line, write_schema
@@ -164,6 +164,13 @@ def test_given_again_nothing_is_done_again(finished: Line) -> None:
     assert finished.done() == before
 
 
+@pytest.fixture
+def gaining(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Means of several models gain, which ten clips may deny."""
+    monkeypatch.setattr(UnseenByAll, "gain", lambda self, weights, models, n: Gain(n, n / 10, 0.0))
+
+
+@pytest.mark.usefixtures("gaining")
 def test_the_models_of_the_folds_are_packed(finished: Line, tmp_path: Path) -> None:
     """`final=bag`: the same trainings of the folds, and none beyond them."""
     line = finished.copy(tmp_path)
@@ -195,6 +202,7 @@ def test_the_models_of_the_folds_are_packed(finished: Line, tmp_path: Path) -> N
     assert receipt["gap_float"] == pytest.approx(wanted, abs=1e-6)
 
 
+@pytest.mark.usefixtures("gaining")
 def test_copies_are_trained_once_more_and_packed(finished: Line, tmp_path: Path) -> None:
     line = finished.copy(tmp_path)
     before = line.done()
@@ -209,12 +217,20 @@ def test_copies_are_trained_once_more_and_packed(finished: Line, tmp_path: Path)
     }
     assert states["plain"] != states["plain+2"]
     names = {member["name"] for member in receipt["members"]}
-    if receipt["copies"] == 2:
-        assert {"plain", "plain+2"} <= names
-        assert "recall+2" not in names
-        assert receipt["copies_gain"] > 0
-    else:
-        assert not any("+" in name for name in names)
+    assert {"plain", "plain+2"} <= names
+    assert "recall+2" not in names
+    assert (receipt["copies"], receipt["copies_gain"]) == (2, 0.2)
+
+
+def test_only_one_model_of_each_is_packed_where_several_gain_nothing(
+    finished: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UnseenByAll, "gain", lambda self, weights, models, n: Gain(n, -1.0, 0.0))
+    line = finished.copy(tmp_path, "selection", "bundle")
+    assert line.call("stage=pack", "final=bag").status == 0
+    receipt = receipt_of(line)
+    assert receipt["copies"] == 1
+    assert not any("+" in member["name"] for member in receipt["members"])
 
 
 def test_the_gain_of_a_mean_is_that_of_clips_which_no_model_learned_from(finished: Line) -> None:
