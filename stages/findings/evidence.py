@@ -1,0 +1,225 @@
+"""How good a run's result is, clip by clip and label by label, on `report`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from common.codec import from_plain
+from common.files import read_json
+from ensemble import WeightedScorer
+from ensemble.choice import Choice
+from ensemble.contribution import Contribution, contributions, error_correlations
+from metrics import Labels, StreamingScores
+from metrics.by_label import LabelScores, score_labels
+from metrics.calibration import Calibration, calibrate
+from metrics.clips import average_precisions, cross_entropies
+from metrics.ranking import rank
+from quantize.bundle.inference import Bundle
+from records import read_truth
+from runs import Predictions, PredictionsWriter, RunError, Task
+from stages.bundles import BUNDLE_FOLDER, BUNDLE_NAME, scored_batches
+from stages.ensemble import CHOICE_NAME
+from stages.execute import Tasks
+from stages.findings.models import Model, finished
+from stages.jobs import predictions_name
+from stages.receipt import Receipt
+from stages.workspace import Workspace
+from training.device import choose_device
+
+POOLED = 20
+WORST, SAID = 60, 5
+# Of more members the matrix is wider than a page.
+CORRELATED = 150
+
+
+@dataclass(frozen=True)
+class WrongClip:
+    """A clip that the result is wrong about.
+
+    Attributes:
+        id: the clip's, as it stands in the data.
+        cross_entropy: of its labels, in nats; with labels that are not stored, at least that.
+        average_precision: of its best labels, against all that it has.
+        labels: those that it has, with the probability that each was given; None where that is not
+            stored.
+        said: the labels that were given the greatest, likewise.
+    """
+
+    id: str
+    cross_entropy: float
+    average_precision: float
+    labels: list[tuple[int, float | None]]
+    said: list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a result from the clips of `report`.
+
+    Attributes:
+        subject: what was scored, in words.
+        clips: how many there are.
+        scores: by name, with their standard errors under `<name>_error`.
+        weights: of its members.
+        contributions: of those, in their order, from the float32 weights of each.
+        correlations: (M, M), of those members' errors; None where there are too many to show.
+        by_label: of every label.
+        calibration: of the labels that are stored of each clip.
+        worst: the clips with the greatest cross-entropy.
+    """
+
+    subject: str
+    clips: int
+    scores: dict[str, float]
+    weights: dict[str, float]
+    contributions: dict[str, Contribution | None]
+    correlations: np.ndarray | None
+    by_label: LabelScores
+    calibration: Calibration
+    worst: list[WrongClip]
+
+
+def gather_evidence(
+    workspace: Workspace,
+    teachers: Mapping[str, Model],
+    students: Mapping[str, Model],
+    receipt: Receipt | None,
+) -> Evidence | None:
+    """Scores the bundle if there is one, otherwise what would go into it; None without a model.
+
+    Raises:
+        UserError: the data is gone, or it is no longer what was predicted.
+    """
+    subject, members, weights = _members(workspace, teachers, students, receipt)
+    if not members:
+        return None
+    truth = read_truth(workspace.data.open("report"))
+    labels = Labels(truth.offsets, truth.columns, workspace.schema.num_labels)
+    for name, own in members.items():
+        if not np.array_equal(own.ids, truth.ids):
+            raise RunError(f"{name}: predicted other clips than `report` has now")
+    row = np.array(list(weights.values()))
+    scorer = WeightedScorer(list(members.values()), labels, mix=workspace.config.ensemble.mix)
+    mixed = scorer.mixed(row) if receipt is None else predict_bundle(workspace, receipt)
+    scores = StreamingScores(labels.num_labels)
+    scores.update((mixed.labels, mixed.log_odds), labels)
+    correlations = None
+    if 1 < len(members) <= CORRELATED:
+        asked = mixed.labels[:, :POOLED]
+        correlations = error_correlations(list(members.values()), labels, asked)
+    return Evidence(
+        subject,
+        len(labels),
+        scores.compute() | scores.errors(),
+        weights,
+        dict(zip(weights, contributions(scorer, row), strict=True)),
+        correlations,
+        score_labels(labels, mixed.labels, mixed.log_odds),
+        calibrate(labels, mixed.labels, mixed.log_odds),
+        _worst(labels, mixed),
+    )
+
+
+def _members(
+    workspace: Workspace,
+    teachers: Mapping[str, Model],
+    students: Mapping[str, Model],
+    receipt: Receipt | None,
+) -> tuple[str, dict[str, Predictions], dict[str, float]]:
+    """What there is to be scored, in words; its members' predictions, and their weights."""
+    if receipt is not None:
+        weights = {member.name: member.weight for member in receipt.members}
+        subject = "the bundle"
+        models = {name: students[name] for name in weights}
+    else:
+        done = {name: model for name, model in students.items() if model.marker}
+        subject, models = f"the flat mean of {len(done)} students", done
+        weights = dict.fromkeys(done, 1 / max(len(done), 1))
+        if not done:
+            subject, models, weights = _teachers(workspace, teachers)
+    return subject, {n: model.predictions("report") for n, model in models.items()}, weights
+
+
+def _teachers(
+    workspace: Workspace, teachers: Mapping[str, Model]
+) -> tuple[str, dict[str, Model], dict[str, float]]:
+    """Teachers with their searched weights; as long as there are none, with even ones."""
+    done = {name: model for name, model in teachers.items() if model.marker}
+    searched = _searched_weights(workspace)
+    weights = {name: weight for name, weight in searched.items() if weight > 0}
+    if weights and weights.keys() <= done.keys():
+        chosen = {name: done[name] for name in weights}
+        return f"the weighted mean of {len(chosen)} teachers", chosen, weights
+    flat = dict.fromkeys(done, 1 / max(len(done), 1))
+    return f"the flat mean of {len(done)} teachers", done, flat
+
+
+def _searched_weights(workspace: Workspace) -> dict[str, float]:
+    folder = workspace.run.root / "ensemble"
+    marker = finished(folder)
+    if marker is None:
+        return {}
+    path = marker.file(folder, CHOICE_NAME)
+    return from_plain(Choice, read_json(path), str(path), RunError).weights
+
+
+def predict_bundle(workspace: Workspace, receipt: Receipt) -> Predictions:
+    """The predictions of the run's bundle on `report`, from the file itself; made once."""
+    split = workspace.data.open("report")
+    name = predictions_name("report")
+
+    def work(task: Task) -> tuple[list[str], Any]:
+        path = workspace.run.root / BUNDLE_FOLDER / BUNDLE_NAME
+        bundle = Bundle.load(path, choose_device(workspace.config.device))
+        writer = PredictionsWriter(split.schema.num_labels, workspace.config.ensemble.stored_labels)
+        for batch, log_odds in scored_batches(bundle, split, "bundle on report"):
+            writer.append(batch.ids, log_odds)
+        writer.finish().save(task.folder / name)
+        return [name], {}
+
+    inputs = {
+        "bundle": receipt.sha256,
+        "fingerprint": split.fingerprint,
+        "stored_labels": workspace.config.ensemble.stored_labels,
+        "device": workspace.config.device,
+    }
+    task = Tasks(workspace).of_work("report/bundle", inputs, work, ("stages.bundles",))
+    return Predictions.load(task.file(name))
+
+
+def _worst(labels: Labels, mixed: Predictions) -> list[WrongClip]:
+    """The clips whose labels surprise most; those without labels are left out."""
+    surprise = cross_entropies(labels, mixed.labels, mixed.log_odds, mixed.left_out, mixed.tail)
+    counts = labels.counts
+    precision = np.zeros(len(labels))
+    ranking = rank(labels, mixed.labels, mixed.log_odds, POOLED)
+    precision[counts > 0] = average_precisions(ranking, counts)
+    surprise = np.where(counts > 0, surprise, -np.inf)
+    order = np.argsort(-surprise, kind="stable")[: min(WORST, int((counts > 0).sum()))]
+    return [
+        _wrong_clip(labels, mixed, row, float(surprise[row]), float(precision[row]))
+        for row in order.tolist()
+    ]
+
+
+def _wrong_clip(
+    labels: Labels, mixed: Predictions, row: int, surprise: float, precision: float
+) -> WrongClip:
+    log_odds = mixed.log_odds[row].astype(np.float64)
+    probabilities = (0.5 + 0.5 * np.tanh(log_odds / 2)).tolist()
+    given: Sequence[tuple[int, float]] = list(
+        zip(mixed.labels[row].tolist(), probabilities, strict=True)
+    )
+    by_label = dict(given)
+    true = labels.columns[labels.offsets[row] : labels.offsets[row + 1]].tolist()
+    return WrongClip(
+        str(mixed.ids[row]),
+        surprise,
+        precision,
+        [(label, by_label.get(label)) for label in true],
+        list(given[:SAID]),
+    )
