@@ -43,7 +43,6 @@ class Findings:
         progress: how much of each stage is done.
         teachers: by member, those that were begun; and the students, by their names.
         receipt: of the bundle.
-        curve: the best bundle for every number of bytes.
         comparisons: of the curve with uniform 8 bits, by split: `search`, `report`.
         evidence: how good the result is.
         speeds: clips a second at prediction, by student, or by member where there are none.
@@ -58,7 +57,6 @@ class Findings:
     teachers: dict[str, Model]
     students: dict[str, Model]
     receipt: Receipt | None = None
-    curve: list[Solution] = field(default_factory=list)
     comparisons: dict[str, Comparison] = field(default_factory=dict)
     evidence: Evidence | None = None
     speeds: dict[str, float] = field(default_factory=dict)
@@ -106,7 +104,6 @@ class _Reader:
             teachers,
             students,
             receipt,
-            curve,
             self._comparisons(trained, curve),
             self._try(lambda: gather_evidence(workspace, teachers, students, receipt), None),
             self._try(lambda: prediction_speeds(workspace, students or teachers), {}),

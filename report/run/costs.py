@@ -75,9 +75,8 @@ def _speeds(kinds: Mapping[str, Mapping[str, Model]]) -> list[Element]:
                 "name": name,
                 "x": thinned(own.steps),
                 "y": thinned(own.speed),
-                "text": [name] * len(thinned(own.steps)),
                 "line": {"width": 1.2},
-                "hovertemplate": "%{text}\nstep %{x:,}\n%{y:,.0f} clips/s",
+                "hovertemplate": "%{fullData.name}\nstep %{x:,}\n%{y:,.0f} clips/s",
             }
             for name, own in logged.items()
         ]

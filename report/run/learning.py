@@ -42,8 +42,7 @@ def _chart(title: str, models: Mapping[str, Model], what: str) -> Chart:
                 "x": thinned(x),
                 "y": thinned(y),
                 "line": {"width": 1.5},
-                "text": [name] * len(thinned(x)),
-                "hovertemplate": f"%{{text}}\nstep %{{x:,}}\n{what} %{{y:.5f}}",
+                "hovertemplate": f"%{{fullData.name}}\nstep %{{x:,}}\n{what} %{{y:.5f}}",
             }
         )
     layout = {

@@ -102,9 +102,32 @@ def gather_evidence(
     for name, own in members.items():
         if not np.array_equal(own.ids, truth.ids):
             raise RunError(f"{name}: predicted other clips than `report` has now")
+    mixed = None if receipt is None else predict_bundle(workspace, receipt)
+    return weigh(subject, members, weights, labels, workspace.config.ensemble.mix, mixed)
+
+
+def weigh(
+    subject: str,
+    members: Mapping[str, Predictions],
+    weights: Mapping[str, float],
+    labels: Labels,
+    mix: str,
+    mixed: Predictions | None = None,
+) -> Evidence:
+    """What members and their mix say of clips, held against the truth.
+
+    Args:
+        subject: what is scored, in words.
+        members: their predictions, by name.
+        weights: by name, in the same order.
+        labels: the true labels of the clips.
+        mix: as in `WeightedScorer`.
+        mixed: the predictions of the whole; None for the weighted mean of the members.
+    """
     row = np.array(list(weights.values()))
-    scorer = WeightedScorer(list(members.values()), labels, mix=workspace.config.ensemble.mix)
-    mixed = scorer.mixed(row) if receipt is None else predict_bundle(workspace, receipt)
+    scorer = WeightedScorer(list(members.values()), labels, mix=mix)
+    if mixed is None:
+        mixed = scorer.mixed(row)
     scores = StreamingScores(labels.num_labels)
     scores.update((mixed.labels, mixed.log_odds), labels)
     correlations = None
@@ -115,7 +138,7 @@ def gather_evidence(
         subject,
         len(labels),
         scores.compute() | scores.errors(),
-        weights,
+        dict(weights),
         dict(zip(weights, contributions(scorer, row), strict=True)),
         correlations,
         score_labels(labels, mixed.labels, mixed.log_odds),
