@@ -25,7 +25,7 @@ def generate_findings(members: int, clips: int, num_labels: int, prefix: str = "
     dense, labels = generate_scores(members, clips, num_labels)
     names = [f"{prefix}member {number}" for number in range(members)]
     ids = [f"{prefix}clip {number}" for number in range(clips)]
-    predictions = {name: _stored(ids, own) for name, own in zip(names, dense, strict=True)}
+    predictions = {name: [_stored(ids, own)] for name, own in zip(names, dense, strict=True)}
     weights = dict.fromkeys(names, 1 / members)
     generator = np.random.default_rng(0)
     models = {name: _model(Path("outputs/generated", name), generator) for name in names}

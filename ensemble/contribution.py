@@ -29,26 +29,29 @@ class Contribution:
     error: float
 
 
-def contributions(scorer: WeightedScorer, weights: np.ndarray) -> list[Contribution | None]:
-    """Leaves out one member after another; None for one whose weight is 0, or all of the weight.
+def contributions(
+    scorer: WeightedScorer, weights: np.ndarray, members: Sequence[Sequence[int]]
+) -> list[Contribution | None]:
+    """Leaves out one member after another; None for one that has no weight, or all of it.
 
     Args:
-        scorer: Of the members.
-        weights: (M,) not negative, summing to 1.
+        scorer: Of models.
+        weights: (M,) theirs, not negative, summing to 1.
+        members: For each member, the places of its models.
     """
     whole, drawn = float(scorer.gap(weights[None]).gap[0]), scorer.resampled_gap(weights)
 
-    def without(member: int) -> Contribution | None:
-        if not 0 < weights[member] < 1:
-            return None
+    def without(models: Sequence[int]) -> Contribution | None:
         rest = weights.copy()
-        rest[member] = 0.0
+        rest[list(models)] = 0.0
+        if not 0 < rest.sum() < weights.sum():
+            return None
         rest /= rest.sum()
         gap = float(scorer.gap(rest[None]).gap[0])
         error = standard_error(drawn - scorer.resampled_gap(rest))
         return Contribution(gap, whole - gap, error)
 
-    return [without(member) for member in range(len(weights))]
+    return [without(models) for models in members]
 
 
 def error_correlations(

@@ -21,8 +21,9 @@ from stages.distill import load_students
 from stages.findings.curves import compare_on_report
 from stages.findings.evidence import Evidence, gather_evidence
 from stages.findings.machine import describe_machine, prediction_speeds
-from stages.findings.models import Model, finished, read_models
-from stages.pack import COMPARISON_NAME, CURVE_FOLDER, SOLUTIONS_NAME, UNIFORM8_FOLDER
+from stages.findings.models import Model, finished, read_models, student_places, teacher_places
+from stages.pack import CURVE_FOLDER, UNIFORM8_FOLDER
+from stages.packer import COMPARISON_NAME, SOLUTIONS_NAME
 from stages.receipt import RECEIPT_NAME, Receipt, read_receipt
 from stages.stage import Done, list_stages, stage
 from stages.summaries import Trained
@@ -41,7 +42,8 @@ class Findings:
         config: by which it is read.
         schema: of its data, with the labels' names where they are known.
         progress: how much of each stage is done.
-        teachers: by member, those that were begun; and the students, by their names.
+        teachers: by member, those that were begun.
+        students: the models that may be packed, by their names in a bundle.
         receipt: of the bundle.
         comparisons: of the curve with uniform 8 bits, by split: `search`, `report`.
         evidence: how good the result is.
@@ -62,6 +64,12 @@ class Findings:
     speeds: dict[str, float] = field(default_factory=dict)
     machine: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+
+    @property
+    def distilled(self) -> dict[str, Model]:
+        """The students that are trainings of their own, and not their member's on labels."""
+        taught = {own.folder for own in self.teachers.values()}
+        return {name: own for name, own in self.students.items() if own.folder not in taught}
 
 
 @stage("report", help="one page of the run, as far as it has come")
@@ -88,13 +96,14 @@ class _Reader:
 
     def read(self) -> Findings:
         workspace, config = self._workspace, self._workspace.config
-        teachers = read_models(workspace, "teachers", config.members)
-        students = self._students(teachers)
+        teachers = read_models(teacher_places(workspace))
+        students = self._students()
         if not teachers:
             raise RunError(f"{self._root}: no training was begun; run stage=teachers first")
         trained = self._trained()
         receipt = self._receipt(students)
         curve = self._solutions(CURVE_FOLDER) if receipt else []
+        firsts = {name: own for name, own in students.items() if name in config.students}
         schema = self._try(lambda: workspace.schema, workspace.planned_schema)
         return Findings(
             self._root,
@@ -106,7 +115,7 @@ class _Reader:
             receipt,
             self._comparisons(trained, curve),
             self._try(lambda: gather_evidence(workspace, teachers, students, receipt), None),
-            self._try(lambda: prediction_speeds(workspace, students or teachers), {}),
+            self._try(lambda: prediction_speeds(workspace, firsts or teachers), {}),
             describe_machine(config.device),
             list(dict.fromkeys(self._notices)),
         )
@@ -118,17 +127,12 @@ class _Reader:
             self._notices.append(str(error))
             return otherwise
 
-    def _students(self, teachers: dict[str, Model]) -> dict[str, Model]:
-        """Those that were begun; one of labels is its member's teacher."""
-        config = self._workspace.config
-        distilled = read_models(self._workspace, "students", config.students)
-        if not distilled:
-            return {}
-        found = {
-            name: teachers.get(own.member) if own.teacher == LABELS else distilled.get(name)
-            for name, own in config.students.items()
-        }
-        return {name: model for name, model in found.items() if model is not None}
+    def _students(self) -> dict[str, Model]:
+        """Those that were begun; none as long as none is distilled of those that are to be."""
+        found = read_models(student_places(self._workspace))
+        begun = any(own.folder.parent.name == "students" for own in found.values())
+        wanted = any(own.teacher != LABELS for own in self._workspace.config.students.values())
+        return found if begun or not wanted else {}
 
     def _trained(self) -> Trained | None:
         """All students as they are by this configuration; what is missing becomes a notice."""

@@ -11,12 +11,7 @@ from stages.report import Findings
 
 def cost_section(findings: Findings) -> Section:
     """After papers/002, figure 23: what a session used, model by model."""
-    distilled = {
-        name: own
-        for name, own in findings.students.items()
-        if own not in findings.teachers.values()
-    }
-    kinds = {"teachers": findings.teachers, "students": distilled}
+    kinds = {"teachers": findings.teachers, "students": findings.distilled}
     facts = {
         f"minutes of training, {kind}": f"{_seconds(models) / 60:.1f}"
         for kind, models in kinds.items()

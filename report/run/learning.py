@@ -13,13 +13,8 @@ _NAMED = 12
 
 
 def learning_section(findings: Findings) -> list[Section]:
-    distilled = {
-        name: own
-        for name, own in findings.students.items()
-        if own not in findings.teachers.values()
-    }
     elements: list[Element] = []
-    for title, models in (("Teachers", findings.teachers), ("Students", distilled)):
+    for title, models in (("Teachers", findings.teachers), ("Students", findings.distilled)):
         scored = {name: own for name, own in models.items() if own.curves.searched}
         if scored:
             elements.append(_chart(f"{title}: GAP on search by step", scored, "GAP on search"))

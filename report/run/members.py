@@ -3,9 +3,8 @@
 from typing import Any
 
 from report.page import Chart, Column, Element, Section, Table
-from report.run.numbers import minutes
-from stages.config import LABELS
-from stages.receipt import MemberReceipt
+from stages.findings.models import Model
+from stages.receipt import MemberReceipt, Receipt
 from stages.report import Findings
 from stages.summaries import TrainingSummary
 
@@ -22,16 +21,14 @@ def member_section(findings: Findings) -> Section:
 
 def _leaderboard(findings: Findings) -> Table:
     """A row for each student, and for each member that has none."""
-    config, receipt = findings.config, findings.receipt
-    stored = {own.name: own for own in (*receipt.members, *receipt.left_out)} if receipt else {}
-    students = {name: own.member for name, own in config.students.items()}
+    students = {name: own.member for name, own in findings.config.students.items()}
     rows = [
-        _row(findings, name, member, stored.get(name))
+        _row(findings, name, member)
         for name, member in students.items()
         if name in findings.students or member in findings.teachers
     ]
     without = [name for name in findings.teachers if name not in students.values()]
-    rows += [_row(findings, None, member, None) for member in without]
+    rows += [_row(findings, None, member) for member in without]
     columns = [
         Column("member"),
         Column("family"),
@@ -51,38 +48,54 @@ def _leaderboard(findings: Findings) -> Table:
     return Table(columns, rows, (2, "descending"), "Leaderboard")
 
 
-def _row(
-    findings: Findings, student: str | None, member: str, stored: MemberReceipt | None
-) -> list[Any]:
+def _row(findings: Findings, student: str | None, member: str) -> list[Any]:
     name = student or member
+    stored = _stored(findings.receipt, name)
+    models = [findings.teachers.get(member)]
+    if student:
+        models += [own for copy, own in findings.distilled.items() if _is_copy(copy, student)]
+    trained = [own.summary for own in models if own is not None and own.summary is not None]
+    seconds = sum(own.training_seconds for own in trained)
     teacher = _summary(findings.teachers.get(member))
     own = _summary(findings.students.get(student)) if student else None
     summary = own or teacher
     evidence = findings.evidence
     added = evidence.contributions.get(name) if evidence else None
-    of_labels = student is not None and findings.config.students[student].teacher == LABELS
-    trained = [teacher, None if of_labels else own]
-    seconds = [own.training_seconds for own in trained if own is not None]
-    weights = evidence.weights if evidence else {}
+    weights = evidence.weights if evidence and not stored else {}
+    first = stored[0] if stored else None
     return [
         name,
         findings.config.members[member].family,
         teacher.gap("report") if teacher else None,
         own.gap("report") if own else None,
-        stored.gap if stored else None,
-        stored.precision if stored and stored.weight else None,
-        stored.bytes if stored else (summary.bytes if summary else None),
-        stored.weight or None if stored else weights.get(name),
+        first.gap if first else None,
+        first.precision if first and first.weight else None,
+        sum(own.bytes for own in stored) if stored else (summary.bytes if summary else None),
+        sum(own.weight for own in stored) or weights.get(name),
         added.gain if added else None,
         added.error if added else None,
-        minutes(sum(seconds)) if seconds else None,
+        seconds / 60 if trained else None,
         summary.clips_per_second if summary else None,
         findings.speeds.get(name),
         summary.parameters if summary else None,
     ]
 
 
-def _summary(model: Any) -> TrainingSummary | None:
+def _stored(receipt: Receipt | None, student: str) -> list[MemberReceipt]:
+    """What the receipt says of a student's models."""
+    if receipt is None:
+        return []
+    all_of_them = (*receipt.members, *receipt.left_out)
+    return [own for own in all_of_them if _is_copy(own.name, student)]
+
+
+def _is_copy(model: str, student: str) -> bool:
+    """Whether a model is one of a student's, by the name that it has in a bundle."""
+    begins, _, number = model.partition(f"{student}+")
+    return model == student or (not begins and number.isdecimal())
+
+
+def _summary(model: Model | None) -> TrainingSummary | None:
     return model.summary if model is not None else None
 
 

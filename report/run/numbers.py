@@ -11,7 +11,3 @@ def plus_minus(value: float, error: float) -> str:
 def label_name(schema: Schema, label: int) -> str:
     """What a label is called; its number where it has no name."""
     return schema.label_names[label] if schema.label_names else str(label)
-
-
-def minutes(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds / 60

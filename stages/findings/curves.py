@@ -54,7 +54,7 @@ def compare_on_report(
 
     inputs = {
         "solutions": [to_plain(own) for own in (*best, *uniform8)],
-        "measured": {task.name: task.digest() for task in catalogue.measured.values()},
+        "measured": {name: own[0].task.digest() for name, own in catalogue.models.items()},
         "fingerprint": workspace.fingerprints["report"],
         "mix": workspace.config.ensemble.mix,
     }
@@ -70,7 +70,7 @@ def _predict(
     split = workspace.data.open("report")
 
     def of_member(name: str) -> list[tuple[Option, Predictions]]:
-        job, file = catalogue.jobs[name], catalogue.measured[name].file
+        job, file = catalogue.models[name][0].job, catalogue.models[name][0].task.file
         model = build_model(job.setting)
         found = []
         for recipe in (recipe for member, recipe in options if member == name):
@@ -103,4 +103,5 @@ class _Scores:
     def _predictions(self, option: Option) -> Predictions:
         if option in self._files:
             return Predictions.load(self._files[option])
-        return self._catalogue.on_report(option[0], quantized=option[1] == UNIFORM8)
+        measured = self._catalogue.models[option[0]][0]
+        return measured.on_report(quantized=option[1] == UNIFORM8)

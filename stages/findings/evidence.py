@@ -27,6 +27,7 @@ from stages.execute import Tasks
 from stages.findings.models import Model, finished
 from stages.jobs import predictions_name
 from stages.receipt import Receipt
+from stages.summaries import copy_name
 from stages.workspace import Workspace
 from training.device import choose_device
 
@@ -66,7 +67,8 @@ class Evidence:
         scores: by name, with their standard errors under `<name>_error`.
         weights: of its members.
         contributions: of those, in their order, from the float32 weights of each.
-        correlations: (M, M), of those members' errors; None where there are too many to show.
+        correlations: (M, M), of the errors of each member's first model; None where there are too
+            many to show.
         by_label: of every label.
         calibration: of the labels that are stored of each clip.
         worst: the clips with the greatest cross-entropy.
@@ -99,8 +101,8 @@ def gather_evidence(
         return None
     truth = read_truth(workspace.data.open("report"))
     labels = Labels(truth.offsets, truth.columns, workspace.schema.num_labels)
-    for name, own in members.items():
-        if not np.array_equal(own.ids, truth.ids):
+    for name, models in members.items():
+        if not all(np.array_equal(own.ids, truth.ids) for own in models):
             raise RunError(f"{name}: predicted other clips than `report` has now")
     mixed = None if receipt is None else predict_bundle(workspace, receipt)
     return weigh(subject, members, weights, labels, workspace.config.ensemble.mix, mixed)
@@ -108,7 +110,7 @@ def gather_evidence(
 
 def weigh(
     subject: str,
-    members: Mapping[str, Predictions],
+    members: Mapping[str, Sequence[Predictions]],
     weights: Mapping[str, float],
     labels: Labels,
     mix: str,
@@ -118,28 +120,31 @@ def weigh(
 
     Args:
         subject: what is scored, in words.
-        members: their predictions, by name.
+        members: by name, the predictions of its models, which share its weight.
         weights: by name, in the same order.
         labels: the true labels of the clips.
         mix: as in `WeightedScorer`.
         mixed: the predictions of the whole; None for the weighted mean of the members.
     """
-    row = np.array(list(weights.values()))
-    scorer = WeightedScorer(list(members.values()), labels, mix=mix)
+    models = [own for found in members.values() for own in found]
+    row = np.array([weights[name] / len(own) for name, own in members.items() for _ in own])
+    ends = np.cumsum([len(own) for own in members.values()]).tolist()
+    places = [range(end - len(own), end) for end, own in zip(ends, members.values(), strict=True)]
+    scorer = WeightedScorer(models, labels, mix=mix)
     if mixed is None:
         mixed = scorer.mixed(row)
     scores = StreamingScores(labels.num_labels)
     scores.update((mixed.labels, mixed.log_odds), labels)
     correlations = None
     if 1 < len(members) <= CORRELATED:
-        asked = mixed.labels[:, :POOLED]
-        correlations = error_correlations(list(members.values()), labels, asked)
+        firsts = [own[0] for own in members.values()]
+        correlations = error_correlations(firsts, labels, mixed.labels[:, :POOLED])
     return Evidence(
         subject,
         len(labels),
         scores.compute() | scores.errors(),
         dict(weights),
-        dict(zip(weights, contributions(scorer, row), strict=True)),
+        dict(zip(members, contributions(scorer, row, places), strict=True)),
         correlations,
         score_labels(labels, mixed.labels, mixed.log_odds),
         calibrate(labels, mixed.labels, mixed.log_odds),
@@ -152,33 +157,37 @@ def _members(
     teachers: Mapping[str, Model],
     students: Mapping[str, Model],
     receipt: Receipt | None,
-) -> tuple[str, dict[str, Predictions], dict[str, float]]:
+) -> tuple[str, dict[str, list[Predictions]], dict[str, float]]:
     """What there is to be scored, in words; its members' predictions, and their weights."""
+    done = {name: own for name, own in students.items() if own.marker}
     if receipt is not None:
-        weights = {member.name: member.weight for member in receipt.members}
-        subject = "the bundle"
-        models = {name: students[name] for name in weights}
+        subject, shares = "the bundle", {own.name: own.weight for own in receipt.members}
+    elif done:
+        named = [name for name in workspace.config.students if name in done]
+        subject = f"the flat mean of {len(named)} students"
+        shares = dict.fromkeys(named, 1 / max(len(named), 1))
     else:
-        done = {name: model for name, model in students.items() if model.marker}
-        subject, models = f"the flat mean of {len(done)} students", done
-        weights = dict.fromkeys(done, 1 / max(len(done), 1))
-        if not done:
-            subject, models, weights = _teachers(workspace, teachers)
-    return subject, {n: model.predictions("report") for n, model in models.items()}, weights
+        done = {name: own for name, own in teachers.items() if own.marker}
+        subject, shares = _teachers(workspace, list(done))
+    copies = receipt.copies if receipt else 1
+    members: dict[str, list[Predictions]] = {}
+    weights: dict[str, float] = {}
+    for name in workspace.config.students | workspace.config.members:
+        own = [copy for n in range(copies) if (copy := copy_name(name, n + 1)) in shares]
+        if own:
+            members[name] = [done[copy].predictions("report") for copy in own]
+            weights[name] = sum(shares[copy] for copy in own)
+    return subject, members, weights
 
 
-def _teachers(
-    workspace: Workspace, teachers: Mapping[str, Model]
-) -> tuple[str, dict[str, Model], dict[str, float]]:
-    """Teachers with their searched weights; as long as there are none, with even ones."""
-    done = {name: model for name, model in teachers.items() if model.marker}
+def _teachers(workspace: Workspace, done: Sequence[str]) -> tuple[str, dict[str, float]]:
+    """Finished teachers with their searched weights; as long as there are none, with even ones."""
     searched = _searched_weights(workspace)
     weights = {name: weight for name, weight in searched.items() if weight > 0}
-    if weights and weights.keys() <= done.keys():
-        chosen = {name: done[name] for name in weights}
-        return f"the weighted mean of {len(chosen)} teachers", chosen, weights
+    if weights and weights.keys() <= set(done):
+        return f"the weighted mean of {len(weights)} teachers", weights
     flat = dict.fromkeys(done, 1 / max(len(done), 1))
-    return f"the flat mean of {len(done)} teachers", done, flat
+    return f"the flat mean of {len(done)} teachers", flat
 
 
 def _searched_weights(workspace: Workspace) -> dict[str, float]:

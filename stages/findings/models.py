@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from common.codec import from_plain
 from common.errors import UserError
 from runs import Predictions, RunError
 from runs.marker import DONE_NAME, Marker
+from stages.config import LABELS
 from stages.jobs import predictions_name
-from stages.summaries import TrainingSummary
+from stages.summaries import TrainingSummary, copy_name
 from stages.workspace import Workspace
 from training.log import METRICS_NAME
 
@@ -64,10 +65,39 @@ class Model:
         return Predictions.load(self.marker.file(self.folder, predictions_name(split)))
 
 
-def read_models(workspace: Workspace, folder: str, names: Iterable[str]) -> dict[str, Model]:
-    """The trainings of these names that were begun, below a folder of the run."""
-    places = {name: workspace.run.root / folder / name for name in names}
+def read_models(places: Mapping[str, Path]) -> dict[str, Model]:
+    """The trainings that were begun, by the names that their folders are given by."""
     return {name: _read_model(place) for name, place in places.items() if place.is_dir()}
+
+
+def teacher_places(workspace: Workspace) -> dict[str, Path]:
+    """Where each member's training on labels lies; where folds are packed, that without the first.
+
+    That of any other fold is like it.
+    """
+    root = workspace.run.root / ("folds/0" if workspace.packs_folds else "")
+    return {name: root / "teachers" / name for name in workspace.config.members}
+
+
+def student_places(workspace: Workspace) -> dict[str, Path]:
+    """Where the models lie that may be packed, by the names that they have in a bundle.
+
+    One that learns from labels is its member's teacher, or a copy of that.
+    """
+    config, root = workspace.config, workspace.run.root
+    places = {}
+    for name, own in config.students.items():
+        folder, trained = "students", name
+        if own.teacher == LABELS:
+            folder, trained = "teachers", own.member
+        if workspace.packs_folds:
+            for fold in range(config.folds):
+                place = root / "folds" / str(fold) / folder / trained
+                places[copy_name(name, fold + 1)] = place
+        else:
+            for copy in range(1, config.copies + 1):
+                places[copy_name(name, copy)] = root / folder / copy_name(trained, copy)
+    return places
 
 
 def _read_model(folder: Path) -> Model:

@@ -31,7 +31,7 @@ def test_a_member_adds_what_is_lost_without_it(
 ) -> None:
     truth, scores, stored = members
     labels, weights = Labels.from_dense(truth), np.array([0.5, 0.5, 0.0])
-    found = contributions(WeightedScorer(stored, labels), weights)
+    found = contributions(WeightedScorer(stored, labels), weights, [[0], [1], [2]])
     assert found[2] is None
     whole = gap(labels, None, mix(torch.from_numpy(scores), weights.tolist()).numpy())
     for left_out, left in ((0, 1), (1, 0)):
@@ -39,7 +39,12 @@ def test_a_member_adds_what_is_lost_without_it(
         assert own is not None and own.error > 0
         assert own.without == pytest.approx(gap(labels, None, scores[left]), abs=1e-6)
         assert own.gain == pytest.approx(whole - own.without, abs=1e-6)
-    assert contributions(WeightedScorer(stored, labels), np.array([1.0, 0, 0])) == [None] * 3
+    # Of a member that is two models, both are left out; of one that is all, there is no rest.
+    both = contributions(WeightedScorer(stored, labels), np.array([0.2, 0.3, 0.5]), [[0, 1], [2]])
+    assert both[0] is not None
+    assert both[0].without == pytest.approx(gap(labels, None, scores[2]), abs=1e-6)
+    alone = contributions(WeightedScorer(stored, labels), np.array([1.0, 0, 0]), [[0], [1]])
+    assert alone == [None, None]
 
 
 def test_errors_correlate_as_their_dense_differences_do(

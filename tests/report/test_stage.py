@@ -72,24 +72,49 @@ def test_page_of_a_run_in_a_browser(browser: Browser, finished: Line) -> None:
     assert browser.errors() == [] and browser.run("return window.hacked") is None
 
 
-def test_figures_are_those_of_the_bundle_itself(finished: Line) -> None:
-    """What is predicted anew, of the file and of the curve, is what the receipt says of both."""
-    receipt = json.loads(finished.receipt.read_text())
-    predicted = Predictions.load(finished.run / "report/bundle/predictions-report.safetensors")
+def truth_of_report() -> Labels:
     clips = make_clips(SMALL_FRAMES, 60, 2)
-    assert predicted.ids.tolist() == [clip.id for clip in clips]
     rows = np.repeat(np.arange(60), [len(clip.labels) for clip in clips])
-    labels = Labels.from_pairs(rows, np.concatenate([clip.labels for clip in clips]), 60, 30)
-    assert gap(labels, predicted.labels, predicted.log_odds) == pytest.approx(receipt["gap"])
-    on_report = json.loads((finished.run / "report/curve/comparison.json").read_text())
-    on_search = json.loads((finished.run / "uniform8/comparison.json").read_text())
-    for split, compared in (("report", on_report), ("search", on_search)):
-        packed = [own for own in compared["best"] if own["bytes"] == receipt["bytes"]]
-        wanted = receipt["gap" if split == "report" else "search_gap"]
-        assert [own["gap"] for own in packed] == [pytest.approx(wanted, abs=1e-6)]
-        # What is gained at the end is the distance of the last points.
-        last = compared["best"][-1]["gap"] - compared["uniform8"][-1]["gap"]
-        assert compared["gains"][-1]["gap"] == pytest.approx(last)
+    return Labels.from_pairs(rows, np.concatenate([clip.labels for clip in clips]), 60, 30)
+
+
+def test_bundle_is_predicted_as_its_receipt_says(finished: Line) -> None:
+    predicted = Predictions.load(finished.run / "report/bundle/predictions-report.safetensors")
+    assert predicted.ids.tolist() == [clip.id for clip in make_clips(SMALL_FRAMES, 60, 2)]
+    found = gap(truth_of_report(), predicted.labels, predicted.log_odds)
+    assert found == pytest.approx(json.loads(finished.receipt.read_text())["gap"])
+
+
+def test_curves_on_report_are_those_of_what_was_predicted(finished: Line) -> None:
+    """Both curves computed anew from predictions of members as they are stored, by plain loops."""
+    curves = {
+        curve: json.loads((finished.run / folder / "solutions.json").read_text())
+        for curve, folder in (("best", "curve"), ("uniform8", "uniform8"))
+    }
+    used = {own for found in curves.values() for s in found for own in s["choice"].items()}
+    new = sorted(own for own in used if own[1] not in ("float32", "uniform8"))
+
+    def probabilities(member: str, recipe: str) -> np.ndarray:
+        folder = "students" if recipe == "float32" else "quantized"
+        path = finished.run / folder / member / "predictions-report.safetensors"
+        if (member, recipe) in new:
+            number = new.index((member, recipe))
+            path = finished.run / f"report/curve/predictions-report-{number}.safetensors"
+        return 1 / (1 + np.exp(-Predictions.load(path).to_dense().astype(np.float64)))
+
+    compared = json.loads((finished.run / "report/curve/comparison.json").read_text())
+    for curve, solutions in curves.items():
+        assert [own["bytes"] for own in compared[curve]] == [own["size"] for own in solutions]
+        for solution, point in zip(solutions, compared[curve], strict=True):
+            mixed = sum(
+                solution["weights"][member] * probabilities(member, recipe)
+                for member, recipe in solution["choice"].items()
+            )
+            found = gap(truth_of_report(), None, np.asarray(mixed))
+            assert point["gap"] == pytest.approx(found, abs=1e-6)
+            assert 0 < point["error"] < 0.1
+    last = compared["best"][-1]["gap"] - compared["uniform8"][-1]["gap"]
+    assert compared["gains"][-1]["gap"] == pytest.approx(last)
 
 
 def test_second_page_measures_nothing_again_and_is_the_same(finished: Line, tmp_path: Path) -> None:
