@@ -43,9 +43,13 @@ def test_names_of_labels_clips_and_members_are_texts(browser: Browser, large_pag
     assert clips and all(name.startswith(f"{SHOWN}clip") for name in clips)
     # In the charts too: ticks, names of lines, and what shows under the pointer.
     assert "<img src=x" in browser.run("return document.querySelector('.ytick').textContent")
-    hover = "Plotly.Fx.hover(arguments[0], [{curveNumber: 0, pointNumber: 0}])"
-    for plot in browser.run("return [...document.querySelectorAll('.plot')]"):
-        browser.run(hover, plot)
+    browser.run(
+        "for (const plot of document.querySelectorAll('.plot')) {"
+        "  const point = plot.data[0].type === 'heatmap' ? [1, 0] : 0;"
+        "  Plotly.Fx.hover(plot, [{curveNumber: plot.data.length - 1, pointNumber: point}]);"
+        "}"
+    )
+    assert "<img src=x" in "".join(browser.texts(".hoverlayer"))
     assert browser.run("return window.hacked") is None
     assert browser.errors() == []
 
