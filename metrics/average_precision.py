@@ -61,7 +61,21 @@ def mean_average_precision(labels: Labels, top_labels: np.ndarray, top_scores: n
     """MAP: the mean, over labels that have a positive, of the label's average precision.
 
     A label that is missing from a clip's list counts as not found there, so that lists shorter
-    than V give a lower bound.
+    than V give a lower bound. The arguments are those of `label_average_precisions`.
+
+    Raises:
+        MetricError: A score is NaN or infinite, shapes disagree, or nothing is true.
+    """
+    precisions = label_average_precisions(labels, top_labels, top_scores)
+    if not labels.columns.size:
+        raise MetricError("there is no true label, so precision and recall are not defined")
+    return float(np.mean(precisions[~np.isnan(precisions)]))
+
+
+def label_average_precisions(
+    labels: Labels, top_labels: np.ndarray, top_scores: np.ndarray
+) -> np.ndarray:
+    """The average precision of each label over all clips, (V,); NaN where no clip has it.
 
     Args:
         labels: The true labels of N clips.
@@ -69,7 +83,7 @@ def mean_average_precision(labels: Labels, top_labels: np.ndarray, top_scores: n
         top_scores: (N, K) scores that are comparable across clips. Finite.
 
     Raises:
-        MetricError: A score is NaN or infinite, shapes disagree, or nothing is true.
+        MetricError: A score is NaN or infinite, or shapes disagree.
     """
     scores = checked_scores(labels, top_labels, top_scores)
     refuse_non_finite(scores)
@@ -79,11 +93,9 @@ def mean_average_precision(labels: Labels, top_labels: np.ndarray, top_scores: n
     ends = np.cumsum(np.bincount(listed, minlength=labels.num_labels))
     by_label = np.split(np.argsort(listed, kind="stable"), ends[:-1])
     positives = np.bincount(labels.columns, minlength=labels.num_labels).tolist()
-    precisions = [
-        average_precision(scores[places], hits[places], count)
-        for places, count in zip(by_label, positives, strict=True)
-        if count
-    ]
-    if not precisions:
-        raise MetricError("there is no true label, so precision and recall are not defined")
-    return float(np.mean(precisions))
+    return np.array(
+        [
+            average_precision(scores[places], hits[places], count) if count else np.nan
+            for places, count in zip(by_label, positives, strict=True)
+        ]
+    )

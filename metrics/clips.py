@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from metrics.ranking import Ranking
+from metrics.labels import Labels
+from metrics.ranking import Ranking, true_pairs
 
 
 def average_precisions(ranking: Ranking, counts: np.ndarray) -> np.ndarray:
@@ -44,3 +45,29 @@ def precisions_at_recall(ranking: Ranking, counts: np.ndarray) -> np.ndarray:
         part = Ranking(ranking.scores[rows], ranking.hits[rows]).cut(int(count))
         result[rows] = part.hits.sum(axis=1) / count
     return result[counts > 0]
+
+
+def cross_entropies(
+    labels: Labels,
+    top_labels: np.ndarray,
+    log_odds: np.ndarray,
+    left_out: np.ndarray,
+    tail: np.ndarray,
+) -> np.ndarray:
+    """The cross-entropy of each clip's labels in nats, (N,): how surprising they are.
+
+    Args:
+        labels: The true labels of N clips.
+        top_labels: (N, K) those that are listed.
+        log_odds: (N, K) theirs.
+        left_out: (N,) the greatest log-odds that is not listed, with which true labels that are not
+            count: the result is a lower bound then.
+        tail: (N,) the summed probability of what is not listed.
+    """
+    true = true_pairs(labels, top_labels) > 0
+    listed = np.logaddexp(0, np.where(true, -log_odds, log_odds).astype(np.float64)).sum(axis=1)
+    missing = labels.counts - true.sum(axis=1)
+    bound = np.where(missing > 0, left_out, 0.0).astype(np.float64)
+    # -log(1 - p) is p or more, and about that where p is small. The tail holds true labels too.
+    wrong = np.maximum(tail - missing * (0.5 + 0.5 * np.tanh(bound / 2)), 0)
+    return np.asarray(listed + missing * np.logaddexp(0, -bound) + wrong)

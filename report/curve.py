@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from common.files import atomic_path
 from common.units import format_bytes
 from quantize import Solution, curve_rows
+from quantize.selection.comparison import Point
 from report.tables import write_table
 from runs import content_key
 from stages.pack import Packed
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CURVE_NAME = "curve.csv"
 PICTURE_NAME = "curve.png"
 SENSITIVITY_NAME = "sensitivity.csv"
+# A picture of an earlier look is drawn anew.
+_LOOK = 2
 
 
 def write_curve(packed: Packed) -> None:
@@ -28,7 +35,7 @@ def write_curve(packed: Packed) -> None:
     write_table(packed.folder / CURVE_NAME, curve_rows(packed.curve))
     write_table(packed.folder / SENSITIVITY_NAME, packed.sensitivity)
     picture = packed.folder / PICTURE_NAME
-    shown = content_key([packed.curve, packed.receipt])
+    shown = content_key([_LOOK, packed.comparison, packed.receipt])
     if picture.is_file() and shown.encode() in picture.read_bytes():
         return
     with atomic_path(picture) as beside:
@@ -38,35 +45,78 @@ def write_curve(packed: Packed) -> None:
 
 
 def draw_curve(packed: Packed) -> Figure:
-    """GAP on `search` against bytes: the curve, uniform 8 bits, and the bundle that was packed."""
+    """GAP on `search` against bytes: mixed precisions and uniform 8 bits, and what lies between.
+
+    Above each curve with the standard error of its GAP as a band. That is of the clips, which are
+    the same for both: below what the one has more than the other, with the error of that.
+    """
     # Here, and not above: its import takes a third of a second, and most commands draw nothing.
     import matplotlib as mpl
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-    curve, receipt = packed.curve, packed.receipt
+    compared, receipt = packed.comparison, packed.receipt
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(7, 4.2), layout="constrained")
-        axes = figure.subplots()
-    sizes, gaps = zip(*((solution.size, solution.gap) for solution in curve), strict=True)
-    axes.step(sizes, gaps, "C0o-", where="post", markersize=3.7, label="best")
-    for baseline in receipt.uniform8:
-        axes.plot(baseline.bytes, baseline.search_gap, "C1s", label="uniform 8 bits")
-    axes.plot(receipt.bytes, receipt.search_gap, "C3*", markersize=12.6, label="packed")
-    axes.axvline(receipt.budget_bytes, color="0.6", linestyle=":", label="budget")
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
+        figure = Figure(figsize=(7, 5.4), layout="constrained")
+        above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    sizes = [point.bytes for point in (*compared.best, *compared.uniform8)]
+    # A curve goes on at the height of its last point for whoever has more room.
+    end = max(*sizes, receipt.bytes) * 1.15
+    curves = {
+        "uniform 8 bits": (compared.uniform8, "C1"),
+        "precisions chosen by tensor or member": (compared.best, "C0"),
+    }
+    for name, (points, color) in curves.items():
+        _draw_steps(above, points, end, color, name)
+    # Open, and larger than a point: what lies beneath is still to be seen.
+    above.plot(
+        receipt.bytes,
+        receipt.search_gap,
+        "o",
+        color="0.15",
+        label="packed",
+        markersize=11,
+        markerfacecolor="none",
+        markeredgewidth=1.5,
+    )
+    _draw_steps(below, compared.gains, end, "C0")
+    below.axhline(0, color="C1", linewidth=1)
+    low, high = min(sizes) / 1.15, end
+    for axes in (above, below):
+        if receipt.budget_bytes < 3 * high:
+            high = max(high, receipt.budget_bytes * 1.05)
+            axes.axvline(receipt.budget_bytes, color="0.6", linestyle=":", label="budget")
+        axes.grid(alpha=0.25)
+    below.set_xscale("log")
+    below.set_xlim(low, high)
     # More names than these would run into each other.
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 60 * low else (1, 3)))
-    axes.xaxis.set_major_formatter(EngFormatter("B"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("bytes of the file")
-    axes.set_ylabel("GAP on search")
-    axes.grid(alpha=0.25)
-    ends = f"from {_described(curve[0])} to {_described(curve[-1])}"
-    axes.set_title(f"{len(curve)} bundles, {ends}", fontsize=10)
-    axes.legend(frameon=False, loc="best")
+    below.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 60 * low else (1, 3)))
+    below.xaxis.set_major_formatter(EngFormatter("B"))
+    below.xaxis.set_minor_formatter(NullFormatter())
+    below.set_xlabel("bytes of the file")
+    below.set_ylabel("gain")
+    above.set_ylabel("GAP on search")
+    ends = f"from {_described(packed.curve[0])} to {_described(packed.curve[-1])}"
+    above.set_title(f"{len(packed.curve)} bundles, {ends}", fontsize=10)
+    above.legend(frameon=False, loc="best", title="bands: one standard error")
     return figure
+
+
+def _draw_steps(
+    axes: Axes, points: Sequence[Point], end: float, color: str, label: str | None = None
+) -> None:
+    """A curve that rises at its points, with its errors as a band."""
+    if not points:
+        return
+    sizes = np.array([*(point.bytes for point in points), end])
+    gaps, errors = (
+        np.array([*values, values[-1]])
+        for values in ([p.gap for p in points], [p.error for p in points])
+    )
+    low, high = gaps - errors, gaps + errors
+    axes.fill_between(sizes, low, high, step="post", color=color, alpha=0.15, linewidth=0)
+    axes.step(sizes, gaps, color=color, where="post", label=label, linewidth=1.6)
+    axes.plot(sizes[:-1], gaps[:-1], "o", color=color, markersize=3.5)
 
 
 def _described(solution: Solution) -> str:

@@ -1,5 +1,6 @@
 """What a person reads at the end of a stage, by the type of what the stage returned."""
 
+import sys
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from stages.config import copy_name
 from stages.pack import Packed
 from stages.plan import Plan
 from stages.receipt import RECEIPT_NAME
+from stages.report import Findings
 from stages.teachers import TrainedTeachers
 
 MEMBERS_NAME = "members.csv"
@@ -181,6 +183,19 @@ def _members_rows(packed: Packed) -> list[dict[str, Any]]:
 
 
 @show.register
+def _findings(findings: Findings) -> None:
+    """A page to be opened in a browser; its path is printed."""
+    # Here, and not above: other commands write no page.
+    from report.page import write_page
+    from report.run import REPORT_NAME, run_page
+
+    path = findings.folder / REPORT_NAME
+    write_page(path, run_page(findings, sys.argv[1:]))
+    print(path)
+
+
+@show.register
 def _finished(finished: Finished) -> None:
     show(finished.packed)
-    print(f"submission  {finished.submission}")
+    print(f"submission  {finished.submission}\nreport      ", end="")
+    show(finished.findings)

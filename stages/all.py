@@ -1,4 +1,4 @@
-"""Stage `all`: from shards to a bundle and its submission."""
+"""Stage `all`: from shards to a bundle, its submission and the report."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ from stages.distill import distill
 from stages.pack import Packed, pack
 from stages.plan import plan
 from stages.predict import predict
+from stages.report import Findings, report
 from stages.stage import stage
 from stages.synthesize import synthesize
 from stages.teachers import teachers
@@ -15,15 +16,16 @@ from stages.workspace import Workspace
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of a run: what was packed, and the file of the submission."""
+    """The end of a run: what was packed, the file of the submission, what the report shows."""
 
     packed: Packed
     submission: Path
+    findings: Findings
 
 
 @stage("all", help="all of these in order, then the table")
 def run_all(workspace: Workspace) -> Finished:
-    """Does what is not done of every stage up to `predict`.
+    """Does what is not done of every stage up to `report`.
 
     Raises:
         JobsFailed: a training failed; the others of its kind have finished.
@@ -33,4 +35,4 @@ def run_all(workspace: Workspace) -> Finished:
     plan(workspace)
     teachers(workspace)
     distill(workspace)
-    return Finished(pack(workspace), predict(workspace))
+    return Finished(pack(workspace), predict(workspace), report(workspace))

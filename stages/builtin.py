@@ -4,4 +4,5 @@
 # isort: skip_file
 
 from stages import synthesize, plan, teachers, ensemble, distill, pack, predict, evaluate, export
+from stages import report
 from stages import all

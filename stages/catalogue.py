@@ -24,6 +24,7 @@ class Catalogue:
     Args:
         workspace: the run.
         students: the finished trainings.
+        maker: the stage to be run first where a measurement is missing. None: it is made.
 
     Attributes:
         students: as given.
@@ -32,9 +33,10 @@ class Catalogue:
 
     Raises:
         JobsFailed: a process failed; the others have finished.
+        RunError: a measurement is missing, and there is a `maker`.
     """
 
-    def __init__(self, workspace: Workspace, students: Trained) -> None:
+    def __init__(self, workspace: Workspace, students: Trained, maker: str | None = None) -> None:
         self.students = students
         self._workspace = workspace
         self._hosts = {name: workspace.config.host_of_student(name) for name in students.names}
@@ -49,7 +51,7 @@ class Catalogue:
             for name in ([] if workspace.packs_folds else students.names)
             for number, task in enumerate(students.models(name))
         }
-        tasks = Tasks(workspace).of_jobs(
+        tasks = Tasks(workspace, maker).of_jobs(
             {("fold", *key): job for key, job in by_fold.items()}
             | {("packed", *key): job for key, job in packed.items()}
         )

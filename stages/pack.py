@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from common.codec import from_plain
 from common.files import read_json
 from quantize.bundle.manifest import VERSION
+from quantize.selection.comparison import Comparison
 from quantize.selection.curve import front
 from quantize.selection.problem import Solution
 from runs import RunError, Task
@@ -17,13 +18,14 @@ from stages.distill import load_students
 from stages.ensemble import search_inputs
 from stages.execute import Tasks
 from stages.jobs import module_of
-from stages.packer import CHOSEN_NAME, SOLUTIONS_NAME, Chosen, Packer
+from stages.packer import CHOSEN_NAME, COMPARISON_NAME, SOLUTIONS_NAME, Chosen, Packer
 from stages.receipt import RECEIPT_NAME, Receipt
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary
 from stages.teachers import load_teachers
 from stages.workspace import Workspace
 
+CURVE_FOLDER, UNIFORM8_FOLDER = "curve", "uniform8"
 _MODULES = (
     "stages.catalogue",
     "stages.copies",
@@ -43,6 +45,7 @@ class Packed:
         receipt: of the bundle.
         curve: the best bundle for every number of bytes; the packed one is on it, unless it is a
             flat mean that a smaller bundle beats.
+        comparison: of the curve with that of uniform 8 bits, on `search`.
         sensitivity: see `Catalogue.sensitivity`.
         teachers: by student, how its member was trained on the labels.
     """
@@ -50,6 +53,7 @@ class Packed:
     folder: Path
     receipt: Receipt
     curve: tuple[Solution, ...]
+    comparison: Comparison
     sensitivity: list[dict[str, Any]]
     teachers: dict[str, TrainingSummary]
 
@@ -83,8 +87,14 @@ def pack(workspace: Workspace) -> Packed:
     # The budget is not among what the curve depends on.
     inputs = search_inputs(workspace, packer.catalogue.tasks)
     inputs |= {"schema": workspace.schema, "file": [VERSION, *Receipt.names_in_file()]}
-    traced = tasks.of_work("curve", inputs, packer.trace, _MODULES)
+    traced = tasks.of_work(CURVE_FOLDER, inputs, packer.trace, _MODULES)
     solutions = _read(traced, SOLUTIONS_NAME, tuple[Solution, ...])
+    compared = tasks.of_work(
+        UNIFORM8_FOLDER,
+        {**inputs, "curve": traced.digest()},
+        lambda task: packer.compare(task, solutions),
+        _MODULES,
+    )
     selected = tasks.of_work(
         "selection",
         {
@@ -117,6 +127,7 @@ def pack(workspace: Workspace) -> Packed:
         workspace.run.root,
         from_plain(Receipt, read_json(receipt), str(receipt), RunError),
         front([*solutions, chosen.solution]),
+        _read(compared, COMPARISON_NAME, Comparison),
         packer.catalogue.sensitivity(),
         {
             name: teachers.summary(student.member)

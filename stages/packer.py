@@ -18,7 +18,8 @@ from quantize.bundle.inference import Bundle
 from quantize.bundle.layout import bundle_bytes
 from quantize.errors import BudgetError
 from quantize.precision import UNIFORM8
-from quantize.selection.curve import curve
+from quantize.selection.comparison import compare
+from quantize.selection.curve import curve, uniform8_curve
 from quantize.selection.problem import Problem, Solution
 from quantize.selection.solver import Solver
 from records.seen import SeenClips, seen_clips
@@ -32,6 +33,7 @@ from stages.receipt import RECEIPT_NAME, Baseline, Receipt
 from stages.workspace import Workspace
 
 SOLUTIONS_NAME = "solutions.json"
+COMPARISON_NAME = "comparison.json"
 CHOSEN_NAME = "chosen.json"
 
 
@@ -95,6 +97,15 @@ class Packer:
         solutions = curve(self._problem, **self._search)
         write_json(task.folder / SOLUTIONS_NAME, to_plain(solutions))
         return [SOLUTIONS_NAME], {"gap": solutions[0].gap}
+
+    def compare(self, task: Task, solutions: Sequence[Solution]) -> tuple[list[str], Any]:
+        """Solves the curve of uniform 8 bits, and holds the other against it."""
+        given = {name: self._search[name] for name in ("trials", "seed")}
+        uniform8 = uniform8_curve(self._problem, **given)
+        found = compare(solutions, uniform8, lambda s: (s.gap, self._problem.resampled_gap(s)))
+        write_json(task.folder / SOLUTIONS_NAME, to_plain(uniform8))
+        write_json(task.folder / COMPARISON_NAME, to_plain(found))
+        return [SOLUTIONS_NAME, COMPARISON_NAME], {"points": len(uniform8)}
 
     def select(self, task: Task, known: Sequence[Solution]) -> tuple[list[str], Any]:
         """Solves the budget, knowing the curve; with several models of each, if they bring more."""

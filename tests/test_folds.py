@@ -157,6 +157,15 @@ def test_nothing_of_a_fold_reaches_its_predictions(finished: Line, tmp_path: Pat
     assert {f"1/{training}/{predictions_name(HELD)}" for training in TRAININGS} <= changed
 
 
+def test_page_of_the_run_shows_what_was_chosen_on_all_folds(finished: Line) -> None:
+    page = (finished.run / "report.html").read_text()
+    assert 'class="notice"' not in page
+    receipt = receipt_of(finished)
+    assert f"{receipt['search_gap']:.5f} ± {receipt['search_gap_error']:.5f}" in page
+    compared = json.loads((finished.run / "report/curve/comparison.json").read_text())
+    assert compared["best"] and compared["uniform8"]
+
+
 def test_given_again_nothing_is_done_again(finished: Line) -> None:
     before = finished.done()
     for stage in ("teachers", "distill", "pack"):
@@ -200,6 +209,10 @@ def test_the_models_of_the_folds_are_packed(finished: Line, tmp_path: Path) -> N
     true = np.array([np.isin(np.arange(30), clip.labels) for clip in clips])
     wanted = gap(Labels.from_dense(true), None, np.asarray(mixed))
     assert receipt["gap_float"] == pytest.approx(wanted, abs=1e-6)
+    outcome = line.call("stage=report", "final=bag", "quantize.precisions=[]")
+    assert outcome.status == 0, outcome.err
+    page = (line.run / "report.html").read_text()
+    assert 'class="notice"' not in page and f"{receipt['gap']:.5f}" in page
 
 
 @pytest.mark.usefixtures("gaining")

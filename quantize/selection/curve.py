@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from quantize.precision import UNIFORM8
+from quantize.selection.baseline import Baseline
 from quantize.selection.problem import Choice, Problem, Solution
 from quantize.selection.solver import FINALISTS, Solver
 from runs import track
@@ -53,6 +55,26 @@ def curve(
         row, more = problem.searched(problem.row(solution), tried, seed)
         confirmed.append(problem.solution(row, solution.trials + more, solution.method))
     return front(confirmed)
+
+
+def uniform8_curve(
+    problem: Problem, *, trials: int = 3000, seed: int = 0, points: int = POINTS
+) -> tuple[Solution, ...]:
+    """The same with uniform 8 bits alone, which is what the curve has to beat.
+
+    The budgets go from the smallest member at this precision to all of them; the arguments are
+    those of `curve`. Empty where no member has this precision.
+    """
+    places = [n for n, option in enumerate(problem.options) if option.precision == UNIFORM8]
+    independent = [n for n in places if problem.independent[n]]
+    if not independent:
+        return ()
+    smallest, all_of_them = int(problem.alone[independent].min()), problem.size(tuple(places))
+    under = Baseline(problem, max(1, trials // 2), seed).under
+    spaced = np.geomspace(smallest, all_of_them, num=points).astype(np.int64)
+    budgets = sorted({smallest, *spaced.tolist(), all_of_them})
+    found = [under(budget) for budget in track(budgets, "uniform 8 bits", len(budgets))]
+    return front(solution for solution in found if solution is not None)
 
 
 def front(solutions: Iterable[Solution]) -> tuple[Solution, ...]:

@@ -273,11 +273,15 @@ class Problem:
             method=method,
         )
 
-    def standard_error(self, solution: Solution) -> float:
-        """That of the GAP of a solution, from draws of the clips that it was chosen on."""
+    def resampled_gap(self, solution: Solution) -> np.ndarray:
+        """GAP of a solution in each of the draws (R,) of the clips that it was chosen on."""
         row = self.row(solution)
         chosen = choice_of(row)
-        return standard_error(self._scorer_of(chosen).resampled_gap(row[list(chosen)]))
+        return self._scorer_of(chosen).resampled_gap(row[list(chosen)])
+
+    def standard_error(self, solution: Solution) -> float:
+        """That of the GAP of a solution."""
+        return standard_error(self.resampled_gap(solution))
 
     def check(self, budget: int) -> None:
         """Raises BudgetError, with the least size of every member, where no member fits."""
