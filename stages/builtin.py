@@ -6,4 +6,3 @@
 from stages import synthesize, explore, plan, teachers, ensemble, distill, pack, predict, evaluate
 from stages import export, report
 from stages import all
-from stages import all
