@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import Any
 from common.codec import to_plain
 from common.errors import ConfigError
 from common.extensions import load_extensions
+from common.messages import say, warn
 from common.registry import Extension, digests_of, kinds_of
 from families import FamilyModule, config_from_dict, registry
 from families.base import HostLayer
@@ -34,6 +34,7 @@ from runs import Run, Task
 from runs.code_changes import CodeChanges
 from stages.config import Config, check_task_name
 from stages.jobs import UNLABELED, HostModel, Job, Phase, Setting, Training, Upstream
+from stages.progress import RunProgress
 from stages.summaries import copy_name
 from training.inference import labels_of
 
@@ -62,6 +63,7 @@ class Workspace:
         self.code_changes: CodeChanges = (
             whole.code_changes if whole else CodeChanges(config.on_code_change)
         )
+        self.progress: RunProgress = whole.progress if whole else RunProgress()
 
     @cached_property
     def folds(self) -> tuple[Workspace, ...]:
@@ -208,7 +210,7 @@ class Workspace:
         for split in (*splits, *further):
             say_skipped(split)
         check_disjoint(splits)
-        print(check_census(splits, self.source.cache, further), file=sys.stderr)
+        say(check_census(splits, self.source.cache, further))
         return {split.name: split.fingerprint for split in (*splits, *further)}
 
     @property
@@ -353,4 +355,4 @@ class Workspace:
 def say_skipped(split: Split) -> None:
     """Tells on standard error what `data.on_corrupt=skip` left out."""
     if split.skipped:
-        print(f"{split.name}: skipped {split.skipped} damaged records", file=sys.stderr)
+        warn(f"{split.name}: skipped {split.skipped} damaged records")
