@@ -103,7 +103,7 @@ def train(job: Training, task: Task) -> None:
     append_log(
         task.folder,
         f"trains {setting.family}, {parameter_count(model):,} parameters, on {len(train_split):,} "
-        f"clips of train, on {choose_device(setting.device)}, {job.train.precision}, "
+        f"clips of train, on {choose_device(setting.device)}, precision {job.train.precision}, "
         f"seed {job.seed}",
     )
     files = [WEIGHTS_NAME, *map(predictions_name, splits)]
