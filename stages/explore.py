@@ -6,7 +6,7 @@ from pathlib import Path
 from records.statistics.survey import Survey, take_survey
 from runs import track
 from stages.stage import stage
-from stages.workspace import Workspace, say_skipped
+from stages.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,6 @@ def explore(workspace: Workspace) -> Explored:
     # Without any split, opening one says which key to set.
     splits = [source.open(name) for name in source.splits or ("train",)]
     for split in splits:
-        say_skipped(split)
+        split.say_skipped()
     survey = take_survey(splits, lambda clips, count: track(clips, "explore", count))
     return Explored(workspace.run.root, workspace.config.run, survey)
