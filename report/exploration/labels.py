@@ -24,6 +24,8 @@ _POINTS = 400
 # Labels of the picture of those that come together, and clips that a pair needs for the table.
 _PICTURED, _LEAST_CLIPS = 30, 5
 _PAIRS = 500
+# Letters of a name beside the picture.
+_LONGEST = 18
 
 
 def label_name(schema: Schema, label: int) -> str:
@@ -176,8 +178,9 @@ def together_section(survey: Survey) -> Section | None:
 
 
 def _distinct(schema: Schema, labels: NDArray[np.int64]) -> list[str]:
-    """Names for an axis, on which two of the same name would be one."""
+    """Names for an axis: short ones, of which two that were the same would be one."""
     names = [label_name(schema, label) for label in labels]
+    names = [f"{own[:_LONGEST]}…" if len(own) > _LONGEST + 1 else own for own in names]
     return [
         f"{name} ({label})" if names.count(name) > 1 else name
         for name, label in zip(names, labels.tolist(), strict=True)
