@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from joblib import Parallel, delayed
 
+from common.threads import pool_threads
 from ensemble.errors import EnsembleError
 from metrics import Labels
-from metrics.ranking import best_labels, slices, true_pairs
+from metrics.ranking import slices, true_pairs
 from runs.predictions import Predictions
 
-CHUNK_CELLS = 1 << 22  # cells of (members, clips, labels) that are spread out in one go
-PAIR_CELLS = 1 << 22  # cells of (clips, labels, labels) that are compared in one go
+CHUNK_CELLS = 1 << 20  # cells of (members, clips, labels) that are looked at in one go
+UNION = 4  # labels that all members together store, at most about, as a multiple of what one does
+WORD = 64  # bits
 ANYTHING_ELSE = -1  # stands for the best of the labels that no member stored
 
 
@@ -44,14 +47,17 @@ def union_candidates(predictions: Sequence[Predictions], labels: Labels, k: int)
         EnsembleError: The predictions are not of the same clips and labels, or store too few.
     """
     _check_alike(predictions, labels, k)
-    step = max(1, CHUNK_CELLS // (len(predictions) * labels.num_labels))
-    parts = [_chunk_candidates(predictions, rows, k) for rows in slices(len(labels), step)]
+    width = min(labels.num_labels, UNION * max(own.stored for own in predictions))
+    step = max(1, CHUNK_CELLS // (len(predictions) * width))
+    parts = Parallel(pool_threads(), prefer="threads")(
+        delayed(_chunk_candidates)(predictions, rows, k) for rows in slices(len(labels), step)
+    )
     width = max(part.labels.shape[1] for part in parts)
     found = np.concatenate([columns(part.labels, width, ANYTHING_ELSE) for part in parts])
     log_odds = np.concatenate([columns(part.log_odds, width, -np.inf) for part in parts], axis=1)
     unknown = np.concatenate([columns(part.unknown, width, False) for part in parts], axis=1)
     hits = (true_pairs(labels, np.maximum(found, 0)) > 0) & (found != ANYTHING_ELSE)
-    return _prune(Candidates(found, log_odds, unknown, hits), k)
+    return Candidates(found, log_odds, unknown, hits)
 
 
 def _check_alike(predictions: Sequence[Predictions], labels: Labels, k: int) -> None:
@@ -73,54 +79,104 @@ def _check_alike(predictions: Sequence[Predictions], labels: Labels, k: int) -> 
 
 
 def _chunk_candidates(predictions: Sequence[Predictions], rows: slice, k: int) -> Candidates:
-    """The labels of a few clips, roughly pruned and not yet marked as true.
-
-    The k labels that are best on average are a bar: who is below the lowest of them in every
-    member is beaten by all of them.
-    """
+    """Those of a few clips, not yet marked as true."""
     parts = [own.select(rows) for own in predictions]
-    dense = np.stack([part.to_dense() for part in parts])
-    unknown = np.ones(dense.shape, dtype=bool)
-    for member, part in enumerate(parts):
-        np.put_along_axis(unknown[member], part.labels.astype(np.int64), False, axis=1)
-    bar, _ = best_labels(dense.mean(axis=0), k)
-    lowest = np.take_along_axis(dense, bar[None], axis=2).min(axis=2, keepdims=True)
-    keep = ((dense > lowest) | ((dense == lowest) & ~unknown)).any(axis=0)
-    np.put_along_axis(keep, bar, True, axis=1)
-    keep &= ~unknown.all(axis=0)
-    found = np.broadcast_to(np.arange(keep.shape[1]), keep.shape)
+    found = _stored_labels(parts)
+    found = _compact(found, _above_the_bar(found, k))
     if not any(part.complete for part in parts):
         # A column more for whatever nobody stored: as good as every member's bound allows.
-        width = keep.shape[1] + 1
-        bounds = np.stack([part.left_out for part in parts])
-        dense = np.concatenate([dense, bounds[:, :, None]], axis=2)
-        found = columns(found, width, ANYTHING_ELSE)
-        unknown, keep = columns(unknown, width, True), columns(keep, width, True)
-    return _compact(Candidates(found, dense, unknown, np.zeros_like(keep)), keep)
+        width = found.labels.shape[1] + 1
+        bounds = np.stack([part.left_out for part in parts])[:, :, None]
+        found = Candidates(
+            columns(found.labels, width, ANYTHING_ELSE),
+            np.concatenate([found.log_odds, bounds], axis=2),
+            columns(found.unknown, width, True),
+            columns(found.hits, width, False),
+        )
+    return _compact(found, _beaten_by(found) < k)
 
 
-def _prune(candidates: Candidates, k: int) -> Candidates:
-    """Drops the labels that k others beat in every member.
+def _stored_labels(parts: Sequence[Predictions]) -> Candidates:
+    """Every label of a clip that a member stored, rising."""
+    held = np.zeros((len(parts[0]), parts[0].num_labels), dtype=bool)
+    stored = [part.labels.astype(np.int64) for part in parts]
+    for own in stored:
+        np.put_along_axis(held, own, True, axis=1)
+    clip, label = np.nonzero(held)
+    counts = held.sum(axis=1)
+    place = np.arange(label.size) - (np.cumsum(counts) - counts)[clip]
+    found = np.full((len(held), int(counts.max())), ANYTHING_ELSE)
+    found[clip, place] = label
+    place_of = np.zeros(held.shape, dtype=np.int64)
+    place_of[clip, label] = place
+    log_odds = np.repeat(np.stack([p.left_out for p in parts])[:, :, None], found.shape[1], axis=2)
+    unknown = np.ones(log_odds.shape, dtype=bool)
+    for member, (part, own) in enumerate(zip(parts, stored, strict=True)):
+        places = np.take_along_axis(place_of, own, axis=1)
+        np.put_along_axis(log_odds[member], places, part.log_odds, axis=1)
+        np.put_along_axis(unknown[member], places, False, axis=1)
+    surplus = found == ANYTHING_ELSE
+    log_odds[:, surplus], unknown[:, surplus] = -np.inf, False
+    return Candidates(found, log_odds, unknown, np.zeros_like(surplus))
+
+
+def _above_the_bar(found: Candidates, k: int) -> np.ndarray:
+    """A rough cut (N, C): the k labels that are best on average are a bar.
+
+    Who is below the lowest of them in every member is beaten by all of them.
+    """
+    log_odds = found.log_odds
+    bar = np.argpartition(-log_odds.mean(axis=0), k - 1, axis=1)[:, :k]
+    lowest = np.take_along_axis(log_odds, bar[None], axis=2).min(axis=2, keepdims=True)
+    keep = ((log_odds > lowest) | ((log_odds == lowest) & ~found.unknown)).any(axis=0)
+    np.put_along_axis(keep, bar, True, axis=1)
+    return keep
+
+
+def _beaten_by(found: Candidates) -> np.ndarray:
+    """How many labels of its clip beat each label (N, C) in every member.
 
     Of two labels that a member did not store neither counts as better there. Equal values that
     are known keep both labels, because a weighting of that member alone makes them tie.
+
+    A set of labels is a row of bits; those that beat a label in a member are all that come before
+    it in that member's order.
     """
-    log_odds, unknown = candidates.log_odds, candidates.unknown
-    _, clips, width = log_odds.shape
-    keep = np.zeros((clips, width), dtype=bool)
-    for rows in slices(clips, max(1, PAIR_CELLS // (width * width))):
-        beaten = np.ones((len(keep[rows]), width, width), dtype=bool)
-        anywhere = np.zeros_like(beaten)
-        for values, missing in zip(log_odds[:, rows], unknown[:, rows], strict=True):
-            better = values[:, :, None] > values[:, None, :]
-            anywhere |= better
-            beaten &= better | (missing[:, :, None] & missing[:, None, :])
-        keep[rows] = (beaten & anywhere).sum(axis=1) < k
-    return _compact(candidates, keep & np.isfinite(log_odds[0]))
+    _, clips, width = found.log_odds.shape
+    words = -(-width // WORD)
+    number = np.arange(width)
+    single = np.zeros((width, words), dtype=np.uint64)
+    single[number, number // WORD] = np.uint64(1) << (number % WORD).astype(np.uint64)
+    everywhere = np.full((width, clips, words), ~np.uint64(0))
+    anywhere = np.zeros_like(everywhere)
+    before = np.zeros((width + 1, clips, words), dtype=np.uint64)
+    place = np.empty((width, clips), dtype=np.int64)
+    for values, missing in zip(found.log_odds, found.unknown, strict=True):
+        # By place in the member's order, and clip, the label's cell.
+        cell = np.argsort(-values, axis=1).T * clips + np.arange(clips)
+        np.bitwise_or.accumulate(single.take(cell // clips, axis=0), axis=0, out=before[1:])
+        ranked = np.ascontiguousarray(values.T).ravel()[cell]
+        # Equal values share the place of the first of them.
+        first = np.zeros_like(cell)
+        first[1:] = np.where(ranked[1:] == ranked[:-1], 0, number[1:, None])
+        place.ravel()[cell] = np.maximum.accumulate(first, axis=0)
+        better = before.reshape(-1, words).take(place * clips + np.arange(clips), axis=0)
+        anywhere |= better
+        if missing.any():
+            better |= missing.T[:, :, None] * _bits(missing, words)
+        everywhere &= better
+    return np.bitwise_count(everywhere & anywhere).sum(axis=2).T
+
+
+def _bits(sets: np.ndarray, words: int) -> np.ndarray:
+    """Sets (N, C) bool as (N, words) uint64, the first label in the lowest bit."""
+    padded = columns(sets, words * WORD, False)
+    return np.packbits(padded, axis=1, bitorder="little").view("<u8")
 
 
 def _compact(candidates: Candidates, keep: np.ndarray) -> Candidates:
-    """The candidates (N, C) that `keep` marks, moved to the left."""
+    """The candidates (N, C) that `keep` marks and that there are, moved to the left."""
+    keep = keep & np.isfinite(candidates.log_odds[0])
     width = int(keep.sum(axis=1).max())
     order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
     empty = ~np.take_along_axis(keep, order, axis=1)

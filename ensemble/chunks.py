@@ -1,7 +1,10 @@
 """Clips laid out for mixing: a few at a time, so that many weightings find them in the cache."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,16 +27,24 @@ class Chunk:
         terms: (T, M, R * C) float32: what is summed over members by the weights; probabilities
             and their complements, or log-odds.
         flags: (R clips, C candidates) uint32, 1 for a true label.
-        unsure: Cells that some member did not store.
-        missing: (M, cells) bool: which members did not.
+        missing: (M, R * C) bool: which members did not store a label.
     """
 
     first: int
     clips: np.ndarray
     terms: np.ndarray
     flags: np.ndarray
-    unsure: np.ndarray
     missing: np.ndarray
+
+    @cached_property
+    def unsure(self) -> np.ndarray:
+        """(R, C) bool: the labels that some member did not store."""
+        return np.asarray(self.missing.any(axis=0)).reshape(self.flags.shape)
+
+    def of(self, members: Sequence[int]) -> Chunk:
+        """The same clips, of some of the members."""
+        rows = list(members)
+        return replace(self, terms=self.terms[:, rows], missing=self.missing[rows])
 
 
 def lay_out(candidates: Candidates, mode: str, k: int) -> Iterator[Chunk]:
@@ -55,8 +66,7 @@ def _chunk(candidates: Candidates, rows: np.ndarray, width: int, mode: str, firs
     flags = columns(candidates.hits[rows], width, 0).astype(np.uint32)
     log_odds = columns(candidates.log_odds[:, rows], width, -np.inf).reshape(members, -1)
     missing = columns(candidates.unknown[:, rows], width, False).reshape(members, -1)
-    unsure = np.flatnonzero(missing.any(axis=0))
-    return Chunk(first, rows, _terms(log_odds, mode), flags, unsure, missing[:, unsure])
+    return Chunk(first, rows, _terms(log_odds, mode), flags, missing)
 
 
 def _terms(log_odds: np.ndarray, mode: str) -> np.ndarray:
@@ -73,28 +83,31 @@ def mixed_scores(chunk: Chunk, weights: np.ndarray) -> np.ndarray:
     """Scores (B, cells) float32, not negative, in the order of the mixture's log-odds.
 
     They are its odds, or, where log-odds are mixed, the fourth root of its odds, which does not
-    overflow.
+    overflow. Members that have no weight (B, M) in any mixture cost nothing.
     """
-    scores = np.matmul(weights, chunk.terms[0])
-    if len(chunk.terms) == 1:
+    active = np.flatnonzero(weights.any(axis=0))
+    terms = iter(chunk.terms)
+    if active.size < len(weights.T):
+        weights, terms = weights[:, active], (term[active] for term in chunk.terms)
+    scores, *rest = (np.matmul(weights, term) for term in terms)
+    if not rest:
         return np.exp(scores, out=scores)
-    return np.divide(scores, np.matmul(weights, chunk.terms[1]), out=scores)
+    return np.divide(scores, rest[0], out=scores)
 
 
-def enters(chunk: Chunk, unsure: np.ndarray, lowest: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def enters(chunk: Chunk, keys: np.ndarray, lowest: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Under which weightings (B,) a label that a member did not store is among the k best.
 
     Args:
         chunk: The clips.
-        unsure: (B, cells) keys of the labels in question, without flags.
-        lowest: (B, R) keys of the k-th best labels, without flags.
+        keys: (B, R, C) those of all labels, without flags.
+        lowest: (B, R) those of the k-th best labels, without flags.
         weights: (B, M); a member of weight 0 need not have stored anything.
     """
-    rows = chunk.unsure // chunk.flags.shape[1]
-    inside = unsure >= lowest[:, rows]
-    if inside.any():
-        inside &= (weights > 0) @ chunk.missing
-    return np.asarray(inside.any(axis=1))
+    inside = ((keys >= lowest[:, :, None]) & chunk.unsure).reshape(len(keys), chunk.unsure.size)
+    cells = np.flatnonzero(inside.any(axis=0))
+    missing = (weights > 0).astype(np.float32) @ chunk.missing[:, cells]
+    return np.asarray((inside[:, cells] & (missing > 0)).any(axis=1))
 
 
 def straddles(keys: np.ndarray, k: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 
 BLOCK = 512  # numpy sorts rows up to this length in registers, several times faster than more
 BUCKETS = 1 << 15
+SMALL = 1 << 16  # pools up to this are sorted faster by np.sort alone
 
 
 def encode(scores: np.ndarray) -> np.ndarray:
@@ -45,7 +46,7 @@ def sort_keys(keys: np.ndarray) -> np.ndarray:
     A counting sort by the leading bits leaves short runs to be ordered; two rounds over rows of
     a block, the second shifted by half a block, order every run that is no longer than half.
     """
-    if keys.size <= BLOCK:
+    if keys.size <= SMALL:
         return np.sort(keys)
     lowest = int(keys.min())
     shift = max(0, (int(keys.max()) - lowest).bit_length() - (BUCKETS.bit_length() - 1))

@@ -1,6 +1,9 @@
 """The GAP of many weightings of the same members, from their sparse predictions."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +96,18 @@ class WeightedScorer:
         )
         return GapResult(gap, exact)
 
+    def of(self, members: Sequence[int]) -> WeightedScorer:
+        """One of some of the members, from what is laid out for all, and so soon made.
+
+        Of weightings that are not exact its GAP may be another than that of a scorer made of the
+        predictions of these members alone.
+        """
+        part = copy(self)
+        part.num_members = len(members)
+        part._predictions = [self._predictions[member] for member in members]
+        part._chunks = [chunk.of(members) for chunk in self._chunks]
+        return part
+
     def resampled_gap(self, weights: np.ndarray) -> np.ndarray:
         """GAP of each of the draws of `metrics.bootstrap` under one weighting (M,).
 
@@ -141,13 +156,15 @@ class WeightedScorer:
         light = weights.astype(np.float32)
         for chunk in self._chunks:
             keys = encode(mixed_scores(chunk, light)).reshape(len(weights), *chunk.flags.shape)
-            unsure = keys.reshape(len(weights), -1)[:, chunk.unsure]
+            doubtful = exact & chunk.unsure.any()
+            unsorted = keys[doubtful]
             np.bitwise_or(keys, chunk.flags, out=keys)
             keys.sort(axis=2)
             best = keys[:, :, -self._k :]
             start = chunk.first * self._k
             pool[:, start : start + len(chunk.flags) * self._k] = best.reshape(len(weights), -1)
-            exact &= ~enters(chunk, unsure, best[:, :, 0] >> 1 << 1, weights)
+            lowest = best[doubtful, :, 0] >> 1 << 1
+            exact[doubtful] = ~enters(chunk, unsorted, lowest, weights[doubtful])
             straddled |= straddles(keys, self._k)
         return pool, exact, straddled
 

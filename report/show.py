@@ -11,12 +11,12 @@ from report.curve import PICTURE_NAME, write_curve
 from report.exploration import write_exploration
 from report.tables import Format, parameter_count, print_table, recipe_name, weight, write_table
 from stages.all import Finished
+from stages.config import copy_name
 from stages.explore import Explored
 from stages.pack import Packed
 from stages.plan import Plan
 from stages.receipt import RECEIPT_NAME
 from stages.report import Findings
-from stages.summaries import copy_name
 from stages.teachers import TrainedTeachers
 
 MEMBERS_NAME = "members.csv"

@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
+from quantize.selection.offer import worth_offering
 from quantize.selection.problem import Option
 from records.folds import HELD
 from runs import Predictions, Task
+from stages.config import copy_name
 from stages.copies import UnseenByAll
 from stages.execute import Tasks, named
 from stages.jobs import Measurement, Upstream, predictions_name
 from stages.measured import MeasuredModel
 from stages.measurement_work import recipe_predictions_name
-from stages.summaries import MeasurementSummary, Trained, copy_name, joined, read_summary
+from stages.summaries import MeasurementSummary, Trained, joined, read_summary
 from stages.workspace import Workspace
 
 
@@ -73,7 +75,7 @@ class Catalogue:
         return MeasuredModel(copy_name(name, number + 1), host, job, task)
 
     def options(self) -> list[Option]:
-        """Every student by every recipe, with its predictions on `search`."""
+        """Every student by the recipes worth offering, with its predictions on `search`."""
         return [
             Option(
                 name,
@@ -82,7 +84,7 @@ class Catalogue:
                 self._hosts[name],
             )
             for name, scored in self._scored.items()
-            for recipe in scored
+            for recipe in worth_offering(scored, self.models[name][0].figures.bytes)
         ]
 
     def unseen_by_all(self) -> UnseenByAll:

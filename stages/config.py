@@ -124,6 +124,12 @@ class Config:
                 raise ConfigError(f"{where}.member: no member {member!r}; there are {known}")
             if student:
                 _check_teacher(f"{where}.teacher", student.teacher, families)
+        for name, copy in product(self.students, range(2, max(self.copies, self.folds) + 1)):
+            if (taken := copy_name(name, copy)) in self.students:
+                raise ConfigError(
+                    f"distill.students: {taken} is what the {copy}. model of {name} would be "
+                    "called; rename it"
+                )
 
     def host_of(self, member: str) -> str | None:
         """The member on whose hidden layer a member stands, if it does.
@@ -206,6 +212,11 @@ def hydra_node() -> DictConfig:
         if OmegaConf.is_dict(node[key]):
             OmegaConf.set_struct(node[key], False)
     return node
+
+
+def copy_name(name: str, copy: int) -> str:
+    """What a model of several that differ in seeds or folds alone is called; the first, as all."""
+    return name if copy == 1 else f"{name}+{copy}"
 
 
 def check_task_name(where: str, name: str) -> None:

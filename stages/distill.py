@@ -1,6 +1,6 @@
 """Stage `distill`: students from soft targets, in two levels."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from distill.config import StudentConfig
@@ -9,13 +9,13 @@ from families import registry
 from families.layers.memory import RememberingModule
 from runs import RunError, Task
 from runs.marker import DONE_NAME
-from stages.config import LABELS
+from stages.config import LABELS, copy_name
 from stages.ensemble import choose_teachers
 from stages.execute import Tasks, named, trained_in_turn
 from stages.jobs import UNLABELED, Job, SoftLabels, UnlabeledClips, Upstream
-from stages.soft_targets import SoftTargetSource, prediction_job, soft_targets
+from stages.soft_targets import SoftTargetSource, models_of, prediction_job, soft_targets
 from stages.stage import Done, stage
-from stages.summaries import Trained, better_phase, copy_name
+from stages.summaries import Trained, better_phase
 from stages.teachers import copied_teacher, load_teachers
 from stages.workspace import Workspace
 
@@ -66,15 +66,17 @@ def load_students(workspace: Workspace, teachers: Trained) -> Trained:
 
 
 def _students(tasks: Tasks, teachers: Trained) -> Trained:
-    """Those without a fold first; what they show decides about the others."""
+    """Those without a fold first, all folds together; what they show decides about the others."""
     workspace = tasks.workspace
-    folds = [
-        _students_of_line(tasks.without(fold), Trained(own))
-        for fold, own in zip(workspace.folds, teachers.folds, strict=True)
-    ]
+    folds = _trained(
+        [
+            _Line(tasks.without(fold), Trained(own))
+            for fold, own in zip(workspace.folds, teachers.folds, strict=True)
+        ]
+    )
     if workspace.packs_folds:
         return Trained({}, folds)
-    found = _students_of_line(tasks, teachers, folds)
+    (found,) = _trained([_Line(tasks, teachers, folds)])
     copies = {
         name: [found[copy_name(name, copy)] for copy in _copies(workspace, student.member)]
         for name, student in workspace.config.students.items()
@@ -89,90 +91,146 @@ def _copies(workspace: Workspace, member: str) -> range:
     return range(2, workspace.config.copies + 1) if wanted else range(0)
 
 
-def _students_of_line(
-    tasks: Tasks, taught_by: Trained, folds: Sequence[Mapping[str, Task]] = ()
-) -> dict[str, Task]:
-    """The trainings by the students' names, and by those of their copies."""
-    workspace, config, teachers = tasks.workspace, tasks.workspace.config, taught_by.tasks
-    students, distilled = config.students, _distilled(workspace)
-    choice = choose_teachers(workspace, taught_by)
-    done = {n: teachers[own.member] for n, own in students.items() if n not in distilled}
-    first, second = (
-        {name: own for name, own in distilled.items() if own.level == level} for level in (1, 2)
-    )
+class _Line:
+    """The students of one set of teachers: of all clips, or without one fold.
 
-    def by_teacher(name: str, split: str) -> Job:
-        train, on = workspace.config.train_config(name), named(config.host_of(name), teachers)
-        return prediction_job(workspace, name, teachers[name], train, split, on)
+    Args:
+        tasks: gives finished tasks, or makes them.
+        teachers: the trainings that teach.
+        folds: the students that left a fold out, where these do not.
 
-    def by_student(name: str, split: str) -> Job:
-        train = workspace.config.student_train_config(name)
-        on = named(config.host_of_student(name), done)
-        return prediction_job(workspace, students[name].member, done[name], train, split, on)
-
-    sources = {name: _teachers_of(workspace, own, choice) for name, own in first.items()}
-    done |= _level(tasks, sources, by_teacher, done, folds)
-    sources = {name: _students_of(workspace, name, first) for name in second}
-    done |= _level(tasks, sources, by_student, done, folds)
-    return done | _copies_of_teachers(tasks, taught_by)
-
-
-def _copies_of_teachers(tasks: Tasks, teachers: Trained) -> dict[str, Task]:
-    """Those of the students that are members as they were trained on the labels."""
-    workspace = tasks.workspace
-    return tasks.of_jobs(
-        {
-            copy_name(name, copy): copied_teacher(workspace, teachers, own.member, copy)
-            for name, own in workspace.config.students.items()
-            if own.teacher == LABELS
-            for copy in _copies(workspace, own.member)
-        }
-    )
-
-
-def _level(
-    tasks: Tasks,
-    sources: Mapping[str, SoftTargetSource],
-    job_of: Callable[[str, str], Job],
-    before: Mapping[str, Task],
-    folds: Sequence[Mapping[str, Task]],
-) -> dict[str, Task]:
-    """The students of one level, by name as their sources are.
-
-    `before` are those until then, `folds` those that left a fold out.
+    Attributes:
+        tasks: as given.
+        workspace: the run, or what of it is done without a fold.
+        done: the trainings so far, by the names of students and of their copies.
     """
-    workspace, config = tasks.workspace, tasks.workspace.config
-    soft = soft_targets(tasks, sources.values(), "train", job_of)
-    further = {}
-    if workspace.unlabeled:
-        further = soft_targets(tasks, sources.values(), UNLABELED, job_of)
 
-    def labels_of(source: SoftTargetSource) -> SoftLabels:
-        unlabeled, settings = None, config.distill.unlabeled
-        if further:
-            unlabeled = UnlabeledClips(
-                Upstream.of(further[source.name]),
-                workspace.fingerprints[UNLABELED],
-                settings.share,
-                settings.weight,
-            )
-        return SoftLabels(Upstream.of(soft[source.name]), config.distill.hard_weight, unlabeled)
+    def __init__(
+        self, tasks: Tasks, teachers: Trained, folds: Sequence[Mapping[str, Task]] = ()
+    ) -> None:
+        self.workspace = tasks.workspace
+        self.tasks = tasks
+        self._teachers = teachers
+        self._folds = folds
+        self._choice = choose_teachers(self.workspace, teachers)
+        self._distilled = _distilled(self.workspace)
+        self._soft: dict[str, SoftLabels] = {}
+        students = self.workspace.config.students
+        self.done: dict[str, Task] = {
+            name: teachers.tasks[own.member]
+            for name, own in students.items()
+            if name not in self._distilled
+        }
 
-    def job(name: str, host: tuple[str, Task] | None, copy: int = 1) -> Job:
-        phase, member = better_phase([fold[name] for fold in folds]), config.students[name].member
+    def sources(self, level: int) -> dict[str, SoftTargetSource]:
+        """Who teaches the students of a level, by student."""
+        of_level = {name: own for name, own in self._distilled.items() if own.level == level}
+        if level == 1:
+            return {
+                n: _teachers_of(self.workspace, own, self._choice) for n, own in of_level.items()
+            }
+        first = {name: own for name, own in self._distilled.items() if own.level == 1}
+        return {name: _students_of(self.workspace, name, first) for name in of_level}
+
+    def prediction(self, level: int, model: str, split: str) -> Job:
+        """The run of a model that teaches a level over the clips of a split."""
+        config = self.workspace.config
+        if level == 1:
+            member, done, train = model, self._teachers.tasks, config.train_config(model)
+            host = config.host_of(model)
+        else:
+            member, done = config.students[model].member, self.done
+            train, host = config.student_train_config(model), config.host_of_student(model)
+        on = named(host, done)
+        return prediction_job(self.workspace, member, done[model], train, split, on)
+
+    def teach(
+        self,
+        sources: Mapping[str, SoftTargetSource],
+        predicted: Mapping[str, Mapping[str, Task]],
+    ) -> None:
+        """Writes the soft targets of students, from predictions by split and model."""
+        config = self.workspace.config.distill
+        soft = {
+            split: soft_targets(self.tasks, sources.values(), split, own)
+            for split, own in predicted.items()
+        }
+        for name, source in sources.items():
+            unlabeled = None
+            if UNLABELED in soft:
+                unlabeled = UnlabeledClips(
+                    Upstream.of(soft[UNLABELED][source.name]),
+                    self.workspace.fingerprints[UNLABELED],
+                    config.unlabeled.share,
+                    config.unlabeled.weight,
+                )
+            targets = Upstream.of(soft["train"][source.name])
+            self._soft[name] = SoftLabels(targets, config.hard_weight, unlabeled)
+
+    def training(self, name: str, host: tuple[str, Task] | None, copy: int = 1) -> Job:
+        """That of a student whose soft targets are written."""
+        member = self.workspace.config.students[name].member
+        phase = better_phase([fold[name] for fold in self._folds])
         return replace(
-            workspace.training(_FOLDER, copy_name(name, copy), member, host, phase),
-            train=workspace.config.student_train_config(name),
-            soft=labels_of(sources[name]),
+            self.workspace.training(_FOLDER, copy_name(name, copy), member, host, phase),
+            train=self.workspace.config.student_train_config(name),
+            soft=self._soft[name],
         )
 
-    copies = {
-        copy_name(name, copy): job(name, None, copy)
-        for name in sources
-        for copy in _copies(workspace, config.students[name].member)
-    }
-    trained = trained_in_turn(tasks, sources, config.host_of_student, job, before)
-    return trained | tasks.of_jobs(copies)
+    def copies(self) -> dict[str, Job]:
+        """The trainings that differ from the students' by their seeds alone."""
+        return {
+            copy_name(name, copy): copied_teacher(self.workspace, self._teachers, own.member, copy)
+            if own.teacher == LABELS
+            else self.training(name, None, copy)
+            for name, own in self.workspace.config.students.items()
+            for copy in _copies(self.workspace, own.member)
+        }
+
+
+def _trained(lines: Sequence[_Line]) -> list[dict[str, Task]]:
+    """By line, the trainings by the names of students and of their copies."""
+    for level in (1, 2):
+        _train_level(lines, level)
+    for line in lines:
+        line.done |= line.tasks.of_jobs(line.copies())
+    return [line.done for line in lines]
+
+
+def _train_level(lines: Sequence[_Line], level: int) -> None:
+    """Trains the students of a level, those of all lines together."""
+    sources = [line.sources(level) for line in lines]
+    if not any(sources):
+        return
+    tasks, workspace = lines[0].tasks, lines[0].workspace
+    splits = ["train", UNLABELED] if workspace.unlabeled else ["train"]
+    predicted = tasks.of_jobs(
+        {
+            (number, split, model): line.prediction(level, model, split)
+            for number, (line, own) in enumerate(zip(lines, sources, strict=True))
+            for split in splits
+            for model in models_of(own.values())
+        }
+    )
+    for number, (line, own) in enumerate(zip(lines, sources, strict=True)):
+        by_split = {
+            split: {model: predicted[number, split, model] for model in models_of(own.values())}
+            for split in splits
+        }
+        line.teach(own, by_split)
+
+    def host_of(student: tuple[int, str]) -> tuple[int, str] | None:
+        host = workspace.config.host_of_student(student[1])
+        return None if host is None else (student[0], host)
+
+    def job(student: tuple[int, str], host: tuple[tuple[int, str], Task] | None) -> Job:
+        number, name = student
+        return lines[number].training(name, (host[0][1], host[1]) if host else None)
+
+    names = [(number, name) for number, own in enumerate(sources) for name in own]
+    before = {(n, name): task for n, line in enumerate(lines) for name, task in line.done.items()}
+    for (number, name), task in trained_in_turn(tasks, names, host_of, job, before).items():
+        lines[number].done[name] = task
 
 
 def _teachers_of(workspace: Workspace, student: StudentConfig, choice: Choice) -> SoftTargetSource:

@@ -8,7 +8,7 @@ without labels, by the same models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +35,16 @@ class SoftTargetSource:
         return cls(name, tuple(models), (1 / len(models),) * len(models))
 
 
+def models_of(sources: Iterable[SoftTargetSource]) -> list[str]:
+    """The models that teach in any of them, by name."""
+    return sorted({model for source in sources for model in source.models})
+
+
 def soft_targets(
     tasks: Tasks,
     sources: Iterable[SoftTargetSource],
     split: str,
-    job_of: Callable[[str, str], Job],
+    predicted: Mapping[str, Task],
 ) -> dict[str, Task]:
     """The finished tasks `soft/<name>` (`train`) or `soft-unlabeled/<name>`, by the sources' names.
 
@@ -47,11 +52,9 @@ def soft_targets(
         tasks: gives finished tasks, or makes them.
         sources: one of a name counts once.
         split: whose clips they are of.
-        job_of: the job that predicts that split with a model, by the name that the sources use.
+        predicted: the finished predictions of that split, by `models_of` the sources.
     """
     distinct = {source.name: source for source in sources}
-    models = sorted({model for source in distinct.values() for model in source.models})
-    predicted = tasks.of_jobs({model: job_of(model, split) for model in models})
     return {name: _mix(tasks, source, split, predicted) for name, source in distinct.items()}
 
 

@@ -134,11 +134,6 @@ class Trained:
         return replace(own, gap_search_main=main, gap_search_average=average)
 
 
-def copy_name(name: str, copy: int) -> str:
-    """What a model of several that differ in seeds or folds alone is called; the first, as all."""
-    return name if copy == 1 else f"{name}+{copy}"
-
-
 def better_phase(folds: Sequence[Task]) -> Phase | None:
     """The weights to keep of a training like those that each left a fold out, by its clips."""
     if not folds:

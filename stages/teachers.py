@@ -7,10 +7,11 @@ from pathlib import Path
 from common.errors import ConfigError
 from records import DataError
 from runs import Task
+from stages.config import copy_name
 from stages.execute import Tasks, named, trained_in_turn
 from stages.jobs import Job, Training
 from stages.stage import Done, stage
-from stages.summaries import Trained, TrainingSummary, better_phase, copy_name
+from stages.summaries import Trained, TrainingSummary, better_phase
 from stages.workspace import Workspace
 
 _FOLDER = "teachers"

@@ -34,7 +34,6 @@ from runs.code_changes import CodeChanges
 from stages.config import Config, check_task_name
 from stages.jobs import UNLABELED, HostModel, Job, Phase, Setting, Training, Upstream
 from stages.progress import RunProgress
-from stages.summaries import copy_name
 from training.inference import labels_of
 
 
@@ -277,12 +276,6 @@ class Workspace:
             check_task_name("distill.students", name)
             self.config.student_train_config(name)
             self.config.host_of_student(name)
-            for number in range(2, max(self.config.copies, self.config.folds) + 1):
-                if (copy := copy_name(name, number)) in self.config.students:
-                    raise ConfigError(
-                        f"distill.students: {copy} is what the {number}. model of {name} would be "
-                        "called; rename it"
-                    )
         check_precisions(self.config.quantize.names())
 
     def setting(

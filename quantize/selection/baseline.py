@@ -100,5 +100,5 @@ class Baseline:
         """Flat means, each scored once."""
         new = [choice for choice in dict.fromkeys(choices) if choice not in self._scores]
         if new:
-            scores = self._problem.scores(np.stack([self._problem.flat_row(c) for c in new]))
+            scores = self._problem.sample.scores(np.stack([self._problem.flat_row(c) for c in new]))
             self._scores.update(zip(new, scores.tolist(), strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 from quantize.precision import UNIFORM8
 from quantize.selection.baseline import Baseline
 from quantize.selection.problem import Choice, Problem, Solution
-from quantize.selection.solver import Solver
+from quantize.selection.solver import FINALISTS, Solver
 from runs import track
 
 POINTS = 16
@@ -26,7 +26,9 @@ def curve(
 
     The budgets are spaced evenly in their logarithm; to them come the bytes of all members at one
     precision, for each. They are gone through upward and then downward, each with half of the
-    trials and with all that is known by then, so that each learns from its neighbors.
+    trials and with all that is known by then, so that each learns from its neighbors. Where there
+    are many clips, this is done on a sample of them; the weights of the bundles on that curve are
+    then searched on all clips.
 
     Args:
         problem: The options and their sizes.
@@ -39,12 +41,20 @@ def curve(
         Bundles with strictly rising bytes, GAP on `search` and score. The first is the smallest
         bundle that there can be.
     """
-    solver = Solver(problem, method, trials=max(1, trials // 2), seed=seed)
-    found = natural_solutions(problem)
-    budgets = _budgets(problem, found, points)
+    few = problem.sample
+    solver = Solver(few, method, trials=max(1, trials // 2), seed=seed)
+    found = natural_solutions(few)
+    budgets = _budgets(few, found, points)
     for budget in track([*budgets, *reversed(budgets)], "curve", 2 * len(budgets)):
         found.append(solver.solve(budget, front(found)))
-    return front(found)
+    if few is problem:
+        return front(found)
+    tried = 1 if method == "flat" else max(1, trials // (2 * FINALISTS))
+    chosen, confirmed = front(found), []
+    for solution in track(chosen, "curve, on all clips", len(chosen)):
+        row, more = problem.searched(problem.row(solution), tried, seed)
+        confirmed.append(problem.solution(row, solution.trials + more, solution.method))
+    return front(confirmed)
 
 
 def uniform8_curve(

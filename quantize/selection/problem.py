@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 
 import numpy as np
@@ -24,6 +24,7 @@ from metrics.bootstrap import standard_error
 from quantize.errors import BudgetError
 from runs import Predictions
 
+SAMPLED = 4000  # clips that memberships and precisions are chosen on, of more than that
 SCORERS_KEPT = 8  # a scorer holds several MB, and neighboring budgets ask for the same ones
 
 # Indices of options, rising, at most one a member.
@@ -127,12 +128,34 @@ class Problem:
     def weighed(self, file_bytes: Callable[[Mapping[str, str]], int]) -> Problem:
         """The same question where files have other sizes; what scores weights is shared."""
         other = copy(self)
-        other.scorer = self.scorer
         other.file_bytes = file_bytes
         other.size = cache(other._size)
         for name in ("alone", "shared"):
             other.__dict__.pop(name, None)
+        other.sample = other
+        if self.sample is not self:
+            other.sample = self.sample.weighed(file_bytes)
+            other.sample.size = other.size
         return other
+
+    @cached_property
+    def sample(self) -> Problem:
+        """The same question of fewer clips: `SAMPLED` of them, or all where there are no more.
+
+        Of so many the scores of two choices differ about as they do of all, in bounded time.
+        """
+        if len(self.labels) <= SAMPLED:
+            return self
+        generator = np.random.default_rng(0)
+        rows = np.sort(generator.choice(len(self.labels), SAMPLED, replace=False))
+        labels = self.labels.select(rows)
+        if not labels.columns.size:
+            return self
+        options = [replace(o, predictions=o.predictions.select(rows)) for o in self.options]
+        sample = Problem(options, labels, self.file_bytes, self.mix)
+        sample.size = self.size
+        sample.bonus = self.bonus * len(self.labels) / SAMPLED
+        return sample
 
     @cached_property
     def scorer(self) -> WeightedScorer:
@@ -208,7 +231,9 @@ class Problem:
             (options,) weights over all options, and how many weightings were scored.
         """
         choice = choice_of(row)
-        scorer, start = self._scorer_of(choice), row[list(choice)] / row.sum()
+        # What is laid out for all options is soon cut to these, but of all clips of many is not.
+        scorer = self.scorer.of(choice) if self.sample is self else self._scorer_of(choice)
+        start = row[list(choice)] / row.sum()
         found = search_weights(scorer, trials=trials, seed=seed, start=start, bonus=self.bonus)
         new = np.zeros_like(row)
         new[list(choice)] = found.weights

@@ -82,9 +82,10 @@ class Solver:
     members at `uniform8` if they fit, with no choice that a small `search` could mislead; where no
     member fits at that precision, greedy over flat means.
 
-    Half of the trials go into this; the other half into the weights of the best choices. Those of
-    the baseline are searched as long, and it stays in the race, and so do the best single members
-    and all solutions that the caller knows.
+    Half of the trials go into this, on a sample of the clips where there are many; the other half,
+    on all clips, into the weights of the best choices. Those of the baseline are searched as long,
+    and it stays in the race, and so do the best single members and all solutions that the caller
+    knows.
 
     Args:
         problem: The options and their sizes.
@@ -135,7 +136,7 @@ class Solver:
         held += [] if baseline is None else [baseline]
         generator = np.random.default_rng(self._seed)
         moves = Moves(problem, budget, generator)
-        race = Race(problem, budget, max(1, self._trials // 2), self._flat)
+        race = Race(problem.sample, budget, max(1, self._trials // 2), self._flat)
         too_large = (solution for solution in known if solution.size > budget)
         self._start(race, moves, [*held, *too_large])
         METHODS[self.method](race, moves, generator)
@@ -143,8 +144,15 @@ class Solver:
         trials = 1 if self._flat else max(1, (self._trials - race.limit) // len(leaders))
         found = [problem.searched(row, trials, self._seed) for row in leaders]
         spent = race.trials + sum(tried for _, tried in found)
-        solutions = [problem.solution(row, spent, self.method) for row, _ in found] + held
-        return max((solution for solution in solutions if solution.gap >= promised), key=better)
+        rows = [row for row, _ in found]
+        if problem.sample is problem:
+            # Scored alike, they need not all be measured.
+            rows = [rows[place] for place in np.argsort(-problem.scores(np.stack(rows)))]
+        measured = (problem.solution(row, spent, self.method) for row in rows)
+        fresh = (solution for solution in measured if solution.gap >= promised)
+        best = islice(fresh, 1) if problem.sample is problem else fresh
+        kept = (solution for solution in held if solution.gap >= promised)
+        return max([*best, *kept], key=better)
 
     def _start(self, race: Race, moves: Moves, known: Sequence[Solution]) -> None:
         """Single members, and what is known, cut to the budget."""
@@ -165,8 +173,9 @@ def _random(race: Race, moves: Moves, generator: np.random.Generator) -> None:
     while race.left:
         progress = 1 - race.left / total
         elite = race.best(ELITE)
-        # The square of an even draw: the best is varied most.
-        places = (len(elite) * generator.random(min(BATCH, race.left)) ** 2).astype(int)
+        # The square of an even draw: the best is varied most. In their order, so that rows that
+        # have members in common are scored together.
+        places = np.sort(len(elite) * generator.random(min(BATCH, race.left)) ** 2).astype(int)
         race.score([moves.varied(elite[place], 0.5 * 0.02**progress) for place in places])
 
 

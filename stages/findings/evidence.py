@@ -22,12 +22,12 @@ from quantize.bundle.inference import Bundle
 from records import read_truth
 from runs import Predictions, PredictionsWriter, RunError, Task
 from stages.bundles import BUNDLE_FOLDER, BUNDLE_NAME, scored_batches
+from stages.config import copy_name
 from stages.ensemble import CHOICE_NAME
 from stages.execute import Tasks
 from stages.findings.models import Model, finished
 from stages.jobs import predictions_name
 from stages.receipt import Receipt
-from stages.summaries import copy_name
 from stages.workspace import Workspace
 from training.device import choose_device
 

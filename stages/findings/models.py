@@ -12,9 +12,9 @@ from common.codec import from_plain
 from common.errors import UserError
 from runs import Predictions, RunError
 from runs.marker import DONE_NAME, Marker
-from stages.config import LABELS
+from stages.config import LABELS, copy_name
 from stages.jobs import predictions_name
-from stages.summaries import TrainingSummary, copy_name
+from stages.summaries import TrainingSummary
 from stages.workspace import Workspace
 from training.log import METRICS_NAME
 

@@ -47,6 +47,20 @@ def test_what_is_called_exact_is_the_dense_score(mode: str, stored: int) -> None
 
 
 @pytest.mark.parametrize("mode", ["probability", "log_odds"])
+@pytest.mark.parametrize("stored", [40, 400])
+def test_some_of_the_members(mode: str, stored: int) -> None:
+    dense, labels = make_members(5, 120, 400, noise=0.3)
+    predictions = [store(member, stored) for member in dense]
+    some = [3, 0]
+    result = WeightedScorer(predictions, labels, mix=mode).of(some).gap(weightings(2, 20))
+    alone = WeightedScorer([predictions[n] for n in some], labels, mix=mode).gap(weightings(2, 20))
+    assert result.exact.tolist() == alone.exact.tolist()
+    exact = weightings(2, 20)[result.exact]
+    wanted = [DenseGap(dense[some], labels, row, mode) for row in exact]
+    assert result.gap[result.exact].tolist() == wanted
+
+
+@pytest.mark.parametrize("mode", ["probability", "log_odds"])
 def test_unknown_labels_count_with_their_bound(mode: str) -> None:
     dense, labels = make_members(3, 80, 100, noise=1.0)
     predictions = [store(member, 20) for member in dense]

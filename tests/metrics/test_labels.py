@@ -41,3 +41,10 @@ def test_wrong_labels_are_refused(offsets: list[int], columns: list[int], messag
 def test_pairs_out_of_range_are_refused() -> None:
     with pytest.raises(MetricError, match=r"clip numbers must lie in \[0, 2\)"):
         Labels.from_pairs(np.array([2]), np.array([0]), 2, 3)
+
+
+def test_some_clips_in_another_order() -> None:
+    labels = from_lists([[3, 1], [], [2], [0, 2, 4]], 5)
+    rows = np.array([3, 1, 0])
+    assert np.array_equal(labels.select(rows).dense(), labels.dense()[rows])
+    assert len(labels.select(rows[:0])) == 0

@@ -1,0 +1,70 @@
+"""Of many clips: a race on a sample, and figures of all."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from quantize.selection import problem as problems
+from quantize.selection.curve import curve
+from quantize.selection.problem import Problem
+from quantize.selection.solver import Solver
+from tests.quantize.selection.exhaustive import brute_force
+from tests.quantize.selection.problems import BONUS, key, largest, make_problem
+from tests.quantize.selection.test_solver import METHODS, check
+
+CLIPS, SAMPLED = 60, 45
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> Problem:
+    """Of more clips than the race looks at."""
+    monkeypatch.setattr(problems, "SAMPLED", SAMPLED)
+    return make_problem(4, seed=8, jump=13)
+
+
+def test_the_sample_is_of_the_same_options(many: Problem) -> None:
+    few = many.sample
+    assert few.sample is few and len(few.labels) == SAMPLED
+    assert few.bonus == pytest.approx(BONUS * CLIPS / SAMPLED)
+    assert few.size is many.size
+    truth = {row.tobytes() for row in many.labels.dense()}
+    assert {row.tobytes() for row in few.labels.dense()} <= truth
+    place_of = {name: place for place, name in enumerate(many.options[0].predictions.ids)}
+    for one, other in zip(few.options, many.options, strict=True):
+        rows = np.array([place_of[name] for name in one.predictions.ids])
+        assert (np.diff(rows) > 0).all()
+        assert np.array_equal(one.predictions.log_odds, other.predictions.log_odds[rows])
+
+
+def test_no_more_clips_than_a_sample_are_all_looked_at() -> None:
+    problem = make_problem(2)
+    assert problem.sample is problem
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_reported_is_of_all_clips(many: Problem, method: str) -> None:
+    budget = largest(many) // 3
+    solver = Solver(many, method, trials=150)
+    baseline, found = solver.baseline(budget), solver.solve(budget)
+    assert baseline is not None
+    check(many, baseline, budget)
+    check(many, found, budget)
+    assert found.score >= baseline.score
+    assert found.score >= brute_force(many, budget).score - 0.03
+
+
+def test_a_curve_of_all_clips(many: Problem) -> None:
+    found = curve(many, trials=60, points=4)
+    for one in found:
+        check(many, one, one.size)
+    for one, following in pairwise(found):
+        assert one.gap < following.gap and one.score < following.score
+    budget = largest(many) // 2
+    promised = max(one.gap for one in found if one.size <= budget)
+    fresh = Solver(many, trials=40, seed=9).solve(budget, found)
+    assert fresh.gap >= promised
+    again = curve(make_problem(4, seed=8, jump=13), trials=60, points=4)
+    assert [key(one) for one in again] == [key(one) for one in found]
