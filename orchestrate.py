@@ -40,7 +40,7 @@ from omegaconf.errors import (  # noqa: E402
     OmegaConfBaseException,
 )
 
-from common import system_errors  # noqa: E402
+from common import messages, system_errors  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from report import print_stages, score_of, show  # noqa: E402
 from stages import builtin  # noqa: E402, F401
@@ -50,7 +50,7 @@ from stages.stage import STAGES  # noqa: E402
 from stages.workspace import Workspace  # noqa: E402
 
 # Keys that choose a run, or what is done with it; jobs that differ in nothing else share the run.
-_OF_NO_RUN = {"run", "outputs", "stage", "bundle", "split"}
+_OF_NO_RUN = {"run", "outputs", "stage", "bundle", "split", "verbosity"}
 # Characters of a run's name, without those that tell two from each other.
 _LONGEST = 150
 
@@ -75,6 +75,8 @@ def parse_command_line(run: Callable[[Config], float | None]) -> None:
         Exception: what `run` raises; no further job is begun.
     """
     ConfigStore.instance().store(name="onegig", node=hydra_node())
+    # Hydra has flags of its own, and takes no others.
+    sys.argv[1:] = messages.as_overrides(sys.argv[1:])
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="config")
     def job(composed: DictConfig) -> float | None:
@@ -144,6 +146,7 @@ def run_stage(config: Config) -> float | None:
     Returns:
         What the stage scored on `search`, if it did.
     """
+    messages.set_verbosity(config.verbosity)
     workspace = Workspace(config)
     try:
         if config.stage is None:
@@ -157,7 +160,7 @@ def run_stage(config: Config) -> float | None:
     finally:
         line = workspace.code_changes.line()
         if line:
-            print(line, file=sys.stderr)
+            messages.warn(line)
 
 
 def one_line(error: BaseException) -> str:

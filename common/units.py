@@ -1,4 +1,4 @@
-"""Bytes as a person writes and reads them."""
+"""Bytes and time as a person writes and reads them."""
 
 import re
 from decimal import Decimal
@@ -53,3 +53,15 @@ def format_bytes(count: int) -> str:
     if count < 1_000_000:
         return f"{count / 1_000:.1f} kB"
     return f"{count / 1_000_000:,.1f} MB"
+
+
+def format_seconds(seconds: float) -> str:
+    """A time as minutes and seconds, from an hour on with hours.
+
+    Example:
+        >>> format_seconds(7.6), format_seconds(754), format_seconds(7 * 3600 + 60)
+        ('0:08', '12:34', '7:01:00')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.files import atomic_path
+from common.messages import warn
 
 _LENGTH_BYTES = 8
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -72,5 +72,5 @@ def read_checked(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]] | None:
             start = end - int.from_bytes(content[end:-_DIGEST_BYTES].tobytes(), "little")
             about: dict[str, Any] = json.loads(content[start:end].tobytes())
             return content[:start], about
-    print(f"{path}: damaged; it is made anew", file=sys.stderr)
+    warn(f"{path}: damaged; it is made anew")
     return None

@@ -232,6 +232,12 @@ def _column(path: Path, columns: Sequence[str], wanted: tuple[str, ...]) -> str:
     raise DataError(f"{path}: no column {' or '.join(wanted)}; found {listed(columns)}")
 
 
+def quantization(minimum: float, maximum: float) -> tuple[float, float]:
+    """The step and the offset of a range: a byte b stands for b * step + offset."""
+    span = maximum - minimum
+    return span / 255.0, span / 512.0 + minimum
+
+
 def dequantize(
     x: Tensor, minimum: float = -2.0, maximum: float = 2.0, mask: Tensor | None = None
 ) -> Tensor:
@@ -246,8 +252,7 @@ def dequantize(
         mask: Bool, of the shape of `x` without its last dimension; where it is False the result is
             exactly 0.
     """
-    span = maximum - minimum
-    scale, bias = span / 255.0, span / 512.0 + minimum
+    scale, bias = quantization(minimum, maximum)
     # Through the factors the mask costs no further pass over x.
     factor = scale if mask is None else mask.unsqueeze(-1) * scale
     offset = bias if mask is None else mask.unsqueeze(-1) * bias

@@ -14,6 +14,7 @@ import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 
+from common.messages import warn
 from records.census import take_census
 from records.clip import Clip
 from records.config import SplitSpec
@@ -57,6 +58,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.shard)
+
+    def say_skipped(self) -> None:
+        """Tells on standard error what ``on_corrupt`` ``skip`` left out."""
+        if self.skipped:
+            warn(f"{self.name}: skipped {self.skipped} damaged records")
 
     def select(self, keep: NDArray[np.bool_] | NDArray[np.integer]) -> Split:
         """The split of some of the records, kept by (N,) bool or by ascending row numbers.

@@ -8,9 +8,11 @@ from typing import Any
 from common.units import format_bytes
 from ensemble.choice import Choice
 from report.curve import PICTURE_NAME, write_curve
+from report.exploration import write_exploration
 from report.tables import Format, parameter_count, print_table, recipe_name, weight, write_table
 from stages.all import Finished
 from stages.config import copy_name
+from stages.explore import Explored
 from stages.pack import Packed
 from stages.plan import Plan
 from stages.receipt import RECEIPT_NAME
@@ -48,6 +50,14 @@ def _scores(scores: dict[str, float | int]) -> None:
             print(f"{name:<12}{value:.7f} +- {scores[f'{name}_error']:.5f}")
         elif not name.endswith("_error"):
             print(f"{name:<12}{value:.7f}" if isinstance(value, float) else f"{name:<12}{value}")
+
+
+@show.register
+def _explored(explored: Explored) -> None:
+    """What a glance at the data has to say; the page has the rest."""
+    for split in explored.survey.splits:
+        print(f"{split.name:<12}{len(split):,} clips")
+    print(f"page        {write_exploration(explored)}")
 
 
 @show.register

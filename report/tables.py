@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -36,21 +37,39 @@ def print_table(
         rows: all of it.
         formats: by column.
         without: columns to leave out. One that is empty throughout is left out as well: a terminal
-            has 80 columns.
+            has 80 columns. Where it has fewer, the table is printed in parts, each with the first
+            column.
     """
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     filled = {name for row in rows for name, value in row.items() if value is not None}
     shown = [name for name in rows[0] if name in filled.difference(without)]
-    for index, name in enumerate(shown):
-        named = index < 2 and name != "weight"
-        table.add_column(name, justify="left" if named else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(formats.get(name, text)(row[name]) for name in shown))
-    # A pipe has no width; a table that wraps cannot be read or parsed.
+    cells = {name: [formats.get(name, text)(row[name]) for row in rows] for name in shown}
     console = Console(highlight=False)
+    # A pipe has no width; a table that wraps cannot be read or parsed.
     if not console.is_terminal:
         console.width = 200
-    console.print(table)
+    left = set(shown[:2]) - {"weight"}
+    for number, part in enumerate(_parts(cells, console.width)):
+        if number:
+            console.print()
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        for name in part:
+            table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+        for row in zip(*(cells[name] for name in part), strict=True):
+            table.add_row(*row)
+        console.print(table)
+
+
+def _parts(cells: Mapping[str, Sequence[str]], width: int) -> list[list[str]]:
+    """The columns of each part of a table, with the first of all in each; no wider than `width`."""
+    widths = {name: max(map(cell_len, (name, *own))) + 1 for name, own in cells.items()}
+    first, *others = cells
+    parts = [[first]]
+    for name in others:
+        # The last column has no space behind it.
+        if len(parts[-1]) > 1 and sum(widths[own] for own in (*parts[-1], name)) - 1 > width:
+            parts.append([first])
+        parts[-1].append(name)
+    return parts
 
 
 def text(value: Any) -> str:

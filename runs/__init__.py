@@ -6,7 +6,15 @@ from runs.failures import MACHINE_FAILED, NOTE, Result, describe_failures
 from runs.keys import content_key
 from runs.parent import die_with_parent
 from runs.predictions import Predictions, PredictionsWriter
-from runs.progress import JobProgress, ProgressDisplay, append_progress, reported, track
+from runs.progress import (
+    JobProgress,
+    ProgressDisplay,
+    append_log,
+    append_progress,
+    reported,
+    track,
+    working,
+)
 from runs.store import Run, Task
 
 __all__ = [
@@ -21,6 +29,7 @@ __all__ = [
     "Run",
     "RunError",
     "Task",
+    "append_log",
     "append_progress",
     "content_key",
     "describe_failures",
@@ -28,4 +37,5 @@ __all__ = [
     "reported",
     "run_jobs",
     "track",
+    "working",
 ]

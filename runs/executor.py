@@ -223,7 +223,7 @@ class _Batch:
         log = entry.job.folder / LOG_NAME
         tail = log_tail(log, entry.log_start)
         if code == 0:
-            return Result(entry.job.name, 0, describe_exit(0), log, notes=notes_of(tail))
+            return Result(entry.job.name, 0, describe_exit(0), log, tail, notes_of(tail))
         ending = describe_exit(code)
         if entry.deadline is not None:
             minutes = self.silent_seconds / 60

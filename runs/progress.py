@@ -3,12 +3,13 @@
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TextIO, TypeVar
+from typing import Any, ClassVar, Self, TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -21,14 +22,18 @@ from rich.progress import (
 )
 
 from common.files import naming
-from runs.store import PROGRESS_NAME
+from common.messages import is_quiet, is_verbose
+from common.units import format_seconds
+from runs.store import LOG_NAME, PROGRESS_NAME
 
 Item = TypeVar("Item")
 
 _TAIL_BYTES = 4096
 _PLAIN_SECONDS = 10.0
+_VERBOSE_SECONDS = 2.0
 _QUICK_SECONDS = 1.0
 _REPORT_SECONDS = 2.0
+_WORKING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,12 @@ def append_progress(folder: Path, step: int, steps: int, **figures: Any) -> None
     path = folder / PROGRESS_NAME
     with naming(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"step": step, "steps": steps, **figures}) + "\n")
+
+
+def append_log(folder: Path, text: str) -> None:
+    """Appends a line with the time to `folder/log.txt`, for people; no run fails for want of it."""
+    with suppress(OSError), (folder / LOG_NAME).open("a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
 
 def reported(
@@ -101,7 +112,8 @@ def last_progress(folder: Path) -> dict[str, Any] | None:
 class ProgressDisplay:
     """Draws jobs as bars with a rate and an estimate on a terminal, as plain lines elsewhere.
 
-    A plain line is printed when a job starts, ends, and every ten seconds in between.
+    A plain line is printed when a job starts, ends, and every ten seconds in between, with `-v`
+    every two; nothing is shown with `-q`.
 
     Args:
         stream: Where to draw; standard error by default.
@@ -111,6 +123,9 @@ class ProgressDisplay:
         ...     display.update(JobProgress("netvlad", "running", 50, 100, {"loss": 0.25}))
         netvlad: 50/100 loss 0.25
     """
+
+    # When any display of this process last showed something.
+    last_shown: ClassVar[float] = 0.0
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -132,8 +147,16 @@ class ProgressDisplay:
         if self._rows:
             self._bars.stop()
 
+    @property
+    def has_shown(self) -> bool:
+        """Whether there was anything to show."""
+        return bool(self._rows or self._printed)
+
     def update(self, progress: JobProgress) -> None:
         """Shows where a job stands now."""
+        if is_quiet():
+            return
+        ProgressDisplay.last_shown = time.monotonic()
         if self._stream.isatty():
             self._draw(progress)
         else:
@@ -153,10 +176,11 @@ class ProgressDisplay:
     def _print(self, progress: JobProgress) -> None:
         now = time.monotonic()
         state, when = self._printed.get(progress.name, ("", 0.0))
-        if state == progress.state and now - when < _PLAIN_SECONDS:
+        between = _VERBOSE_SECONDS if is_verbose() else _PLAIN_SECONDS
+        if state == progress.state and now - when < between:
             return
         self._printed[progress.name] = (progress.state, now)
-        started = "started" if progress.state == "running" else ""
+        started = "started" if progress.state == "running" and not progress.figures else ""
         counts = f"{progress.step}/{progress.steps}" if progress.steps else started
         words = [f"{progress.name}:", counts, _ending(progress)]
         print(" ".join(word for word in words if word), file=self._stream, flush=True)
@@ -168,6 +192,35 @@ def _ending(progress: JobProgress) -> str:
         short = f"{value:.4g}" if isinstance(value, float) else value
         words.append(f"{key.replace('_', ' ')} {short}")
     return ", ".join(words)
+
+
+@contextmanager
+def working(name: str, stream: TextIO | None = None) -> Iterator[None]:
+    """Shows that work goes on which cannot say how far it is, and how long it has taken.
+
+    It is not shown in the first ten seconds, nor while something else is.
+    """
+    began = time.monotonic()
+    ended = threading.Event()
+
+    def elapsed() -> dict[str, str]:
+        return {"elapsed": format_seconds(time.monotonic() - began)}
+
+    def show(display: ProgressDisplay) -> None:
+        while not ended.wait(_WORKING_SECONDS):
+            if time.monotonic() - max(began, ProgressDisplay.last_shown) >= _PLAIN_SECONDS:
+                display.update(JobProgress(name, "running", figures=elapsed()))
+
+    with ProgressDisplay(stream) as display:
+        thread = threading.Thread(target=show, args=(display,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+        if display.has_shown:
+            display.update(JobProgress(name, "done", figures=elapsed()))
 
 
 def track(

@@ -1,8 +1,11 @@
 """Stage `all`: from shards to a bundle, its submission and the report."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from stages.config import LABELS, Config
 from stages.distill import distill
 from stages.pack import Packed, pack
 from stages.plan import plan
@@ -12,6 +15,8 @@ from stages.stage import stage
 from stages.synthesize import synthesize
 from stages.teachers import teachers
 from stages.workspace import Workspace
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,38 @@ def run_all(workspace: Workspace) -> Finished:
     Raises:
         JobsFailed: a training failed; the others of its kind have finished.
     """
+    names = ["plan", "teachers", "distill", "pack", "predict", "report"]
     if workspace.config.data.generated:
-        synthesize(workspace)
-    plan(workspace)
-    teachers(workspace)
-    distill(workspace)
-    return Finished(pack(workspace), predict(workspace), report(workspace))
+        names.insert(0, "synthesize")
+    later = _later(workspace.config)
+
+    def in_turn(run: Callable[[Workspace], Made]) -> Made:
+        name = run.__name__
+        number = names.index(name) + 1
+        workspace.progress.begin(name, number, len(names), later.get(name, {}))
+        return run(workspace)
+
+    if workspace.config.data.generated:
+        in_turn(synthesize)
+    in_turn(plan)
+    in_turn(teachers)
+    in_turn(distill)
+    return Finished(in_turn(pack), in_turn(predict), in_turn(report))
+
+
+def _later(config: Config) -> dict[str, dict[str, float]]:
+    """By stage and kind of job, how many such jobs the trainings come to that follow.
+
+    What follows the students takes little beside them, and is not counted.
+    """
+    teachers = [config.train_config(name) for name in config.members]
+    students = [
+        config.student_train_config(name)
+        for name, student in config.students.items()
+        if student.teacher != LABELS
+    ]
+    if not teachers:
+        return {}
+    epochs = [sum(own.epochs + own.averaging_epochs for own in of) for of in (teachers, students)]
+    follow = max(1, config.folds + 1) * epochs[1] / max(epochs[0] / len(teachers), 1e-9)
+    return {"teachers": {"teachers": follow}, "distill": {"students": 0.0}}

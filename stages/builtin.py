@@ -3,6 +3,6 @@
 # ruff: noqa: F401
 # isort: skip_file
 
-from stages import synthesize, plan, teachers, ensemble, distill, pack, predict, evaluate, export
-from stages import report
+from stages import synthesize, explore, plan, teachers, ensemble, distill, pack, predict, evaluate
+from stages import export, report
 from stages import all

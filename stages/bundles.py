@@ -18,7 +18,7 @@ from quantize.errors import BundleError
 from records import Batch, DataError, Schema, Split, SplitSpec, iterate_batches
 from runs import track
 from stages.receipt import check_receipt
-from stages.workspace import Workspace, say_skipped
+from stages.workspace import Workspace
 
 BUNDLE_FOLDER = "bundle"
 BUNDLE_NAME = "bundle.safetensors"
@@ -58,7 +58,7 @@ def choose_split(workspace: Workspace, schema: Schema, name: str) -> Split:
         name = "report"
     name = chosen or name
     split = replace(data, splits=data.splits or {name: SplitSpec()}).open(name)
-    say_skipped(split)
+    split.say_skipped()
     return split
 
 

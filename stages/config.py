@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from common.codec import Positive, Text, from_plain, replaced, to_plain
 from common.errors import ConfigError
+from common.messages import Verbosity
 from common.problems import quoted
 from distill.config import DistillConfig, StudentConfig
 from ensemble.config import EnsembleConfig
@@ -66,6 +67,7 @@ class Config:
     a GPU. One that neither reports nor reads anything for `silent_minutes` is ended; 0 means never.
     `on_code_change` says what becomes of tasks that other code of the project made: by default they
     are kept, since an update must not cost days of training by itself, and a line says so.
+    `verbosity` is what `-q` and `-v` set: how much is said beside errors and results.
 
     With `folds`, `train` and `search` are one set, cut in so many parts. Teachers, their soft
     targets and students are made once without each part, and predict it; everything is chosen on
@@ -84,6 +86,7 @@ class Config:
     jobs: Annotated[int, Ge(0)] = 0
     on_code_change: OnCodeChange = "keep"
     silent_minutes: Annotated[float, Ge(0)] = 30.0
+    verbosity: Verbosity = "normal"
     budget: Text = "1GiB"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     data: DataConfig = field(default_factory=DataConfig)

@@ -1,8 +1,8 @@
 """Stage `evaluate`: the scores of a bundle on labeled shards."""
 
-import sys
 from pathlib import Path
 
+from common.messages import say, warn
 from common.problems import quoted
 from quantize.bundle.inference import Bundle
 from records import Split
@@ -34,7 +34,7 @@ def evaluate(workspace: Workspace) -> dict[str, float | int]:
     path = find_bundle(workspace)
     bundle = Bundle.load(path, choose_device(workspace.config.device))
     split = choose_split(workspace, bundle.schema, "report")
-    print(_contents(split, workspace.data_root.resolve()), file=sys.stderr)
+    say(_contents(split, workspace.data_root.resolve()))
     seen = seen_by(bundle.receipt)
     count = count_seen(split, seen)
     if not seen:
@@ -46,7 +46,7 @@ def evaluate(workspace: Workspace) -> dict[str, float | int]:
             "data.report.shards='report-*'"
         )
     if count or not seen:
-        print(warning, file=sys.stderr)
+        warn(warning)
     scores = score(bundle, split)
     return scores.compute() | scores.errors() | ({"seen": count} if seen else {})
 

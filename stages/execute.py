@@ -10,8 +10,17 @@ from typing import Any, TypeVar
 import torch
 
 from common.errors import UserError
+from common.messages import say_more, warn
 from common.threads import cores
-from runs import MACHINE_FAILED, ProgressDisplay, RunError, Task, describe_failures, run_jobs
+from runs import (
+    MACHINE_FAILED,
+    ProgressDisplay,
+    RunError,
+    Task,
+    describe_failures,
+    run_jobs,
+    working,
+)
 from runs import Job as Process
 from runs.code import record_code
 from runs.store import TASK_NAME
@@ -39,8 +48,12 @@ class Tasks:
         self.workspace = workspace
         self._maker = maker
 
-    def of_jobs(self, jobs: Mapping[Name, Job]) -> dict[Name, Task]:
+    def of_jobs(self, jobs: Mapping[Name, Job], *, more: bool = False) -> dict[Name, Task]:
         """The tasks of jobs, by the same names; each job is done by a process of its own.
+
+        Args:
+            jobs: what is to be done.
+            more: whether others of their kind follow, and how many were done is said with them.
 
         Raises:
             JobsFailed: some failed; the others have finished.
@@ -51,6 +64,9 @@ class Tasks:
         tasks = {name: self.workspace.task(job) for name, job in jobs.items()}
         missing = [name for name in tasks if self._is_to_be_made(tasks[name], jobs[name].modules)]
         self.workspace.code_changes.check()
+        if self._maker is None:
+            made = [tasks[name].name for name in missing]
+            self.workspace.progress.found([task.name for task in tasks.values()], made, more=more)
         processes = []
         for name, task in tasks.items():
             if name in missing:
@@ -90,7 +106,8 @@ class Tasks:
             with task.lock():
                 task.prepare()
                 record_code(task, modules)
-                task.finish(*work(task))
+                with working(name):
+                    task.finish(*work(task))
         return task
 
     def is_done(self, task: Task, modules: Sequence[str]) -> bool:
@@ -111,10 +128,7 @@ class Tasks:
         if self._maker:
             raise self.missing(task.name, damaged)
         if damaged:
-            print(
-                f"{task.name}: {damaged} is missing or damaged; has to be made again",
-                file=sys.stderr,
-            )
+            warn(f"{task.name}: {damaged} is missing or damaged; has to be made again")
         if self.workspace.code_changes.calls_for_redoing(task, modules):
             with task.lock():
                 # What the other code left is nobody's then, and is cleared.
@@ -127,12 +141,13 @@ class Tasks:
         parallel = config.jobs or (1 if torch.cuda.is_available() else at_once)
         silent = config.silent_minutes * 60 or math.inf
         with ProgressDisplay() as display:
-            results = run_jobs(
-                processes, parallel, silent_seconds=silent, on_progress=display.update
-            )
+            batch = self.workspace.progress.batch([own.name for own in processes], display)
+            results = run_jobs(processes, parallel, silent_seconds=silent, on_progress=batch.update)
         for result in results:
             for note in result.notes:
-                print(f"{result.name}: {note}", file=sys.stderr)
+                warn(f"{result.name}: {note}")
+            for line in () if result.returncode else result.tail.splitlines():
+                say_more(f"{result.name}: {line}")
         statuses = {result.returncode for result in results} - {0}
         if statuses == {2}:
             raise UserError(describe_failures(results, last_lines=True))
@@ -160,9 +175,13 @@ def trained_in_turn(
     """
     done = dict(before or {})
     hosts = {name: host_of(name) for name in names}
-    for hosted in (False, True):
-        turn = [name for name, host in hosts.items() if (host is not None) == hosted]
-        done |= tasks.of_jobs({name: job(name, named(hosts[name], done)) for name in turn})
+    turns = [
+        [name for name, host in hosts.items() if (host is not None) == hosted]
+        for hosted in (False, True)
+    ]
+    for turn, more in zip(turns, (bool(turns[1]), False), strict=True):
+        jobs = {name: job(name, named(hosts[name], done)) for name in turn}
+        done |= tasks.of_jobs(jobs, more=more)
     return {name: done[name] for name in hosts}
 
 

@@ -18,7 +18,7 @@ from quantize.precision import FLOAT32, UNIFORM8, Codes, quantize
 from quantize.recipes import Recipe, large_tensors, recipes_of, tried_one_by_one
 from quantize.sensitivity import tensor_losses
 from quantize.state import QuantizedState, quantize_state
-from runs import Predictions, RunError, Task, reported
+from runs import Predictions, RunError, Task, append_log, reported
 from stages.jobs import WEIGHTS_NAME, Measurement, predictions_name
 from stages.summaries import MeasurementSummary
 from stages.training_work import build_model, predict
@@ -95,6 +95,7 @@ def measure(job: Measurement, task: Task) -> None:
             found = predictions(recipe, job.scored)
             found.save(task.folder / files[-1])
             gaps[recipe] = gap_of(truths[job.scored], found)
+            append_log(task.folder, f"{recipe}: GAP {gaps[recipe]:.5f} on {job.scored}")
         if job.reported:
             layout = _layout(job, state)
             layouts[recipe], stored[recipe] = to_plain(layout), layout.tensor_bytes()

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from common.files import atomic_path, read_json, write_json
+from common.units import format_bytes
 from distill.objective import SoftAndHardLabels
 from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets
 from families import FamilyModule, registry
@@ -16,7 +17,7 @@ from families.layers.memory import RememberingModule
 from families.size import model_bytes, parameter_count
 from metrics import Labels, StreamingScores
 from records import Split, with_frames
-from runs import Predictions, Task
+from runs import Predictions, Task, append_log
 from stages.jobs import (
     UNLABELED,
     WEIGHTS_NAME,
@@ -81,7 +82,10 @@ def predict_clips(job: Prediction, task: Task) -> None:
         ids = read_json(job.trained.file(REMEMBERED_NAME))
         own = {name: row for row, name in enumerate(ids)}
     split, name = job.setting.open(job.split), predictions_name(job.split)
+    began = time.monotonic()
     predict(job.setting, model, split, job.batch_size, task.folder, own).save(task.folder / name)
+    seconds = time.monotonic() - began
+    append_log(task.folder, f"predicted {len(split):,} clips of {job.split} in {seconds:.1f} s")
     task.finish([name], {})
 
 
@@ -95,6 +99,13 @@ def train(job: Training, task: Task) -> None:
     splits = {name: setting.open(name) for name in job.predicted}
     torch.manual_seed(job.seed)
     model = build_model(setting)
+    began = time.monotonic()
+    append_log(
+        task.folder,
+        f"trains {setting.family}, {parameter_count(model):,} parameters, on {len(train_split):,} "
+        f"clips of train, on {choose_device(setting.device)}, precision {job.train.precision}, "
+        f"seed {job.seed}",
+    )
     files = [WEIGHTS_NAME, *map(predictions_name, splits)]
     if isinstance(model, RememberingModule):
         trained = _remember(job, task, model, train_split)
@@ -120,6 +131,11 @@ def train(job: Training, task: Task) -> None:
         training_seconds=round(trained.clips / trained.clips_per_second, 1),
         peak_memory=peak_memory(choose_device(setting.device)),
         **_keep_better(job, task, model, splits, trained),
+    )
+    append_log(
+        task.folder,
+        f"kept {summary.kept}; trained at {summary.clips_per_second:,.0f} clips a second, all in "
+        f"{time.monotonic() - began:.1f} s, with {format_bytes(summary.peak_memory)} of memory",
     )
     task.finish(files, summary)
     (task.folder / CHECKPOINT_NAME).unlink(missing_ok=True)
@@ -191,6 +207,8 @@ def _keep_better(
         }
         scores = {name: gap_of(labels[name], predictions[name]) for name in labels}
         figures |= {f"gap_{name}_{phase}": value for name, value in scores.items()}
+        said = ", ".join(f"{gap:.5f} on {name}" for name, gap in scores.items())
+        append_log(task.folder, f"{phase}: GAP {said}")
         rank = float(phase == job.phase) if job.phase else scores["search"]
         if rank > best:
             kept, best = phase, rank

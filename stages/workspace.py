@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import Any
 from common.codec import to_plain
 from common.errors import ConfigError
 from common.extensions import load_extensions
+from common.messages import say
 from common.registry import Extension, digests_of, kinds_of
 from families import FamilyModule, config_from_dict, registry
 from families.base import HostLayer
@@ -21,7 +21,6 @@ from metrics import Labels
 from quantize.recipes import check_precisions
 from records import (
     Schema,
-    Split,
     SplitSpec,
     check_census,
     check_disjoint,
@@ -34,6 +33,7 @@ from runs import Run, Task
 from runs.code_changes import CodeChanges
 from stages.config import Config, check_task_name
 from stages.jobs import UNLABELED, HostModel, Job, Phase, Setting, Training, Upstream
+from stages.progress import RunProgress
 from training.inference import labels_of
 
 
@@ -58,9 +58,9 @@ class Workspace:
         self.extensions: Sequence[Extension] = (
             whole.extensions if whole else load_extensions(config.extensions)
         )
-        self.code_changes: CodeChanges = (
-            whole.code_changes if whole else CodeChanges(config.on_code_change)
-        )
+        own_changes = CodeChanges(config.on_code_change)
+        self.code_changes: CodeChanges = whole.code_changes if whole else own_changes
+        self.progress: RunProgress = whole.progress if whole else RunProgress()
 
     @cached_property
     def folds(self) -> tuple[Workspace, ...]:
@@ -205,9 +205,9 @@ class Workspace:
         splits = [self.source.open(name) for name in (*self.learned_from, "report")]
         further = [self.unlabeled.open(UNLABELED)] if self.unlabeled else []
         for split in (*splits, *further):
-            say_skipped(split)
+            split.say_skipped()
         check_disjoint(splits)
-        print(check_census(splits, self.source.cache, further), file=sys.stderr)
+        say(check_census(splits, self.source.cache, further))
         return {split.name: split.fingerprint for split in (*splits, *further)}
 
     @property
@@ -341,9 +341,3 @@ class Workspace:
     def task(self, job: Job) -> Task:
         """The task that a job fills."""
         return self.run.task(job.task, job.inputs())
-
-
-def say_skipped(split: Split) -> None:
-    """Tells on standard error what `data.on_corrupt=skip` left out."""
-    if split.skipped:
-        print(f"{split.name}: skipped {split.skipped} damaged records", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,9 +41,9 @@ class Outcome:
     def refusal(self) -> str:
         """The one line that a user's mistake is answered with."""
         assert self.status == 2, self
-        # What a run says of its data comes before.
-        of_data = ("labels a clip: ", "split ")
-        lines = [row for row in self.err.splitlines() if not row.startswith(of_data)]
+        # What a run says of its data, and of where it stands, comes before.
+        before = re.compile(r"labels a clip: |split |stage \d+ of |\S+: \d+ of \d+ were done")
+        lines = [row for row in self.err.splitlines() if not before.match(row)]
         assert len(lines) == 1, self.err
         assert lines[0].startswith("onegig: "), self.err
         return lines[0]

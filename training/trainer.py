@@ -17,7 +17,7 @@ from torch import Tensor
 from common.errors import ConfigError
 from families.base import FamilyModule
 from records import Batch, FrameSampling, Split, iterate_batches
-from runs import NOTE
+from runs import NOTE, append_log
 from training.averaging import WeightAverage
 from training.checkpoint import (
     CHECKPOINT_NAME,
@@ -211,10 +211,14 @@ class Trainer:
     def _resumes(self, checkpoint: Path) -> bool:
         """Whether there is a checkpoint to go on from; a damaged one counts as none."""
         try:
-            return load_checkpoint(checkpoint, self._state, self._train.averaging_decay)
+            resumes = load_checkpoint(checkpoint, self._state, self._train.averaging_decay)
         except DamagedCheckpoint as damaged:
             print(f"{NOTE}{damaged} is damaged; the training begins anew", flush=True)
             return False
+        where = f"goes on at step {self._state.step:,}" if resumes else "begins"
+        steps = f"{self._phases.total:,} steps of {self._train.batch_size} clips"
+        append_log(self._folder, f"{where}: {steps}")
+        return resumes
 
     def _batches(self) -> Iterator[Batch]:
         """Batches from the state's step on, to the end."""

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import io
+import re
+
 import pytest
 
+from common.units import format_bytes
 from ensemble.choice import Choice, Scores
 from ensemble.combination import Combination
 from report import show
+from report.tables import print_table
 
 
 def test_a_choice_says_how_its_combinations_were_found(
@@ -43,3 +48,34 @@ def test_a_score_stands_beside_its_error(capsys: pytest.CaptureFixture[str]) -> 
         "videos      739",
         "own         0.5000000",
     ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("width", "parts"), [(50, 2), (80, 1), (30, 4)])
+def test_a_table_says_all_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, width: int, parts: int
+) -> None:
+    rows = [
+        {"member": name, "family": "netvlad", "bytes": 1_712_345, "teacher": 0.62345}
+        | {"averaged": 0.62488, "student": 0.646, "8 bits": 0.64592, "weight": 0.111}
+        for name in ("vlad-8", "bag-gated")
+    ]
+    stream = Terminal()
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    print_table(rows, {"bytes": format_bytes})
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).splitlines()
+    assert max(map(len, lines)) <= width
+    found = dict.fromkeys(("vlad-8", "bag-gated"), "")
+    for line in lines:
+        name, _, rest = line.partition(" ")
+        found[name] = f"{found.get(name, '')} {rest}"
+    assert len([line for line in lines if line.startswith("member")]) == parts
+    for name in ("vlad-8", "bag-gated"):
+        said = " ".join(found[name].split())
+        assert said == "netvlad 1.7 MB 0.62345 0.62488 0.64600 0.64592 0.11100"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import itertools
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from runs import JobProgress, ProgressDisplay, append_progress, progress, track
+from common.messages import Verbosity, set_verbosity
+from runs import JobProgress, ProgressDisplay, append_progress, progress, track, working
 from runs.progress import last_progress
 
 
@@ -126,3 +130,39 @@ def test_track_closes_when_left_early(
     # What hid the cursor shows it again.
     assert "predict" in stream.getvalue()
     assert stream.getvalue().rfind("\x1b[?25h") > stream.getvalue().rfind("\x1b[?25l")
+
+
+def test_work_that_cannot_say_how_far_it_is_says_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = itertools.count(100.0, 4.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    monkeypatch.setattr(progress, "_WORKING_SECONDS", 0.001)
+    stream = io.StringIO()
+    with working("selection", stream):
+        while "elapsed" not in stream.getvalue():
+            threading.Event().wait(0.001)
+    first, *_, last = stream.getvalue().splitlines()
+    assert re.fullmatch(r"selection: elapsed \d+:\d\d", first)
+    assert re.fullmatch(r"selection: done, elapsed \d+:\d\d", last)
+
+
+def test_work_that_is_quick_says_nothing() -> None:
+    stream = io.StringIO()
+    with working("selection", stream):
+        pass
+    assert stream.getvalue() == ""
+
+
+def test_quiet_shows_nothing_and_verbose_more(clock: SimpleNamespace) -> None:
+    shown: dict[Verbosity, int] = {}
+    every: tuple[Verbosity, ...] = ("quiet", "normal", "verbose")
+    for verbosity in every:
+        stream = io.StringIO()
+        set_verbosity(verbosity)
+        try:
+            list(track(clock.items(40, 0.5), "predict", 40, stream))
+        finally:
+            set_verbosity("normal")
+        shown[verbosity] = len(stream.getvalue().splitlines())
+    assert shown == {"quiet": 0, "normal": 3, "verbose": 11}
