@@ -68,8 +68,8 @@ def _speeds(kinds: Mapping[str, Mapping[str, Model]]) -> list[Element]:
                 "type": "scatter",
                 "mode": "lines",
                 "name": name,
-                "x": thinned(own.steps),
-                "y": thinned(own.speed),
+                "x": thinned(own.steps, len(logged)),
+                "y": thinned(own.speed, len(logged)),
                 "line": {"width": 1.2},
                 "hovertemplate": "%{fullData.name}\nstep %{x:,}\n%{y:,.0f} clips/s",
             }

@@ -7,7 +7,8 @@ from report.page import Chart, Element, Section
 from stages.findings.models import Model
 from stages.report import Findings
 
-_POINTS = 200
+# Of all lines of a chart together, and of one: more are drawn slowly, and show no more.
+_POINTS, _MOST_POINTS = 5000, 200
 # More names than these would fill the chart; they still show under the pointer.
 _NAMED = 12
 
@@ -34,8 +35,8 @@ def _chart(title: str, models: Mapping[str, Model], what: str) -> Chart:
                 "type": "scatter",
                 "mode": "lines" if len(x) > 2 else "lines+markers",
                 "name": name,
-                "x": thinned(x),
-                "y": thinned(y),
+                "x": thinned(x, len(models)),
+                "y": thinned(y, len(models)),
                 "line": {"width": 1.5},
                 "hovertemplate": f"%{{fullData.name}}\nstep %{{x:,}}\n{what} %{{y:.5f}}",
             }
@@ -48,7 +49,7 @@ def _chart(title: str, models: Mapping[str, Model], what: str) -> Chart:
     return Chart(title, traces, layout)
 
 
-def thinned(values: list[Any]) -> list[Any]:
-    """Every so many of them, and the last, so that a long training takes no more room."""
-    step = -(-len(values) // _POINTS) or 1
+def thinned(values: list[Any], lines: int) -> list[Any]:
+    """Every so many of them, and the last: what a chart of so many lines can show."""
+    step = -(-len(values) // min(_MOST_POINTS, max(20, _POINTS // lines))) or 1
     return values if step == 1 else [*values[:-1:step], values[-1]]

@@ -41,8 +41,8 @@ def _leaderboard(findings: Findings) -> Table:
         Column("adds", "number", 5, "GAP of the whole less GAP without it, on report"),
         Column("± adds", "number", 5, "the standard error of that"),
         Column("minutes of training", "number", 2, "teacher and student"),
-        Column("clips/s trained", "number", 0, "of the student, or of the teacher"),
-        Column("clips/s predicted", "number", 0, "float32, one thread or a GPU"),
+        Column("clips/s trained", "integer", help="of the student, or of the teacher"),
+        Column("clips/s predicted", "integer", help="float32, one thread or a GPU"),
         Column("parameters", "integer"),
     ]
     return Table(columns, rows, (2, "descending"), "Leaderboard")

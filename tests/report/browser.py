@@ -38,7 +38,7 @@ _FLAGS = (
     "--hide-scrollbars",
 )
 _WAIT_SECONDS = 120.0
-_TALLEST = 16_000
+TALL = 16_000
 
 
 def _program() -> str | None:
@@ -74,7 +74,10 @@ class Browser:
         self._driver.quit()
 
     def open(self, page: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Opens a page and waits until all its charts are drawn."""
+        """Opens a page and waits until the charts that can be seen are drawn.
+
+        In a window as tall as the page, these are all.
+        """
         self.errors()
         self._shape(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -144,11 +147,13 @@ class Browser:
         field.clear()
         field.send_keys(text)
 
-    def picture(self, path: Path, page: Path, width: int, dark: bool = False) -> None:
-        """Writes the picture (PNG) of a whole page."""
-        self.open(page, width, dark=dark)
-        height = int(self.run("return document.documentElement.scrollHeight"))
-        self._shape(width, min(height, _TALLEST))
+    def picture(
+        self, path: Path, page: Path, width: int, dark: bool = False, height: int | None = None
+    ) -> None:
+        """Writes the picture (PNG) of a page, down to `height` or the whole."""
+        self.open(page, width, height or TALL, dark)
+        whole = int(self.run("return document.body.getBoundingClientRect().height"))
+        self._shape(width, height or min(whole, TALL))
         self._driver.save_screenshot(str(path))
 
 

@@ -22,7 +22,7 @@ from report.page import (
     write_page,
 )
 from report.page.embed import chart_values, json_text, plain, visible
-from tests.report.browser import Browser
+from tests.report.browser import TALL, Browser
 
 HOSTILE = (
     '<img src=x onerror="window.hacked=1">',
@@ -69,7 +69,7 @@ def hostile_page() -> Page:
 def test_hostile_names_do_nothing_and_are_shown(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "hostile.html"
     write_page(path, hostile_page())
-    browser.open(path)
+    browser.open(path, height=TALL)
     assert browser.errors() == []
     assert browser.run("return window.hacked") is None
     assert browser.run("return document.querySelectorAll('img, a[href^=javascript]').length") == 0
@@ -142,7 +142,7 @@ def test_table_is_sorted_searched_and_turned(browser: Browser, table_page: Path)
 @pytest.mark.parametrize("width", [400, 1600])
 @pytest.mark.parametrize("dark", [False, True])
 def test_page_fits_its_window(browser: Browser, table_page: Path, width: int, dark: bool) -> None:
-    browser.open(table_page, width, dark=dark)
+    browser.open(table_page, width, TALL, dark)
     assert not browser.wider_than_window()
     ink = browser.run("return getComputedStyle(document.querySelector('.xtick text')).fill")
     assert ink == ("rgb(228, 231, 234)" if dark else "rgb(28, 31, 35)")

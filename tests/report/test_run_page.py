@@ -9,7 +9,7 @@ import pytest
 from benchmarks.generated_run import generate_findings
 from report.page import write_page
 from report.run import run_page
-from tests.report.browser import Browser
+from tests.report.browser import TALL, Browser
 
 MEMBERS, CLIPS, LABELS = 100, 40, 3862
 HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=2>\u2028"
@@ -29,7 +29,7 @@ def test_page_of_a_hundred_members_is_small(large_page: Path) -> None:
 
 
 def test_names_of_labels_clips_and_members_are_texts(browser: Browser, large_page: Path) -> None:
-    browser.open(large_page, 1600, 12_000)
+    browser.open(large_page, 1600, TALL)
     assert browser.errors() == []
     assert browser.run("return document.querySelectorAll('img').length") == 0
     assert browser.run("return document.querySelectorAll('script:not([type])').length") == 2

@@ -14,7 +14,7 @@ from metrics import Labels, gap
 from runs import Predictions
 from tests.conftest import SMALL_FRAMES, make_clips
 from tests.line import Line, frames_line
-from tests.report.browser import Browser
+from tests.report.browser import TALL, Browser
 from training.log import METRICS_NAME
 
 HOSTILE_LABEL = "</script><script>window.hacked=1</script>"
@@ -46,7 +46,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Line:
 
 
 def test_page_of_a_run_in_a_browser(browser: Browser, finished: Line) -> None:
-    browser.open(page_of(finished))
+    browser.open(page_of(finished), height=TALL)
     assert browser.errors() == []
     assert browser.run("return window.hacked") is None
     assert browser.requested() == [] and not browser.wider_than_window()

@@ -171,21 +171,30 @@
     return new Response(opened).text();
   }
 
+  // A chart is drawn as it comes near: a page of many opens as fast as one of few.
   async function drawCharts() {
     const charts = [...document.querySelectorAll(".chart")];
     if (!charts.length) return;
     document.head.append(element("script", {}, await unpack(document.getElementById("library").textContent)));
-    const draw = async () => {
-      for (const figure of charts) {
-        await drawChart(figure);
-        // What is read and clicked comes in between.
-        await new Promise((resolve) => setTimeout(resolve));
-      }
+    const drawn = new Set();
+    const draw = async (figure) => {
+      drawn.add(figure);
+      await drawChart(figure);
     };
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-    await draw();
+    await new Promise((resolve) => {
+      const watch = new IntersectionObserver(async (seen) => {
+        const near = seen.filter((entry) => entry.isIntersecting).map((entry) => entry.target);
+        near.forEach((figure) => watch.unobserve(figure));
+        await Promise.all(near.map(draw));
+        resolve();
+      }, { rootMargin: "50% 0px" });
+      charts.forEach((figure) => watch.observe(figure));
+    });
+    const rest = () => charts.filter((figure) => !drawn.has(figure)).forEach(draw);
+    addEventListener("beforeprint", rest);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(drawChart));
   }
 
   document.querySelectorAll(".table").forEach((figure) => new SortedTable(figure));
-  drawCharts().then(() => { document.documentElement.dataset.drawn = "all"; });
+  drawCharts().then(() => { document.documentElement.dataset.drawn = "seen"; });
 })();
