@@ -125,7 +125,7 @@ class Packer:
     def _with_copies(self, copies: int, known: Sequence[Solution]) -> Chosen | None:
         """The best of so many models of each student; None where not even one of them fits."""
         problem = self._problem.weighed(self._size_of(copies))
-        weighed = [problem.solution(problem.row(own), own.trials, own.method) for own in known]
+        weighed = [replace(own, size=problem.file_bytes(own.choice)) for own in known]
         try:
             found = Solver(problem, **self._search).solve(self.budget, weighed)
         except BudgetError:

@@ -8,7 +8,7 @@ import numpy as np
 from quantize.precision import UNIFORM8
 from quantize.selection.baseline import Baseline
 from quantize.selection.problem import Choice, Problem, Solution
-from quantize.selection.solver import FINALISTS, Solver
+from quantize.selection.solver import Solver
 from runs import track
 
 POINTS = 16
@@ -49,10 +49,10 @@ def curve(
         found.append(solver.solve(budget, front(found)))
     if few is problem:
         return front(found)
-    tried = 1 if method == "flat" else max(1, trials // (2 * FINALISTS))
     chosen, confirmed = front(found), []
     for solution in track(chosen, "curve, on all clips", len(chosen)):
-        row, more = problem.searched(problem.row(solution), tried, seed)
+        tried = 1 if method == "flat" else trials
+        row, more = problem.confirmed(problem.row(solution), tried, seed)
         confirmed.append(problem.solution(row, solution.trials + more, solution.method))
     return front(confirmed)
 

@@ -24,8 +24,9 @@ from metrics.bootstrap import standard_error
 from quantize.errors import BudgetError
 from runs import Predictions
 
-SAMPLED = 4000  # clips that memberships and precisions are chosen on, of more than that
-SCORERS_KEPT = 8  # a scorer holds several MB, and neighboring budgets ask for the same ones
+SAMPLED = 3000  # clips that memberships and precisions are chosen on, of more than that
+CONFIRMED = 16  # weights found on a sample are searched on all clips in this part of the trials
+SCORERS_KEPT = 4  # of thousands of clips one holds hundreds of MB; neighbors ask for the same ones
 
 # Indices of options, rising, at most one a member.
 Choice = tuple[int, ...]
@@ -222,6 +223,8 @@ class Problem:
     def searched(self, row: np.ndarray, trials: int, seed: int) -> tuple[np.ndarray, int]:
         """Searches for the weights of a choice, at random, from its flat mean and those given.
 
+        Of many clips it searches on the sample, and then a little on all.
+
         Args:
             row: (options,) weights over all options; those above 0 are the choice.
             trials: Weightings to try; 1 for the flat mean alone.
@@ -230,9 +233,21 @@ class Problem:
         Returns:
             (options,) weights over all options, and how many weightings were scored.
         """
+        if self.sample is self:
+            return self._searched(self.scorer.of(choice_of(row)), row, trials, seed)
+        row, tried = self.sample.searched(row, trials, seed)
+        row, more = self.confirmed(row, trials, seed)
+        return row, tried + more
+
+    def confirmed(self, row: np.ndarray, trials: int, seed: int) -> tuple[np.ndarray, int]:
+        """The same for weights that were searched on the sample, on all clips, with few trials."""
+        few = min(trials, max(2, trials // CONFIRMED))
+        return self._searched(self._scorer_of(choice_of(row)), row, few, seed)
+
+    def _searched(
+        self, scorer: WeightedScorer, row: np.ndarray, trials: int, seed: int
+    ) -> tuple[np.ndarray, int]:
         choice = choice_of(row)
-        # What is laid out for all options is soon cut to these, but of all clips of many is not.
-        scorer = self.scorer.of(choice) if self.sample is self else self._scorer_of(choice)
         start = row[list(choice)] / row.sum()
         found = search_weights(scorer, trials=trials, seed=seed, start=start, bonus=self.bonus)
         new = np.zeros_like(row)

@@ -82,10 +82,10 @@ class Solver:
     members at `uniform8` if they fit, with no choice that a small `search` could mislead; where no
     member fits at that precision, greedy over flat means.
 
-    Half of the trials go into this, on a sample of the clips where there are many; the other half,
-    on all clips, into the weights of the best choices. Those of the baseline are searched as long,
-    and it stays in the race, and so do the best single members and all solutions that the caller
-    knows.
+    Half of the trials go into this, the other half into the weights of the best choices. Those of
+    the baseline are searched as long, and it stays in the race, and so do the best single members
+    and all solutions that the caller knows. Of many clips all this is done on a sample; then the
+    best choices compete on all clips.
 
     Args:
         problem: The options and their sizes.
