@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import runs.executor
 from runs import Job, run_jobs
 
 NAMES = (f"forked_module_{number}" for number in itertools.count())
@@ -81,6 +82,15 @@ def test_the_module_is_imported_once_for_all(tmp_path: Path, module: str) -> Non
     run_jobs(jobs, 2)
     said = {(tmp_path / name / "log.txt").read_text().splitlines()[-1] for name in "abc"}
     assert len(said) == 1
+
+
+def test_its_end_is_seen_when_it_comes(
+    tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not when the executor looks again what moved, which is never here."""
+    monkeypatch.setattr(runs.executor, "_POLL_SECONDS", 600.0)
+    jobs = [job(tmp_path, module, name, "pass") for name in ("a", "b", "c")]
+    assert [result.returncode for result in run_jobs(jobs, 2)] == [0, 0, 0]
 
 
 def test_a_server_that_died_fails_its_jobs_by_name(tmp_path: Path, module: str) -> None:
