@@ -19,7 +19,7 @@ from common import system_errors
 from common.threads import environment as thread_variables
 from runs.errors import RunError
 from runs.failures import MACHINE_FAILED, Result, describe_exit, log_tail, notes_of, why_silent
-from runs.forks import Forked, ForkServer
+from runs.forks import Forked, ForkServer, wait_for_news
 from runs.parent import PARENT_PIPE
 from runs.progress import JobProgress, last_progress
 from runs.store import LOG_NAME, PROGRESS_NAME
@@ -88,7 +88,7 @@ def run_jobs(
                 else:
                     batch.start_up_to(parallel)
                 batch.collect()
-                time.sleep(_POLL_SECONDS)
+                wait_for_news([entry.process for entry in batch.running], _POLL_SECONDS)
         finally:
             batch.close()
     if received:

@@ -15,9 +15,10 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,10 @@ class ForkServer:
         # Nobody can tell any more how a job ended whose server is gone.
         return -signal.SIGKILL if self._ended else None
 
+    def fileno(self) -> int:
+        """What can be read from when a job has ended."""
+        return self._answers
+
     def _read(self) -> tuple[int, int]:
         """The server's next answer, for which it waits; zeros when none will come."""
         answer = os.read(self._answers, _ANSWER.size)
@@ -128,6 +133,12 @@ class Forked:
     def poll(self) -> int | None:
         """The return code; None while it runs."""
         return self.server.returncode(self.pid)
+
+
+def wait_for_news(processes: Collection[object], seconds: float) -> None:
+    """Until one of them has ended that was forked, or so much time has passed, or none is left."""
+    if processes:
+        wait({each.server.fileno() for each in processes if isinstance(each, Forked)}, seconds)
 
 
 def serve(module: str) -> dict[str, Any]:

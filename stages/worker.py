@@ -6,10 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+# The first settings that a process reads would import the one, and the first optimizer the other,
+# for over a second; the process that jobs are forked from does so once for all of them.
+import pydantic.type_adapter  # noqa: F401
 import torch
-
-# The first optimizer of a process would import it, for over a second; the process that jobs are
-# forked from does so once for all of them.
 import torch._dynamo
 
 from common import system_errors

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.threads import environment
+from common.threads import cores, environment
 
 # Before the libraries are imported that read it. The models of the tests are too small to share,
 # and threads that wait for each other are slow; what is computed here is what a process computes.
@@ -21,6 +22,10 @@ from torch import Tensor
 from records import Batch, Clip, Schema, Stream, encode_clip, write_shards
 from records.errors import DataError
 from records.tfrecord.framing import open_file, read_record, scan
+
+# Where millions of objects stay, as all modules and tests do here, a sixth of the time would go to
+# looking through them for garbage.
+gc.set_threshold(50_000, 20, 20)
 
 # What a script starts in the background ignores Ctrl-C, and so would what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -91,9 +96,15 @@ def dense_labels(batch: Batch) -> Tensor:
     return dense
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """More than cores: whole runs wait for the disk, and for processes that others start."""
+    return max(2, cores() * 3 // 2)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole runs and exports first, files of minutes: begun last, one would keep a core alone."""
-    items.sort(key=lambda item: item.path.parent.name not in ("tests", "onnx"))
+    items.sort(key=lambda item: item.path.parent.name not in ("tests", "onnx", "faults"))
 
 
 @pytest.fixture(scope="session")

@@ -193,8 +193,9 @@ def test_the_winners_keep_800_shards_of_the_validation_partition_from_training()
     assert data.train.ranges == ((0.0, 1.0),)
 
 
+# NetVLAD2 is NetVLAD1 with another number of hidden units.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", WINNERS)
+@pytest.mark.parametrize("name", [name for name in WINNERS if name != "NetVLAD2"])
 def test_the_winners_members_take_a_step(name: str, tmp_path: Path, tiny_split: Split) -> None:
     workspace = Workspace(experiment("skalic2018"))
     assert name in workspace.config.members
@@ -215,7 +216,8 @@ def test_the_winners_members_take_a_step(name: str, tmp_path: Path, tiny_split: 
     batch = frames_batch()
     loss, norm = trainer.step(batch)
     assert torch.isfinite(loss) and norm > 0
-    again, _ = trainer.step(batch)
+    with torch.no_grad():
+        again, _ = HardLabels()(model, batch)
     assert torch.isfinite(again) and again != loss
 
 

@@ -43,9 +43,18 @@ def test_threads_are_those_of_the_training(
     assert asked == [({"teachers/vlad": 1, "teachers/plain": 2}, jobs or 3, 120.0)]
 
 
+# Fewer clips than the experiment has, and all of its members.
+SMALLER = (
+    "data.demo.train_clips=96",
+    "data.demo.search_clips=40",
+    "data.demo.report_clips=40",
+    "train.epochs=1",
+)
+
+
 def results(outputs: Path, *more: str, before: Sequence[str] = ()) -> tuple[bytes, bytes]:
     """Bundle and submission of a whole run in a process of its own."""
-    overrides = ["stage=all", "experiment=smoke", f"outputs={outputs}", *more]
+    overrides = ["stage=all", "experiment=smoke", f"outputs={outputs}", *SMALLER, *more]
     # As on a command line: without the tests' own settings.
     environment = {name: v for name, v in os.environ.items() if "THREADS" not in name}
     command = [*before, sys.executable, str(PROGRAM), *overrides]

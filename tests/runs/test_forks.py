@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import runs.executor
 from runs import Job, run_jobs
 
 NAMES = (f"forked_module_{number}" for number in itertools.count())
@@ -26,13 +27,38 @@ if __name__ == "__main__":
 """
 
 
+def write_module(folder: Path) -> str:
+    name = next(NAMES)
+    (folder / f"{name}.py").write_text(MODULE)
+    return name
+
+
+def on_path(folder: Path) -> str:
+    return f"{folder}{os.pathsep}{os.environ['PYTHONPATH']}"
+
+
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A module that no server has imported yet."""
-    name = next(NAMES)
-    (tmp_path / f"{name}.py").write_text(MODULE)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
-    return name
+    monkeypatch.setenv("PYTHONPATH", on_path(tmp_path))
+    return write_module(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def served_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def served_name(served_folder: Path) -> str:
+    return write_module(served_folder)
+
+
+@pytest.fixture
+def served(served_folder: Path, served_name: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module that other tests have a server of; a new one takes a second."""
+    monkeypatch.setenv("PYTHONPATH", on_path(served_folder))
+    return served_name
 
 
 def job(tmp_path: Path, module: str, name: str, code: str) -> Job:
@@ -67,20 +93,29 @@ def test_it_is_as_a_process_of_its_own(
     ],
 )
 def test_how_it_ends_is_told(
-    tmp_path: Path, module: str, code: str, status: int, words: str
+    tmp_path: Path, served: str, code: str, status: int, words: str
 ) -> None:
-    jobs = [job(tmp_path, module, "bad", code), job(tmp_path, module, "good", "pass")]
+    jobs = [job(tmp_path, served, "bad", code), job(tmp_path, served, "good", "pass")]
     bad, good = run_jobs(jobs, 2)
     assert (bad.returncode, good.returncode) == (status, 0)
     assert bad.message is not None and words in bad.message
 
 
-def test_the_module_is_imported_once_for_all(tmp_path: Path, module: str) -> None:
-    code = f"import {module} as m; print(m.IMPORTED_BY == os.getpid(), os.getppid())"
-    jobs = [job(tmp_path, module, name, code) for name in ("a", "b", "c")]
+def test_the_module_is_imported_once_for_all(tmp_path: Path, served: str) -> None:
+    code = f"import {served} as m; print(m.IMPORTED_BY == os.getpid(), os.getppid())"
+    jobs = [job(tmp_path, served, name, code) for name in ("a", "b", "c")]
     run_jobs(jobs, 2)
     said = {(tmp_path / name / "log.txt").read_text().splitlines()[-1] for name in "abc"}
     assert len(said) == 1
+
+
+def test_its_end_is_seen_when_it_comes(
+    tmp_path: Path, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not when the executor looks again what moved, which is never here."""
+    monkeypatch.setattr(runs.executor, "_POLL_SECONDS", 600.0)
+    jobs = [job(tmp_path, served, name, "pass") for name in ("a", "b", "c")]
+    assert [result.returncode for result in run_jobs(jobs, 2)] == [0, 0, 0]
 
 
 def test_a_server_that_died_fails_its_jobs_by_name(tmp_path: Path, module: str) -> None:
@@ -92,10 +127,10 @@ def test_a_server_that_died_fails_its_jobs_by_name(tmp_path: Path, module: str) 
     assert again.returncode == 0
 
 
-def test_its_name_in_a_list_of_processes_says_what_it_does(tmp_path: Path, module: str) -> None:
+def test_its_name_in_a_list_of_processes_says_what_it_does(tmp_path: Path, served: str) -> None:
     code = "import subprocess; subprocess.run(['ps', '-ww', '-o', 'args=', '-p', str(os.getpid())])"
-    run_jobs([job(tmp_path, module, "a", code)], 1)
-    assert f"-m {module} import subprocess" in (tmp_path / "a" / "log.txt").read_text()
+    run_jobs([job(tmp_path, served, "a", code)], 1)
+    assert f"-m {served} import subprocess" in (tmp_path / "a" / "log.txt").read_text()
 
 
 def test_no_server_outlives_its_maker(tmp_path: Path, module: str) -> None:
