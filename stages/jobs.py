@@ -25,10 +25,10 @@ WEIGHTS_NAME = "weights.safetensors"
 UNLABELED = "unlabeled"
 # The module of `runs` that a result depends on.
 PREDICTIONS = "runs.predictions"
-# What changes no result: renaming a label retrains nothing, nor does saving more often.
+# What changes no result: renaming a label retrains nothing, nor does saving or scoring more often.
 _NOT_COVERED: dict[type, tuple[str, ...]] = {
     Schema: ("label_names", "vertical_names"),
-    TrainConfig: ("checkpoint_seconds",),
+    TrainConfig: ("checkpoint_seconds", "evaluate_every", "evaluate_clips"),
 }
 
 

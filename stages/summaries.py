@@ -23,8 +23,9 @@ class TrainingSummary:
         parameters: that it moved.
         bytes: of the model at 8 bits.
         clips_per_second: that it took.
-        training_seconds: how long it took.
+        training_seconds: how long it took, without the scoring on the way.
         peak_memory: bytes.
+        evaluation_seconds: how long that scoring took.
         kept: the better phase by GAP on `search`: "main" or "average".
         gap_search_main: GAP@20 on `search` at the end of the first phase; the same of the averaged
             weights, where there was a second phase. None where it was not predicted; and so of
@@ -41,6 +42,7 @@ class TrainingSummary:
     training_seconds: float
     peak_memory: int
     kept: Phase
+    evaluation_seconds: float = 0.0
     gap_search_main: float | None = None
     gap_search_average: float | None = None
     gap_held_main: float | None = None

@@ -29,6 +29,7 @@ from stages.jobs import (
 from stages.summaries import TrainingSummary
 from training.checkpoint import CHECKPOINT_NAME
 from training.device import choose_device, peak_memory
+from training.evaluation import Evaluation
 from training.inference import gap_of, labels_of, predict_split
 from training.memory import remember
 from training.objective import HardLabels, Objective
@@ -110,6 +111,7 @@ def train(job: Training, task: Task) -> None:
             draws_frames=registry.get(setting.family).sampling == "draw",
             workers=setting.data.workers,
             beside=_beside(job),
+            evaluation=_evaluation(job, task, splits, len(train_split)),
         )
         trained = trainer.run()
     summary = TrainingSummary(
@@ -118,6 +120,7 @@ def train(job: Training, task: Task) -> None:
         bytes=model_bytes(model),
         clips_per_second=round(trained.clips_per_second, 1),
         training_seconds=round(trained.clips / trained.clips_per_second, 1),
+        evaluation_seconds=round(trained.evaluation_seconds, 1),
         peak_memory=peak_memory(choose_device(setting.device)),
         **_keep_better(job, task, model, splits, trained),
     )
@@ -162,6 +165,16 @@ def _beside(job: Training) -> Beside | None:
         return None
     further = _long_enough(job, job.setting.open(UNLABELED))
     return Beside(further, job.soft.unlabeled.share)
+
+
+def _evaluation(
+    job: Training, task: Task, splits: Mapping[str, Split], clips: int
+) -> Evaluation | None:
+    """What scores the weights while they are trained; `report` is for the end alone."""
+    if "search" not in splits:
+        return None
+    workers = job.setting.data.workers
+    return Evaluation.of(splits["search"], job.train, clips, task.folder, workers)
 
 
 def _long_enough(job: Training, split: Split) -> Split:

@@ -18,6 +18,8 @@ from families.base import FamilyModule
 from training.averaging import WeightAverage
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
+# What of the state is no tensor.
+_PROGRESS = {"step": int, "evaluated": int, "evaluation_seconds": float}
 
 
 class DamagedCheckpoint(Exception):
@@ -32,6 +34,8 @@ class TrainingState:
         model: the model.
         optimizer: its optimizer.
         step: steps taken.
+        evaluated: the step after which the weights were scored last.
+        evaluation_seconds: how long all scoring took.
         average: the shadow of the second phase, once that has begun.
         main: the weights at the end of the first phase, once that has ended.
     """
@@ -39,6 +43,8 @@ class TrainingState:
     model: FamilyModule
     optimizer: torch.optim.Optimizer
     step: int = 0
+    evaluated: int = 0
+    evaluation_seconds: float = 0.0
     average: WeightAverage | None = None
     main: dict[str, Tensor] | None = None
 
@@ -60,7 +66,8 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         for group, members in groups.items()
         for name, tensor in members.items()
     }
-    metadata = {"step": json.dumps(state.step), "sha256": _checksum(state.step, tensors)}
+    progress = json.dumps({name: getattr(state, name) for name in _PROGRESS})
+    metadata = {"progress": progress, "sha256": _checksum(progress, tensors)}
     with atomic_path(path) as beside:
         save_file(tensors, beside, metadata=metadata)
 
@@ -82,12 +89,13 @@ def load_checkpoint(path: Path, state: TrainingState, decay: float) -> bool:
     """
     if not path.exists():
         return False
-    step, tensors = _read(path)
+    progress, tensors = _read(path)
     groups: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
     for key, tensor in tensors.items():
         group, _, name = key.partition("/")
         groups[group][name] = tensor
-    state.step = step
+    for name, value in progress.items():
+        setattr(state, name, value)
     state.model.load_state_dict(groups["model"])
     _load_optimizer(state.optimizer, groups["optimizer"])
     if groups["average"]:
@@ -102,13 +110,14 @@ def load_checkpoint(path: Path, state: TrainingState, decay: float) -> bool:
     return True
 
 
-def _read(path: Path) -> tuple[int, dict[str, Tensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
-            step = int(json.loads(metadata["step"]))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            sound = metadata["sha256"] == _checksum(step, tensors)
+            sound = metadata["sha256"] == _checksum(metadata["progress"], tensors)
+            values = json.loads(metadata["progress"])
+            progress = {name: kind(values[name]) for name, kind in _PROGRESS.items()}
     except OSError:
         raise
     # Whatever the libraries make of a file that is no file of theirs any more.
@@ -116,12 +125,12 @@ def _read(path: Path) -> tuple[int, dict[str, Tensor]]:
         raise DamagedCheckpoint(path) from error
     if not sound:
         raise DamagedCheckpoint(path)
-    return step, tensors
+    return progress, tensors
 
 
-def _checksum(step: int, tensors: Mapping[str, Tensor]) -> str:
+def _checksum(progress: str, tensors: Mapping[str, Tensor]) -> str:
     """Of all that a training takes from a checkpoint, and not of how the file lays it out."""
-    digest = hashlib.sha256(str(step).encode())
+    digest = hashlib.sha256(progress.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -28,6 +29,7 @@ from training.checkpoint import (
 )
 from training.config import TrainConfig
 from training.device import autocast
+from training.evaluation import Evaluation, Stopped
 from training.log import TrainingLog
 from training.objective import Objective
 from training.optimizer import clip_gradients, make_optimizer
@@ -116,13 +118,15 @@ class Trained:
         main: the weights at the end of the first phase.
         average: the averaged weights, if there was a second phase.
         clips: how many it took, each as often as it came.
-        clips_per_second: over the steps that this process took.
+        clips_per_second: over the steps that this process took, without scoring.
+        evaluation_seconds: how long it took to score the weights on the way.
     """
 
     main: dict[str, Tensor]
     average: dict[str, Tensor] | None
     clips: int
     clips_per_second: float
+    evaluation_seconds: float = 0.0
 
 
 class Trainer:
@@ -138,6 +142,7 @@ class Trainer:
         draws_frames: whether the family takes frames drawn at random (else a sequence).
         workers: decoding processes.
         beside: clips that go with them, which the objective tells apart by their ids.
+        evaluation: scores the weights every `train.evaluate_every` epochs; None: never.
 
     Raises:
         ConfigError: a batch is no whole number of clips of either kind.
@@ -155,6 +160,7 @@ class Trainer:
         draws_frames: bool,
         workers: int = 0,
         beside: Beside | None = None,
+        evaluation: Evaluation | None = None,
     ) -> None:
         self._objective = objective
         self._split = split
@@ -168,12 +174,14 @@ class Trainer:
             shuffle=train.shuffle_frames,
         )
         self._device = next(model.parameters()).device
+        self._evaluation = evaluation
         self._beside = beside
         self._clips_beside = beside.clips(train.batch_size) if beside else 0
         self._phases = Phases.plan(len(split), train, self._clips_beside)
         self._schedule = Schedule(train, self._phases.main, self._phases.per_epoch)
         self._state = TrainingState(model, make_optimizer(model, train))
         self._stop_requested = False
+        self._saved = 0.0
 
     def run(self) -> Trained:
         """Trains from the last checkpoint, or from the start, to the end.
@@ -182,30 +190,29 @@ class Trainer:
             Interrupted: on SIGTERM, after a checkpoint.
             Diverged: the loss is not finite.
         """
-        checkpoint = self._folder / CHECKPOINT_NAME
-        if not self._resumes(checkpoint):
+        if not self._resumes(self._folder / CHECKPOINT_NAME):
             torch.manual_seed(self._seed)
         first = self._state.step
-        started = saved = time.monotonic()
+        started = self._saved = time.monotonic()
+        evaluated_before = self._state.evaluation_seconds
         log = TrainingLog(self._folder, self._phases.total, first)
         with closing(log), self._on_sigterm():
+            # It may have been stopped while the weights were scored.
+            self._settle(log)
             for batch in self._batches():
                 loss, norm = self.step(batch.to(self._device))
                 rate = self._schedule.learning_rate(self._state.step - 1)
                 log.record(self._state.step, loss, norm, rate, len(batch))
-                now = time.monotonic()
-                if self._stop_requested or now - saved > self._train.checkpoint_seconds:
-                    save_checkpoint(checkpoint, self._state)
-                    saved = now
-                if self._stop_requested:
-                    raise Interrupted
-        seconds = time.monotonic() - started
+                self._settle(log)
+        evaluating = self._state.evaluation_seconds - evaluated_before
+        seconds = time.monotonic() - started - evaluating
         state, per_step = self._state, self._train.batch_size
         return Trained(
             main=state.model.state_dict() if state.main is None else state.main,
             average=None if state.average is None else state.average.state_dict(),
             clips=state.step * per_step,
             clips_per_second=(state.step - first) * per_step / seconds,
+            evaluation_seconds=state.evaluation_seconds,
         )
 
     def _resumes(self, checkpoint: Path) -> bool:
@@ -261,6 +268,50 @@ class Trainer:
             state.average.update(state.model)
         return loss.detach(), norm
 
+    def _settle(self, log: TrainingLog) -> None:
+        """What follows a step: the weights are scored and the state is saved, if it is time.
+
+        Raises:
+            Interrupted: on SIGTERM, after a checkpoint.
+        """
+        with suppress(Stopped):
+            self._evaluate_if_due(log)
+        now = time.monotonic()
+        if self._stop_requested or now - self._saved > self._train.checkpoint_seconds:
+            save_checkpoint(self._folder / CHECKPOINT_NAME, self._state)
+            self._saved = now
+        if self._stop_requested:
+            raise Interrupted
+
+    def _evaluate_if_due(self, log: TrainingLog) -> None:
+        """Scores the weights if it is time, and they are not scored yet.
+
+        While an average is kept, it is the average that is scored.
+
+        Raises:
+            Stopped: on SIGTERM.
+        """
+        state = self._state
+        if self._evaluation is None or state.evaluated == state.step or not self._is_due():
+            return
+        started = time.monotonic()
+        phase = "main" if state.average is None else "average"
+        with _carrying(state.model, state.average) as model:
+            scores = self._evaluation.score(model, lambda: self._stop_requested)
+        seconds = time.monotonic() - started
+        epoch = state.step / self._phases.per_epoch
+        log.record_evaluation(state.step, epoch, phase, scores, seconds)
+        state.evaluated = state.step
+        state.evaluation_seconds += seconds
+
+    def _is_due(self) -> bool:
+        """Whether weights are scored at this step: at the end of a phase, and in between."""
+        step, phases = self._state.step, self._phases
+        if step in (phases.main, phases.total):
+            return True
+        between = (self._train.evaluate_every or math.inf) * phases.per_epoch
+        return step // between > (step - 1) // between
+
     @contextmanager
     def _on_sigterm(self) -> Iterator[None]:
         def request(signum: int, frame: FrameType | None) -> None:
@@ -271,3 +322,17 @@ class Trainer:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _carrying(model: FamilyModule, average: WeightAverage | None) -> Iterator[FamilyModule]:
+    """The model with averaged weights, if there are any; it has its own again afterwards."""
+    if average is None:
+        yield model
+        return
+    own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.load_state_dict(average.state_dict())
+    try:
+        yield model
+    finally:
+        model.load_state_dict(own)

@@ -147,7 +147,7 @@ def test_key_of_a_measurement_has_the_clips_that_it_rounds_by() -> None:
 @pytest.mark.parametrize(
     ("changed", "same"),
     [
-        ({"train": TrainConfig(checkpoint_seconds=1)}, True),
+        ({"train": TrainConfig(checkpoint_seconds=1, evaluate_every=2, evaluate_clips=9)}, True),
         ({"train": TrainConfig(batch_size=7)}, False),
         ({"seed": 2}, False),
         ({"predicted": ("search", HELD)}, False),
