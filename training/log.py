@@ -48,13 +48,11 @@ class TrainingLog:
 
     Args:
         folder: the task's.
-        steps: the training's.
         first_step: those that a checkpoint has; what was logged of later ones is forgotten.
     """
 
-    def __init__(self, folder: Path, steps: int, first_step: int) -> None:
+    def __init__(self, folder: Path, first_step: int) -> None:
         self._folder = folder
-        self._steps = steps
         self._path = folder / METRICS_NAME
         _drop_lines_after(self._path, first_step)
         self._lines = self._path.open("a")
@@ -69,11 +67,14 @@ class TrainingLog:
             self._lines.close()
             self._events.close()
 
-    def record(self, step: int, loss: Tensor, norm: Tensor, rate: float, clips: int) -> None:
+    def record(
+        self, step: int, steps: int, loss: Tensor, norm: Tensor, rate: float, clips: int
+    ) -> None:
         """Takes note of a step.
 
         Args:
             step: steps taken.
+            steps: to take.
             loss: a scalar on the model's device.
             norm: that of the gradient, likewise.
             rate: the learning rate.
@@ -84,23 +85,30 @@ class TrainingLog:
             OSError: there is no space for it.
         """
         self._clips += clips
-        if step % _LOG_STEPS == 0 or step in (1, self._steps):
+        if step % _LOG_STEPS == 0 or step in (1, steps):
             self._log(step, loss, norm, rate)
         # Also where twenty steps take long: a job that reports nothing counts as hanging.
         now = time.monotonic()
-        if step == self._steps or now - self._shown > _PROGRESS_SECONDS:
+        if step == steps or now - self._shown > _PROGRESS_SECONDS:
             self._shown = now
             with naming(self._path):
                 self._lines.flush()
-            append_progress(self._folder, step, self._steps, **self._reported)
+            append_progress(self._folder, step, steps, **self._reported)
 
     def record_evaluation(
-        self, step: int, epoch: float, phase: str, scores: Mapping[str, float], seconds: float
+        self,
+        step: int,
+        steps: int,
+        epoch: float,
+        phase: str,
+        scores: Mapping[str, float],
+        seconds: float,
     ) -> None:
         """Takes note of what the weights score, on the disk when it returns.
 
         Args:
             step: steps taken.
+            steps: to take.
             epoch: epochs taken.
             phase: whose weights they are, "main" or "average".
             scores: by name.
@@ -117,7 +125,7 @@ class TrainingLog:
             self._lines.flush()
             os.fsync(self._lines.fileno())
         self._write_events(step, {f"search/{name}": score for name, score in scores.items()})
-        append_progress(self._folder, step, self._steps, **self._reported)
+        append_progress(self._folder, step, steps, **self._reported)
 
     def _log(self, step: int, loss: Tensor, norm: Tensor, rate: float) -> None:
         value = loss.item()
@@ -144,6 +152,12 @@ class TrainingLog:
             for name, figure in figures.items():
                 summary = scalar(name, figure)
                 self._events.write_event(Event(wall_time=time.time(), step=step, summary=summary))
+
+
+def last_loss(folder: Path) -> float | None:
+    """The last loss that was logged in a training's folder; None where there is none."""
+    lines = map(json.loads, reversed((folder / METRICS_NAME).read_text().splitlines()))
+    return next((line["loss"] for line in lines if "loss" in line), None)
 
 
 def _events_writer(folder: Path, first_step: int) -> EventsWriter:

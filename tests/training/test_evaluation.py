@@ -15,7 +15,7 @@ from torch import Tensor
 from common.errors import ConfigError
 from families import FamilyModule, build
 from metrics import StreamingScores
-from records import Split, SplitSpec, iterate_batches, open_split
+from records import Split, iterate_batches
 from tests.conftest import SMALL_FRAMES
 from tests.training.test_training import DBOF, TRAIN, StopsAt, same
 from training.evaluation import Evaluation, spread_evenly
@@ -25,11 +25,6 @@ from training.trainer import Interrupted, Trained, Trainer
 
 # Five steps an epoch: scored within and at the end of each.
 OFTEN = replace(TRAIN, evaluate_every=0.6, evaluate_clips=30)
-
-
-@pytest.fixture(scope="module")
-def search(small_frames: Path) -> Split:
-    return open_split(small_frames, "search", SplitSpec("search-*"), SMALL_FRAMES, cache=None)
 
 
 def train(
