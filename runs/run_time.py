@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from common.units import parse_seconds
@@ -22,10 +22,12 @@ class RunTime:
 
     Args:
         seconds: That the command may take.
+        clock: Seconds.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._end = clock() + seconds
 
     @classmethod
     def of(cls, limit: str | None) -> RunTime | None:
@@ -36,12 +38,16 @@ class RunTime:
         """
         return None if limit is None else cls(parse_seconds(limit, "time_limit"))
 
+    def now(self) -> float:
+        """Seconds of the clock."""
+        return self._clock()
+
     def share(self, jobs: int, at_once: int) -> float:
         """Seconds for one of so many jobs that run or are left, some of them at once.
 
         Those that need less than an equal share leave the rest to those that begin later.
         """
-        usable = max(0.0, self._end - time.monotonic()) * (1 - _AFTERWARDS)
+        usable = max(0.0, self._end - self.now()) * (1 - _AFTERWARDS)
         return usable / math.ceil(jobs / at_once)
 
 
@@ -56,17 +62,19 @@ class TimeSharing:
 
     def __init__(self, time: RunTime | None, left: Iterable[str], at_once: int) -> None:
         self._time, self._left, self._at_once = time, set(left), at_once
-        self._begun = 0
+        self._ends: list[float] = []
 
     def begin(self, job: Job) -> None:
         """Is told what begins; writes its share into its folder."""
         if self._time is None:
             return
-        beside = min(self._begun, self._at_once - 1)
+        now = self._time.now()
+        # Those that began before may still run, but for one whose place this takes.
+        beside = min(sum(end > now for end in self._ends), self._at_once - 1)
         share = self._time.share(len(self._left | {job.name}) + beside, self._at_once)
         write_checked_json(job.folder / _SHARE_NAME, {"seconds": share})
         self._left.discard(job.name)
-        self._begun += 1
+        self._ends.append(now + share)
 
 
 def read_share(folder: Path) -> float:

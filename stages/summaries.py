@@ -57,8 +57,8 @@ class TrainingSummary:
     epochs: float | None = None
     stop: float | None = None
     loss: float | None = None
-    steps: int = 0
-    planned_steps: int = 0
+    steps: int | None = None
+    planned_steps: int | None = None
     shortened: bool = False
     gap_search_main: float | None = None
     gap_search_average: float | None = None

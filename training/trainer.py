@@ -70,8 +70,8 @@ class Trained:
     evaluation_seconds: float = 0.0
     epochs: float | None = None
     stop: float | None = None
-    steps: int = 0
-    planned_steps: int = 0
+    steps: int | None = None
+    planned_steps: int | None = None
     shortened: bool = False
     loss: float | None = None
     cpu_load: float | None = None

@@ -110,6 +110,16 @@ def test_interrupted_training_ends_at_the_same_bytes(
     assert steps == sorted(set(steps)) and steps[-1] == 15
 
 
+def test_killed_after_its_last_step_it_has_nothing_left_to_do(
+    whole: Trained, split: Split, tmp_path: Path
+) -> None:
+    train(split, tmp_path / "run")
+    again = train(split, tmp_path / "run", StopsAt(1, KeyError("a step")))
+    assert same(whole.main, again.main) and same(whole.average, again.average)
+    assert again.steps == 15 and again.clips_per_second > 0
+    assert again.loss == whole.loss
+
+
 class Watches(StopsAt):
     """Notes the clips of each batch, and those of them that have labels."""
 
