@@ -25,9 +25,9 @@ class TrainConfig:
 
     Every `evaluate_every` epochs (null or 0: never) the weights are scored on a fixed sample of
     `search`, spread evenly over it: `evaluate_clips` of them, by default 2,000, but no more than a
-    tenth of what was trained on since. It changes no weight, unless there is `patience`: where the
-    GAP of so many epochs is no better than the best before, the first phase ends. Then, and also
-    where it takes all its epochs, it comes to the weights that scored best.
+    twentieth of what was trained on since. It changes no weight, unless there is `patience`: where
+    the GAP of so many epochs is no better than the best before, the first phase ends. Then, and
+    also where it takes all its epochs, it comes to the weights that scored best.
 
     `time_limit` are minutes that a training may take, without the predictions that follow it. One
     that is too slow takes fewer steps, on a schedule that goes through the same learning rates.
