@@ -1,4 +1,4 @@
-"""Bytes and time as a person writes and reads them."""
+"""Bytes and times as a person writes and reads them."""
 
 import re
 from decimal import Decimal
@@ -17,6 +17,7 @@ _UNITS = {
     "gib": 2**30,
     "tib": 2**40,
 }
+_SECONDS = {"": 60.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _PATTERN = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]{0,3})\s*")
 
 
@@ -39,6 +40,23 @@ def parse_bytes(value: str | int, key: str = "budget") -> int:
     if count < 1:
         raise UserError(f"{key}={value}: at least one byte is needed")
     return count
+
+
+def parse_seconds(value: str | float, key: str) -> float:
+    """Seconds from `2h`, `90m`, `1.5 h`, `45s`, or minutes, `120`.
+
+    Raises:
+        UserError: It is not so written, or is nothing.
+
+    Example:
+        >>> parse_seconds("2h", "time_limit"), parse_seconds(120, "time_limit")
+        (7200.0, 7200.0)
+    """
+    match = _PATTERN.fullmatch(str(value))
+    unit = match[2].lower() if match else ""
+    if isinstance(value, bool) or match is None or unit not in _SECONDS or float(match[1]) == 0:
+        raise UserError(f"{key}={value}: write a time such as 2h, 90m or 45s, or minutes, 120")
+    return float(match[1]) * _SECONDS[unit]
 
 
 def format_bytes(count: int) -> str:

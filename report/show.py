@@ -21,6 +21,9 @@ from stages.teachers import TrainedTeachers
 
 MEMBERS_NAME = "members.csv"
 TEACHERS_NAME = "teachers.csv"
+# Columns of that table for which a terminal has no room: of the settings, and of what it took.
+_SETTINGS = ("bytes", "loss", "learning rate", "batch", "epochs", "steps", "planned")
+_COSTS = ("scoring", "CPU", "GPU")
 
 
 @singledispatch
@@ -83,9 +86,18 @@ def _teachers(teachers: TrainedTeachers) -> None:
             "GAP error": summary.gap_error_report,
             "MAP@10 error": summary.map_at_10_error_report,
             "MAP error": summary.map_error_report,
+            "loss": summary.loss,
+            "learning rate": summary.learning_rate,
+            "batch": summary.batch_size,
+            "epochs": summary.epochs,
+            "steps": summary.steps,
+            "planned": summary.planned_steps,
             "clips/s": summary.clips_per_second,
             "seconds": summary.training_seconds,
+            "scoring": summary.evaluation_seconds,
             "memory": summary.peak_memory,
+            "CPU": summary.cpu_load,
+            "GPU": summary.gpu_load,
         }
         for name, summary in teachers.summaries.items()
     ]
@@ -97,10 +109,14 @@ def _teachers(teachers: TrainedTeachers) -> None:
         "memory": lambda value: f"{value / 1e6:.0f}MB",
     }
     scores = ("GAP", "MAP@10", "MAP")
-    print_table(rows, formats, without=("bytes", *(f"{name} error" for name in scores)))
+    print_table(rows, formats, without=(*_SETTINGS, *_COSTS, *(f"{name} error" for name in scores)))
     # Much the same for all members: it is of the clips.
     greatest = (f"{name} {max(row[f'{name} error'] or 0.0 for row in rows):.4f}" for name in scores)
     print(f"standard errors, at most: {', '.join(greatest)}")
+    scoring = sum(summary.evaluation_seconds for summary in teachers.summaries.values())
+    if scoring:
+        seconds = scoring + sum(own.training_seconds for own in teachers.summaries.values())
+        print(f"scores on the way took {scoring:.0f} of {seconds:.0f} seconds")
 
 
 @show.register

@@ -23,6 +23,7 @@ from runs.forks import Forked, ForkServer, wait_for_news
 from runs.parent import PARENT_PIPE
 from runs.progress import JobProgress, last_progress
 from runs.store import LOG_NAME, PROGRESS_NAME
+from runs.traces import traces_of
 
 _POLL_SECONDS = 0.1
 _CHECKPOINT_SECONDS = 60.0
@@ -58,6 +59,7 @@ def run_jobs(
     *,
     silent_seconds: float = math.inf,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
+    on_start: Callable[[Job], None] = lambda job: None,
 ) -> list[Result]:
     """Runs `jobs`, at most `parallel` at a time, and waits for all; a failure stops no other.
 
@@ -71,6 +73,7 @@ def run_jobs(
         silent_seconds: A job that has moved neither its progress nor its log for so long, and read
             nothing, hangs: it is ended, and has failed.
         on_progress: Is told where a job stands whenever that changes.
+        on_start: Is told of a job just before it starts; its folder is there.
 
     Returns:
         The result of each job, in the order of `jobs`.
@@ -80,7 +83,7 @@ def run_jobs(
     """
     _check(jobs, parallel)
     with _signals() as received:
-        batch = _Batch(deque(jobs), silent_seconds, on_progress, received)
+        batch = _Batch(deque(jobs), silent_seconds, on_progress, on_start, received)
         try:
             while (batch.waiting and not received) or batch.running:
                 if received:
@@ -146,8 +149,7 @@ class _Running:
 
     def listen(self, seconds: float) -> None:
         """Counts `seconds` more of silence, unless it moved."""
-        files = [_trace(self.job.folder / name) for name in (PROGRESS_NAME, LOG_NAME)]
-        traces = [*files, _bytes_read(self.process.pid)]
+        traces = traces_of(self.job.folder, self.process.pid)
         self.silent = 0.0 if traces != self.traces else self.silent + seconds
         self.traces = traces
 
@@ -159,6 +161,7 @@ class _Batch:
     waiting: deque[Job]
     silent_seconds: float
     on_progress: Callable[[JobProgress], None]
+    on_start: Callable[[Job], None]
     signals: Sequence[int]
     running: list[_Running] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)
@@ -172,6 +175,7 @@ class _Batch:
     def _start(self, job: Job) -> None:
         try:
             log = _open_log(job.folder)
+            self.on_start(job)
         except OSError as error:
             status = 2 if system_errors.is_of_path(error) else MACHINE_FAILED
             self._end(job, _not_started(job, status, system_errors.describe(error)))
@@ -331,19 +335,3 @@ def _progress(job: Job, state: str) -> JobProgress:
     """Where a job stands by the last line that it wrote."""
     figures = last_progress(job.folder) or {"step": 0, "steps": 0}
     return JobProgress(job.name, state, figures.pop("step"), figures.pop("steps"), figures)
-
-
-def _trace(path: Path) -> tuple[int, int] | None:
-    """What changes when a file is written to."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
-
-
-def _bytes_read(pid: int) -> str:
-    """What changes while a process goes through its data, of which it may not report; on Linux."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/io").read_text().partition("\n")[0]
-    return ""

@@ -6,6 +6,7 @@ a `Config` of it, and refuses what its fields do not take in one line that names
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -65,6 +66,8 @@ class Config:
     `extensions` names Python files of the user's own that register families and the like. `jobs`
     are processes at once; 0 means as many as keep all cores busy at `train.threads` each, or one on
     a GPU. One that neither reports nor reads anything for `silent_minutes` is ended; 0 means never.
+    `time_limit` is what the command may take: `2h`, `90m`, or minutes. Trainings for which there is
+    no time take fewer steps (see `runs/run_time.py`); everything else takes what it takes.
     `on_code_change` says what becomes of tasks that other code of the project made: by default they
     are kept, since an update must not cost days of training by itself, and a line says so.
     `verbosity` is what `-q` and `-v` set: how much is said beside errors and results.
@@ -86,6 +89,7 @@ class Config:
     jobs: Annotated[int, Ge(0)] = 0
     on_code_change: OnCodeChange = "keep"
     silent_minutes: Annotated[float, Ge(0)] = 30.0
+    time_limit: Text | None = None
     verbosity: Verbosity = "normal"
     budget: Text = "1GiB"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -130,6 +134,28 @@ class Config:
                     f"distill.students: {taken} is what the {copy}. model of {name} would be "
                     "called; rename it"
                 )
+
+    def check_members(self) -> None:
+        """Checks what can be checked of members and students without their families.
+
+        Raises:
+            ConfigError: there are none, a name is none of a task, a training setting is wrong, or
+                one stands on what there is not.
+        """
+        if not self.members:
+            raise ConfigError("members: none given; choose an experiment=... or write one")
+        for name in self.members:
+            _check_task_name("members", name)
+            self.train_config(name)
+        for name in self.students:
+            _check_task_name("distill.students", name)
+            self.student_train_config(name)
+            self.host_of_student(name)
+
+    def seed_of(self, task: str) -> int:
+        """The seed of a task, independent of those of all others."""
+        digest = hashlib.blake2b(f"{self.seed}/{task}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest, "little")
 
     def host_of(self, member: str) -> str | None:
         """The member on whose hidden layer a member stands, if it does.
@@ -193,6 +219,11 @@ class Config:
         """All students by name."""
         return self.distill.students_of(self.members)
 
+    @cached_property
+    def distilled(self) -> dict[str, StudentConfig]:
+        """The students that learn from soft targets."""
+        return {name: own for name, own in self.students.items() if own.teacher != LABELS}
+
 
 def config_from(composed: Any) -> Config:
     """The configuration that a composed mapping says.
@@ -219,7 +250,7 @@ def copy_name(name: str, copy: int) -> str:
     return name if copy == 1 else f"{name}+{copy}"
 
 
-def check_task_name(where: str, name: str) -> None:
+def _check_task_name(where: str, name: str) -> None:
     """Refuses what cannot be a task's name, or would lie in another member's folder.
 
     Raises:

@@ -15,21 +15,15 @@ from stages.execute import Tasks, named, trained_in_turn
 from stages.jobs import UNLABELED, Job, SoftLabels, UnlabeledClips, Upstream
 from stages.soft_targets import SoftTargetSource, models_of, prediction_job, soft_targets
 from stages.stage import Done, stage
-from stages.summaries import Trained, better_phase
+from stages.summaries import Trained
 from stages.teachers import copied_teacher, load_teachers
 from stages.workspace import Workspace
 
 _FOLDER = "students"
 
 
-def _distilled(workspace: Workspace) -> dict[str, StudentConfig]:
-    """The students that learn from soft targets."""
-    students = workspace.config.students
-    return {name: own for name, own in students.items() if own.teacher != LABELS}
-
-
 def _done(workspace: Workspace) -> Done:
-    names = _distilled(workspace) if workspace.config.members else None
+    names = workspace.config.distilled if workspace.config.members else None
     return Done.below(workspace.run.root / _FOLDER, names)
 
 
@@ -57,7 +51,7 @@ def load_students(workspace: Workspace, teachers: Trained) -> Trained:
     """
     tasks = Tasks(workspace, "distill")
     for own in workspace.folds if workspace.packs_folds else (*workspace.folds, workspace):
-        for name in _distilled(workspace):
+        for name in workspace.config.distilled:
             task = own.task_name(_FOLDER, name)
             # Its soft targets would be missing too, and say less.
             if not (workspace.run.root / task / DONE_NAME).exists():
@@ -113,7 +107,7 @@ class _Line:
         self._teachers = teachers
         self._folds = folds
         self._choice = choose_teachers(self.workspace, teachers)
-        self._distilled = _distilled(self.workspace)
+        self._distilled = self.workspace.config.distilled
         self._soft: dict[str, SoftLabels] = {}
         students = self.workspace.config.students
         self.done: dict[str, Task] = {
@@ -170,9 +164,9 @@ class _Line:
     def training(self, name: str, host: tuple[str, Task] | None, copy: int = 1) -> Job:
         """That of a student whose soft targets are written."""
         member = self.workspace.config.students[name].member
-        phase = better_phase([fold[name] for fold in self._folds])
+        own = [fold[name] for fold in self._folds]
         return replace(
-            self.workspace.training(_FOLDER, copy_name(name, copy), member, host, phase),
+            self.workspace.training(_FOLDER, copy_name(name, copy), member, host, own),
             train=self.workspace.config.student_train_config(name),
             soft=self._soft[name],
         )

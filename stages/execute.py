@@ -12,6 +12,10 @@ import torch
 from common.errors import UserError
 from common.messages import say_more, warn
 from common.threads import cores
+from families import registry
+from families.layers.memory import RememberingModule
+from families.registry import meta_module
+from families.size import parameter_count
 from runs import (
     MACHINE_FAILED,
     ProgressDisplay,
@@ -23,13 +27,20 @@ from runs import (
 )
 from runs import Job as Process
 from runs.code import record_code
+from runs.marker import DONE_NAME
+from runs.run_time import TimeSharing
 from runs.store import TASK_NAME
-from stages.jobs import PREDICTIONS, Job, prepare_job
+from stages.jobs import PREDICTIONS, Job, Training, prepare_job
 from stages.workspace import Workspace
 
 Name = TypeVar("Name", bound=Hashable)
 # Is given the prepared task; returns the files it wrote, and a summary.
 Work = Callable[[Task], tuple[list[str], Any]]
+Takes = Callable[[Task], bool]
+
+
+def _takes_all(task: Task) -> bool:
+    return True
 
 
 class JobsFailed(Exception):
@@ -62,22 +73,31 @@ class Tasks:
                 to be an error.
         """
         tasks = {name: self.workspace.task(job) for name, job in jobs.items()}
-        missing = [name for name in tasks if self._is_to_be_made(tasks[name], jobs[name].modules)]
+        missing = [
+            name
+            for name, job in jobs.items()
+            if self._is_to_be_made(tasks[name], job.modules, job.takes)
+        ]
         self.workspace.code_changes.check()
         if self._maker is None:
             made = [tasks[name].name for name in missing]
             self.workspace.progress.found([task.name for task in tasks.values()], made, more=more)
         processes = []
-        for name, task in tasks.items():
-            if name in missing:
-                prepare_job(jobs[name], task)
-                folder = task.folder.resolve()
-                command = (sys.executable, "-m", "stages.worker", str(folder))
-                threads = jobs[name].thread_count()
-                processes.append(Process(task.name, folder, command, threads))
+        for name in self._in_order({name: jobs[name] for name in missing}):
+            task = tasks[name]
+            prepare_job(jobs[name], task)
+            folder = task.folder.resolve()
+            command = (sys.executable, "-m", "stages.worker", str(folder))
+            processes.append(Process(task.name, folder, command, jobs[name].thread_count()))
         if processes:
             self._run(processes)
         return tasks
+
+    def _in_order(self, jobs: Mapping[Name, Job]) -> list[Name]:
+        """How they are begun: where time is short, small trainings leave some to large ones."""
+        if self.workspace.time is None:
+            return list(jobs)
+        return sorted(jobs, key=lambda name: cost_of(jobs[name]))
 
     def without(self, fold: Workspace) -> Tasks:
         """Of what is done without a fold, given or made as these are."""
@@ -110,23 +130,30 @@ class Tasks:
                     task.finish(*work(task))
         return task
 
-    def is_done(self, task: Task, modules: Sequence[str]) -> bool:
-        """Whether a task is done, and may stay so if other code made it than that of `modules`."""
-        return not self.workspace.code_changes.calls_for_redoing(task, modules) and task.is_done()
+    def is_done(self, task: Task, modules: Sequence[str], takes: Takes = _takes_all) -> bool:
+        """Whether a task is done, and may stay so if other code made it than that of `modules`.
 
-    def missing(self, name: str, damaged: str | None = None) -> RunError:
-        """What is said of a task that is not done, or of which a file is damaged."""
+        `takes` says whether what it holds is what it ought to.
+        """
+        if self.workspace.code_changes.calls_for_redoing(task, modules):
+            return False
+        return task.is_done() and takes(task)
+
+    def missing(self, name: str, damaged: str | None = None, shortened: bool = False) -> RunError:
+        """What is said of a task that is not done, is damaged, or had a limit that is gone."""
         what = "is not done with this configuration"
+        if shortened:
+            what = "had no time for all its steps; give time_limit again, or have it anew"
         if damaged:
             what = f"is damaged ({damaged}, which may also be missing)"
         return RunError(f"{self.workspace.run.root}: {name} {what}; run stage={self._maker} first")
 
-    def _is_to_be_made(self, task: Task, modules: Sequence[str]) -> bool:
-        if self.is_done(task, modules):
+    def _is_to_be_made(self, task: Task, modules: Sequence[str], takes: Takes = _takes_all) -> bool:
+        if self.is_done(task, modules, takes):
             return False
         damaged = task.damaged()
         if self._maker:
-            raise self.missing(task.name, damaged)
+            raise self.missing(task.name, damaged, task.is_done() and not takes(task))
         if damaged:
             warn(f"{task.name}: {damaged} is missing or damaged; has to be made again")
         if self.workspace.code_changes.calls_for_redoing(task, modules):
@@ -140,9 +167,17 @@ class Tasks:
         at_once = max(1, cores() // max(process.threads for process in processes))
         parallel = config.jobs or (1 if torch.cuda.is_available() else at_once)
         silent = config.silent_minutes * 60 or math.inf
+        ahead = trainings_ahead(self.workspace) | {process.name for process in processes}
+        sharing = TimeSharing(self.workspace.time, ahead, parallel)
         with ProgressDisplay() as display:
             batch = self.workspace.progress.batch([own.name for own in processes], display)
-            results = run_jobs(processes, parallel, silent_seconds=silent, on_progress=batch.update)
+            results = run_jobs(
+                processes,
+                parallel,
+                silent_seconds=silent,
+                on_progress=batch.update,
+                on_start=sharing.begin,
+            )
         for result in results:
             for note in result.notes:
                 warn(f"{result.name}: {note}")
@@ -188,3 +223,37 @@ def trained_in_turn(
 def named(name: Name | None, tasks: Mapping[Name, Task]) -> tuple[Name, Task] | None:
     """A host's name and its task."""
     return None if name is None else (name, tasks[name])
+
+
+def _learns_by_steps(family: str) -> bool:
+    """Whether a family is trained, and does not just remember."""
+    return not issubclass(registry.get(family).module, RememberingModule)
+
+
+def trainings_ahead(workspace: Workspace) -> set[str]:
+    """The trainings that a command is to make and that are not done, by their tasks' names."""
+    config, whole = workspace.config, workspace.whole or workspace
+    members = {name for name, own in config.members.items() if _learns_by_steps(own.family)}
+    of_folder = {
+        "teachers": members if config.stage in ("all", "teachers") else (),
+        "students": [name for name, own in config.distilled.items() if own.member in members]
+        if config.stage in ("all", "distill")
+        else (),
+    }
+    names = [
+        own.task_name(folder, name)
+        for own in (*whole.folds, *(() if whole.packs_folds else (whole,)))
+        for folder, trained in of_folder.items()
+        for name in trained
+    ]
+    root = workspace.run.root
+    return {name for name in names if not (root / name / DONE_NAME).exists()}
+
+
+def cost_of(job: Job) -> float:
+    """What a job is like to take, to be held against others'; 0 where nothing is trained."""
+    setting = job.setting
+    if not isinstance(job, Training) or not _learns_by_steps(setting.family):
+        return 0.0
+    model = meta_module(setting.family, dict(setting.config), setting.data.schema)
+    return parameter_count(model) * job.train.epochs

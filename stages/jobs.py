@@ -25,10 +25,18 @@ WEIGHTS_NAME = "weights.safetensors"
 UNLABELED = "unlabeled"
 # The module of `runs` that a result depends on.
 PREDICTIONS = "runs.predictions"
-# What changes no result: renaming a label retrains nothing, nor does saving more often.
+# What changes no result: renaming a label retrains nothing, nor does saving or scoring more often.
 _NOT_COVERED: dict[type, tuple[str, ...]] = {
     Schema: ("label_names", "vertical_names"),
-    TrainConfig: ("checkpoint_seconds",),
+    TrainConfig: ("checkpoint_seconds", "time_limit"),
+}
+# What changes a result only where a field is set that is named with it. That a training had no time
+# for all its steps is no input either: `takes` tells it from others.
+_COVERED_WITH = {
+    "patience": "patience",
+    "evaluate_every": "patience",
+    "evaluate_clips": "patience",
+    "stop": "stop",
 }
 
 
@@ -182,9 +190,13 @@ class Job:
         """How many threads it computes with, on which the last digits of its results depend."""
         raise NotImplementedError
 
+    def takes(self, task: Task) -> bool:
+        """Whether what a finished task of these inputs holds is what the job is to make."""
+        return True
+
     def inputs(self) -> dict[str, Any]:
         """What the content key covers: all that changes the result, and no path."""
-        return {**self.setting.inputs(self.splits), **_covered(self, "task", "setting")}
+        return {**self.setting.inputs(self.splits), **_covered(self, "task", "setting", "in_time")}
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -204,6 +216,8 @@ class Training(Job):
         predicted: the splits that it predicts afterwards.
         phase: of the training, the weights that are kept, "main" or "average"; None: those with the
             better GAP on `search`.
+        stop: planned epochs after which its first phase ends; None: its settings say when.
+        in_time: whether it is given a share of a run's time when it starts.
         soft: set for a student.
     """
 
@@ -211,6 +225,8 @@ class Training(Job):
     seed: int
     predicted: tuple[str, ...] = ("search", "report")
     phase: Phase | None = None
+    stop: float | None = None
+    in_time: bool = False
     soft: SoftLabels | None = None
 
     @property
@@ -219,6 +235,15 @@ class Training(Job):
 
     def thread_count(self) -> int:
         return self.train.threads
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it may be that there is no time for all its steps."""
+        return self.in_time or self.train.time_limit is not None
+
+    def takes(self, task: Task) -> bool:
+        """All that is finished; a training that was shortened, as long as there is a limit."""
+        return self.is_limited or not task.summary().get("shortened")
 
 
 @dataclass(frozen=True)
@@ -315,6 +340,9 @@ def _covered(value: Any, *without: str) -> Any:
         return value.digest
     if is_dataclass(value):
         without += _NOT_COVERED.get(type(value), ())
+        without += tuple(
+            n for n, other in _COVERED_WITH.items() if getattr(value, other, 0) is None
+        )
         names = (part.name for part in fields(value) if part.name not in without)
         return {name: _covered(getattr(value, name)) for name in names}
     return value

@@ -23,8 +23,16 @@ class TrainingSummary:
         parameters: that it moved.
         bytes: of the model at 8 bits.
         clips_per_second: that it took.
-        training_seconds: how long it took.
+        training_seconds: how long it took, without the scoring on the way.
         peak_memory: bytes.
+        cpu_load: cores that it kept busy; and the share of time in which a GPU was.
+        learning_rate: of its settings, and so is `batch_size`.
+        epochs: after which the first phase had the weights that it came to.
+        stop: the same on its schedule, where `train.patience` decided it.
+        loss: the last that was logged.
+        steps: that it took, of those that were planned.
+        shortened: whether there was no time for all.
+        evaluation_seconds: how long that scoring took.
         kept: the better phase by GAP on `search`: "main" or "average".
         gap_search_main: GAP@20 on `search` at the end of the first phase; the same of the averaged
             weights, where there was a second phase. None where it was not predicted; and so of
@@ -41,6 +49,17 @@ class TrainingSummary:
     training_seconds: float
     peak_memory: int
     kept: Phase
+    evaluation_seconds: float = 0.0
+    cpu_load: float | None = None
+    gpu_load: float | None = None
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    epochs: float | None = None
+    stop: float | None = None
+    loss: float | None = None
+    steps: int | None = None
+    planned_steps: int | None = None
+    shortened: bool = False
     gap_search_main: float | None = None
     gap_search_average: float | None = None
     gap_held_main: float | None = None
@@ -140,6 +159,16 @@ def better_phase(folds: Sequence[Task]) -> Phase | None:
         return None
     main, average = _held_out(folds)
     return "average" if average is not None and average > main else "main"
+
+
+def mean_stop(folds: Sequence[Task]) -> float | None:
+    """After how many epochs of a training like those that each left a fold out to stop.
+
+    It is the mean over those that `train.patience` decided.
+    """
+    found = [read_summary(task, TrainingSummary).stop for task in folds]
+    stops = [stop for stop in found if stop is not None]
+    return fmean(stops) if stops else None
 
 
 def joined(tasks: Iterable[Task], name: str) -> Predictions:

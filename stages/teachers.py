@@ -11,7 +11,7 @@ from stages.config import copy_name
 from stages.execute import Tasks, named, trained_in_turn
 from stages.jobs import Job, Training
 from stages.stage import Done, stage
-from stages.summaries import Trained, TrainingSummary, better_phase
+from stages.summaries import Trained, TrainingSummary
 from stages.workspace import Workspace
 
 _FOLDER = "teachers"
@@ -48,7 +48,7 @@ def _done_tasks(workspace: Workspace) -> dict[str, Task]:
         if (host is None or host in done) and all(name in fold for fold in by_fold):
             job = _job(workspace, name, named(host, done), [fold[name] for fold in by_fold])
             task = workspace.task(job)
-            if tasks.is_done(task, job.modules):
+            if tasks.is_done(task, job.modules, job.takes):
                 done[name] = task
     return done
 
@@ -105,11 +105,11 @@ def _trained(tasks: Tasks) -> Trained:
 
 def copied_teacher(workspace: Workspace, teachers: Trained, name: str, copy: int) -> Training:
     """The training of a member once more, with another seed."""
-    phase = better_phase([fold[name] for fold in teachers.folds])
-    return workspace.training(_FOLDER, copy_name(name, copy), name, phase=phase)
+    folds = [fold[name] for fold in teachers.folds]
+    return workspace.training(_FOLDER, copy_name(name, copy), name, folds=folds)
 
 
 def _job(
     workspace: Workspace, name: str, host: tuple[str, Task] | None, folds: Sequence[Task] = ()
 ) -> Training:
-    return workspace.training(_FOLDER, name, name, host, better_phase(folds))
+    return workspace.training(_FOLDER, name, name, host, folds)

@@ -1,5 +1,6 @@
 """What the process of a training or a prediction does: weights and predictions in its folder."""
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,8 @@ from families.layers.memory import RememberingModule
 from families.size import model_bytes, parameter_count
 from metrics import Labels, StreamingScores
 from records import Split, with_frames
-from runs import Predictions, Task, append_log
+from runs import NOTE, Predictions, Task, append_log
+from runs.run_time import read_share
 from stages.jobs import (
     UNLABELED,
     WEIGHTS_NAME,
@@ -30,10 +32,13 @@ from stages.jobs import (
 from stages.summaries import TrainingSummary
 from training.checkpoint import CHECKPOINT_NAME
 from training.device import choose_device, peak_memory
+from training.evaluation import Evaluation
+from training.feed import Beside
 from training.inference import gap_of, labels_of, predict_split
 from training.memory import remember
 from training.objective import HardLabels, Objective
-from training.trainer import Beside, Trained, Trainer
+from training.time_limit import TimeLimit
+from training.trainer import Trained, Trainer
 
 # The ids of the clips that a model remembers, row by row.
 REMEMBERED_NAME = "remembered.json"
@@ -121,15 +126,32 @@ def train(job: Training, task: Task) -> None:
             draws_frames=registry.get(setting.family).sampling == "draw",
             workers=setting.data.workers,
             beside=_beside(job),
+            evaluation=_evaluation(job, task, splits, len(train_split)),
+            stop=job.stop,
+            limit=_limit(job, task),
         )
         trained = trainer.run()
+        if trained.shortened:
+            told = f"there was time for {trained.steps} of {trained.planned_steps} steps"
+            print(f"{NOTE}{told}", flush=True)
     summary = TrainingSummary(
         family=setting.family,
         parameters=parameter_count(model),
         bytes=model_bytes(model),
         clips_per_second=round(trained.clips_per_second, 1),
-        training_seconds=round(trained.clips / trained.clips_per_second, 1),
+        training_seconds=round(trained.seconds, 1),
+        evaluation_seconds=round(trained.evaluation_seconds, 1),
         peak_memory=peak_memory(choose_device(setting.device)),
+        cpu_load=trained.cpu_load,
+        gpu_load=trained.gpu_load,
+        learning_rate=job.train.learning_rate if trained.steps else None,
+        batch_size=job.train.batch_size if trained.steps else None,
+        epochs=trained.epochs,
+        stop=trained.stop,
+        loss=trained.loss,
+        steps=trained.steps,
+        planned_steps=trained.planned_steps,
+        shortened=trained.shortened,
         **_keep_better(job, task, model, splits, trained),
     )
     append_log(
@@ -154,8 +176,7 @@ def _remember(job: Training, task: Task, model: RememberingModule, split: Split)
         workers=job.setting.data.workers,
     )
     write_json(task.folder / REMEMBERED_NAME, ids)
-    speed = len(ids) / (time.monotonic() - started)
-    return Trained(model.state_dict(), None, len(ids), speed)
+    return Trained(model.state_dict(), None, len(ids), time.monotonic() - started)
 
 
 def _objective(job: Training) -> Objective:
@@ -178,6 +199,27 @@ def _beside(job: Training) -> Beside | None:
         return None
     further = _long_enough(job, job.setting.open(UNLABELED))
     return Beside(further, job.soft.unlabeled.share)
+
+
+def _limit(job: Training, task: Task) -> TimeLimit | None:
+    """What the training may take: by its settings, and of what the run may take."""
+    if not job.is_limited:
+        return None
+    minutes = job.train.time_limit
+    return TimeLimit(
+        whole=math.inf if minutes is None else 60 * minutes,
+        share=read_share(task.folder) if job.in_time else math.inf,
+    )
+
+
+def _evaluation(
+    job: Training, task: Task, splits: Mapping[str, Split], clips: int
+) -> Evaluation | None:
+    """What scores the weights while they are trained; `report` is for the end alone."""
+    if "search" not in splits:
+        return None
+    workers = job.setting.data.workers
+    return Evaluation.of(splits["search"], job.train, clips, task.folder, workers)
 
 
 def _long_enough(job: Training, split: Split) -> Split:

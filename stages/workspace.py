@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -31,9 +30,11 @@ from records.folds import HELD, Part
 from records.splits import DataSource
 from runs import Run, Task
 from runs.code_changes import CodeChanges
-from stages.config import Config, check_task_name
-from stages.jobs import UNLABELED, HostModel, Job, Phase, Setting, Training, Upstream
+from runs.run_time import RunTime
+from stages.config import Config
+from stages.jobs import UNLABELED, HostModel, Job, Setting, Training, Upstream
 from stages.progress import RunProgress
+from stages.summaries import better_phase, mean_stop
 from training.inference import labels_of
 
 
@@ -42,18 +43,18 @@ class Workspace:
 
     Args:
         config: a checked configuration.
-        whole: where a fold is left out, the run.
+        whole: where a fold is left out, the run; also an attribute.
         fold: the number of that fold.
 
     Raises:
-        UserError: one of `extensions` cannot be loaded.
+        UserError: one of `extensions` cannot be loaded, or `time_limit` is no time.
     """
 
     def __init__(
         self, config: Config, whole: Workspace | None = None, fold: int | None = None
     ) -> None:
         self.config = config
-        self._whole, self._fold = whole, fold
+        self.whole, self._fold = whole, fold
         self.run: Run = whole.run if whole else Run(Path(config.outputs) / config.run)
         self.extensions: Sequence[Extension] = (
             whole.extensions if whole else load_extensions(config.extensions)
@@ -61,16 +62,17 @@ class Workspace:
         own_changes = CodeChanges(config.on_code_change)
         self.code_changes: CodeChanges = whole.code_changes if whole else own_changes
         self.progress: RunProgress = whole.progress if whole else RunProgress()
+        self.time: RunTime | None = whole.time if whole else RunTime.of(config.time_limit)
 
     @cached_property
     def folds(self) -> tuple[Workspace, ...]:
         """The run without each of its folds; none where there are none, or one is left out."""
-        count = 0 if self._whole else self.config.folds
+        count = 0 if self.whole else self.config.folds
         return tuple(Workspace(self.config, self, fold) for fold in range(count))
 
     def task_name(self, *parts: str) -> str:
         """The name within the run of a task that is called so."""
-        return "/".join((*(("folds", str(self._fold)) if self._whole else ()), *parts))
+        return "/".join((*(("folds", str(self._fold)) if self.whole else ()), *parts))
 
     @property
     def packs_folds(self) -> bool:
@@ -80,12 +82,12 @@ class Workspace:
     @property
     def leaves_out(self) -> bool:
         """Whether it is what is done without a fold."""
-        return self._whole is not None
+        return self.whole is not None
 
     @property
     def predicted(self) -> tuple[str, ...]:
         """The splits that a model predicts as soon as it is trained."""
-        if self._whole:
+        if self.whole:
             return ("search", "report", HELD)
         return ("report",) if self.folds else ("search", "report")
 
@@ -149,7 +151,7 @@ class Workspace:
     @cached_property
     def source(self) -> DataSource:
         """The shards by split as they are configured; nothing is opened yet."""
-        return self._whole.source if self._whole else self.data_of(self.schema)
+        return self.whole.source if self.whole else self.data_of(self.schema)
 
     def data_of(self, schema: Schema) -> DataSource:
         """The shards, read by a schema; nothing is opened yet."""
@@ -195,7 +197,7 @@ class Workspace:
         Raises:
             records.DataError: they share a clip, or their labels cannot be meant.
         """
-        found = self._whole.fingerprints if self._whole else self._checked_fingerprints()
+        found = self.whole.fingerprints if self.whole else self._checked_fingerprints()
         if not self.config.folds:
             return found
         own = {name: self.data.open(name).fingerprint for name in ("train", *self.predicted)}
@@ -266,16 +268,9 @@ class Workspace:
             families.FamilyError: a family or one of its fields is wrong.
             quantize.BundleError: there is no precision of a name.
         """
-        if not self.config.members:
-            raise ConfigError("members: none given; choose an experiment=... or write one")
+        self.config.check_members()
         for name in self.config.members:
-            check_task_name("members", name)
-            self.config.train_config(name)
             self.planned_model(name)
-        for name in self.config.students:
-            check_task_name("distill.students", name)
-            self.config.student_train_config(name)
-            self.config.host_of_student(name)
         check_precisions(self.config.quantize.names())
 
     def setting(
@@ -321,7 +316,7 @@ class Workspace:
         name: str,
         member: str,
         host: tuple[str, Task] | None = None,
-        phase: Phase | None = None,
+        folds: Sequence[Task] = (),
     ) -> Training:
         """The training of `member` as a task of its own, its seed independent of all others.
 
@@ -330,13 +325,13 @@ class Workspace:
             name: of the task in it.
             member: its name.
             host: as in `setting`.
-            phase: as in `Training`.
+            folds: those that were trained without a fold each, which decide what of it is kept.
         """
         task = self.task_name(folder, name)
-        digest = hashlib.blake2b(f"{self.config.seed}/{task}".encode(), digest_size=4).digest()
-        seed = int.from_bytes(digest, "little")
         setting, train = self.setting(member, host=host), self.config.train_config(member)
-        return Training(task, setting, train, seed, self.predicted, phase)
+        seed, in_time = self.config.seed_of(task), self.time is not None
+        phase, stop = better_phase(folds), mean_stop(folds)
+        return Training(task, setting, train, seed, self.predicted, phase, stop, in_time)
 
     def task(self, job: Job) -> Task:
         """The task that a job fills."""

@@ -166,6 +166,24 @@ def test_page_of_the_run_shows_what_was_chosen_on_all_folds(finished: Line) -> N
     assert compared["best"] and compared["uniform8"]
 
 
+def test_what_is_packed_stops_where_the_folds_did_on_average(
+    finished: Line, tmp_path: Path
+) -> None:
+    line = finished.fresh(tmp_path)
+    patience = ("train.patience=0.4", "train.evaluate_every=0.1", "train.epochs=4")
+    outcome = line.call("stage=teachers", "~members.recall", *patience)
+    assert outcome.status == 0, outcome.err
+    folders = [line.run / f"folds/{fold}/teachers/plain" for fold in range(FOLDS)]
+    whole, *folds = (
+        json.loads((folder / "DONE").read_text())["summary"]
+        for folder in (line.run / "teachers/plain", *folders)
+    )
+    mean = sum(fold["stop"] for fold in folds) / FOLDS
+    assert 0 < mean < 4 and whole["stop"] is None
+    # 27 steps an epoch, and an epoch of averaging.
+    assert whole["steps"] == round(27 * mean) + 27
+
+
 def test_given_again_nothing_is_done_again(finished: Line) -> None:
     before = finished.done()
     for stage in ("teachers", "distill", "pack"):

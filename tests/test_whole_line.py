@@ -94,6 +94,9 @@ def test_teachers_are_shown_with_scores_and_cost(finished: Line, tmp_path: Path)
         assert 0 < float(row["MAP@10"]) < 1 and 0 < float(row["MAP"]) < 1
         assert 0 < float(row["GAP error"]) < 0.2 and 0 < float(row["MAP error"]) < 0.2
         assert float(row["clips/s"]) > 0 and float(row["memory"]) > 1e7
+        assert float(row["CPU"]) > 0 and row["GPU"] == "" and float(row["loss"]) > 0
+        assert (float(row["learning rate"]), row["batch"], row["epochs"]) == (5e-3, "8", "3.0")
+        assert row["steps"] == row["planned"] == "80"
         assert f"{name} " in outcome.out and f"{float(row['GAP']):.4f}" in outcome.out
 
 

@@ -1,5 +1,8 @@
 """Exponential moving average of a model's weights (Skalic & Austin 2018, section 4.1)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +21,7 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay
-        self._tensors = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self._tensors = weights_of(model)
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
@@ -39,3 +42,22 @@ class WeightAverage:
         """Takes up a shadow from a checkpoint."""
         for key, tensor in self._tensors.items():
             tensor.copy_(state[key])
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of a model's state."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+@contextmanager
+def carrying(model: nn.Module, average: WeightAverage | None) -> Iterator[None]:
+    """The model with averaged weights, if there are any; it has its own again afterwards."""
+    if average is None:
+        yield
+        return
+    own = weights_of(model)
+    model.load_state_dict(average.state_dict())
+    try:
+        yield
+    finally:
+        model.load_state_dict(own)

@@ -23,6 +23,15 @@ class TrainConfig:
     itself a step. Epochs and batch size differ from model to model there: see
     conf/experiment/skalic2018.yaml. `min_frames` leaves shorter clips out of the training.
 
+    Every `evaluate_every` epochs (null or 0: never) the weights are scored on a fixed sample of
+    `search`, spread evenly over it: `evaluate_clips` of them, by default 2,000, but no more than a
+    twentieth of what was trained on since. It changes no weight, unless there is `patience`: where
+    the GAP of so many epochs is no better than the best before, the first phase ends. Then, and
+    also where it takes all its epochs, it comes to the weights that scored best.
+
+    `time_limit` are minutes that a training may take, without the predictions that follow it. One
+    that is too slow takes fewer steps, on a schedule that goes through the same learning rates.
+
     `threads` are those that one training computes with on the CPU. What is computed depends on them
     in the last digits, so they are set here, and do not follow from how many cores there are or how
     many trainings run at once. With 1, as many members as there are cores train at once, which is
@@ -49,5 +58,13 @@ class TrainConfig:
     averaging_divisor: AboveZero = 5.0
     averaging_decay: Annotated[float, Gt(0), Lt(1)] = 0.9995
     inference_batch_size: Positive = 256
+    evaluate_every: AtLeastZero | None = 1.0
+    evaluate_clips: Positive | None = None
+    patience: AboveZero | None = None
+    time_limit: AboveZero | None = None
     threads: Positive = 1
     checkpoint_seconds: AtLeastZero = 120.0
+
+    def __post_init__(self) -> None:
+        if self.patience is not None and not self.evaluate_every:
+            raise ValueError("patience needs evaluate_every, epochs from one score to the next")

@@ -1,8 +1,26 @@
-"""What a training leaves for people to look at: metrics, TensorBoard events, and its progress."""
+"""What a training leaves for people to look at: metrics, TensorBoard events, and its progress.
+
+`metrics.jsonl` in the task's folder has two kinds of lines, both in the order of their steps. Every
+20 steps, and at the first and the last one:
+
+    {"step": 40, "loss": 1.2, "gradient_norm": 0.9, "learning_rate": 0.001, "clips_per_second": 310}
+
+For every evaluation, `step` steps and `epoch` epochs after the start:
+
+    {"step": 46, "epoch": 1.0, "phase": "main", "seconds": 0.4,
+     "search": {"gap": 0.41, "hit_at_1": 0.52, "perr": 0.38}}
+
+`phase` is "main", or "average" where the averaged weights were scored; `seconds` is what it took. A
+line of an evaluation is on the disk before the training goes on. After a kill the lines of steps
+that are taken again are dropped and written again; those of evaluations come out with the same
+scores. No step has two evaluations.
+"""
 
 import json
 import math
+import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tensorboardX.event_file_writer import EventsWriter
@@ -30,13 +48,11 @@ class TrainingLog:
 
     Args:
         folder: the task's.
-        steps: the training's.
         first_step: those that a checkpoint has; what was logged of later ones is forgotten.
     """
 
-    def __init__(self, folder: Path, steps: int, first_step: int) -> None:
+    def __init__(self, folder: Path, first_step: int) -> None:
         self._folder = folder
-        self._steps = steps
         self._path = folder / METRICS_NAME
         _drop_lines_after(self._path, first_step)
         self._lines = self._path.open("a")
@@ -51,11 +67,14 @@ class TrainingLog:
             self._lines.close()
             self._events.close()
 
-    def record(self, step: int, loss: Tensor, norm: Tensor, rate: float, clips: int) -> None:
+    def record(
+        self, step: int, steps: int, loss: Tensor, norm: Tensor, rate: float, clips: int
+    ) -> None:
         """Takes note of a step.
 
         Args:
             step: steps taken.
+            steps: to take.
             loss: a scalar on the model's device.
             norm: that of the gradient, likewise.
             rate: the learning rate.
@@ -66,15 +85,47 @@ class TrainingLog:
             OSError: there is no space for it.
         """
         self._clips += clips
-        if step % _LOG_STEPS == 0 or step in (1, self._steps):
+        if step % _LOG_STEPS == 0 or step in (1, steps):
             self._log(step, loss, norm, rate)
         # Also where twenty steps take long: a job that reports nothing counts as hanging.
         now = time.monotonic()
-        if step == self._steps or now - self._shown > _PROGRESS_SECONDS:
+        if step == steps or now - self._shown > _PROGRESS_SECONDS:
             self._shown = now
             with naming(self._path):
                 self._lines.flush()
-            append_progress(self._folder, step, self._steps, **self._reported)
+            append_progress(self._folder, step, steps, **self._reported)
+
+    def record_evaluation(
+        self,
+        step: int,
+        steps: int,
+        epoch: float,
+        phase: str,
+        scores: Mapping[str, float],
+        seconds: float,
+    ) -> None:
+        """Takes note of what the weights score, on the disk when it returns.
+
+        Args:
+            step: steps taken.
+            steps: to take.
+            epoch: epochs taken.
+            phase: whose weights they are, "main" or "average".
+            scores: by name.
+            seconds: how long it took, which counts for no speed.
+
+        Raises:
+            OSError: there is no space for it.
+        """
+        self._since += seconds
+        self._reported["search_gap"] = scores["gap"]
+        figures = {"step": step, "epoch": epoch, "phase": phase, "seconds": seconds}
+        with naming(self._path):
+            self._lines.write(json.dumps({**figures, "search": scores}) + "\n")
+            self._lines.flush()
+            os.fsync(self._lines.fileno())
+        self._write_events(step, {f"search/{name}": score for name, score in scores.items()})
+        append_progress(self._folder, step, steps, **self._reported)
 
     def _log(self, step: int, loss: Tensor, norm: Tensor, rate: float) -> None:
         value = loss.item()
@@ -91,13 +142,22 @@ class TrainingLog:
             "learning_rate": rate,
             "clips_per_second": speed,
         }
-        self._reported = {"loss": value, "clips_per_second": speed}
-        summaries = [scalar(name, figure) for name, figure in figures.items()]
+        self._reported |= {"loss": value, "clips_per_second": speed}
         with naming(self._path):
             self._lines.write(json.dumps({"step": step, **figures}) + "\n")
-            for summary in summaries:
-                event = Event(wall_time=time.time(), step=step, summary=summary)
-                self._events.write_event(event)
+        self._write_events(step, figures)
+
+    def _write_events(self, step: int, figures: Mapping[str, float]) -> None:
+        with naming(self._path):
+            for name, figure in figures.items():
+                summary = scalar(name, figure)
+                self._events.write_event(Event(wall_time=time.time(), step=step, summary=summary))
+
+
+def last_loss(folder: Path) -> float | None:
+    """The last loss that was logged in a training's folder; None where there is none."""
+    lines = map(json.loads, reversed((folder / METRICS_NAME).read_text().splitlines()))
+    return next((line["loss"] for line in lines if "loss" in line), None)
 
 
 def _events_writer(folder: Path, first_step: int) -> EventsWriter:

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from itertools import count, islice
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
 import torch
 from torch import Tensor
 
-from common.errors import ConfigError
 from families.base import FamilyModule
-from records import Batch, FrameSampling, Split, iterate_batches
+from records import Batch, FrameSampling, Split
 from runs import NOTE, append_log
-from training.averaging import WeightAverage
+from training.averaging import WeightAverage, carrying, weights_of
 from training.checkpoint import (
     CHECKPOINT_NAME,
     DamagedCheckpoint,
+    Progress,
     TrainingState,
     load_checkpoint,
     save_checkpoint,
 )
 from training.config import TrainConfig
+from training.course import COURSE_NAME, Course, Phases, load_legs, save_legs
 from training.device import autocast
-from training.log import TrainingLog
+from training.evaluation import Evaluation, Stopped
+from training.feed import Beside, Feed
+from training.load import LoadMeter
+from training.log import TrainingLog, last_loss
 from training.objective import Objective
 from training.optimizer import clip_gradients, make_optimizer
 from training.schedule import Schedule
+from training.time_limit import Stopwatch, TimeLimit
 
 
 class Interrupted(Exception):
@@ -39,90 +44,42 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True)
-class Beside:
-    """Clips without labels that every batch has beside those of the training split.
-
-    Attributes:
-        split: their records.
-        share: how much of a batch they are.
-    """
-
-    split: Split
-    share: float
-
-    def clips(self, batch_size: int) -> int:
-        """How many of them there are in a batch.
-
-        Raises:
-            ConfigError: none, or none but them, or more than there are.
-        """
-        clips = round(self.share * batch_size)
-        if not 0 < clips < batch_size or clips > len(self.split):
-            raise ConfigError(
-                f"distill.unlabeled.share: {self.share:g} of a batch of {batch_size} are {clips} "
-                f"clips, and there are {len(self.split)}; give at least one of either kind, and no "
-                "more than there are"
-            )
-        return clips
-
-
-@dataclass(frozen=True)
-class Phases:
-    """How many steps a training takes.
-
-    Attributes:
-        main: steps of the first phase.
-        averaging: steps of the second, in which a moving average of the weights is kept.
-        per_epoch: steps an epoch.
-    """
-
-    main: int
-    averaging: int
-    per_epoch: int
-
-    @property
-    def total(self) -> int:
-        return self.main + self.averaging
-
-    @classmethod
-    def plan(cls, clips: int, train: TrainConfig, beside: int = 0) -> Phases:
-        """Counts the steps; a batch that would be short is left out.
-
-        Args:
-            clips: of the training split.
-            train: the settings.
-            beside: how many clips of a batch are not of it.
-
-        Raises:
-            ConfigError: an epoch has no full batch.
-        """
-        per_epoch = clips // (train.batch_size - beside)
-        if per_epoch == 0:
-            raise ConfigError(
-                f"train.batch_size: {train.batch_size} is more than the {clips} training clips"
-            )
-        main = max(1, round(train.epochs * per_epoch))
-        averaging = round(train.averaging_epochs * per_epoch)
-        if train.max_steps is not None:
-            main, averaging = min(main, train.max_steps), 0
-        return cls(main, averaging, per_epoch)
-
-
-@dataclass(frozen=True)
 class Trained:
     """What a training leaves behind, on the model's device.
 
     Attributes:
-        main: the weights at the end of the first phase.
+        main: the weights that the first phase came to.
         average: the averaged weights, if there was a second phase.
         clips: how many it took, each as often as it came.
-        clips_per_second: over the steps that this process took.
+        seconds: how long it took, without scoring.
+        evaluation_seconds: how long it took to score the weights on the way.
+        epochs: after which the first phase had its weights.
+        stop: the same on the schedule, where the scores decided it.
+        steps: that it took.
+        planned_steps: that it was to take.
+        shortened: whether there was no time for them.
+        loss: the last that was logged.
+        cpu_load: cores that this process kept busy.
+        gpu_load: the share of its time in which the GPU was busy, if there is one.
     """
 
     main: dict[str, Tensor]
     average: dict[str, Tensor] | None
     clips: int
-    clips_per_second: float
+    seconds: float
+    evaluation_seconds: float = 0.0
+    epochs: float | None = None
+    stop: float | None = None
+    steps: int | None = None
+    planned_steps: int | None = None
+    shortened: bool = False
+    loss: float | None = None
+    cpu_load: float | None = None
+    gpu_load: float | None = None
+
+    @property
+    def clips_per_second(self) -> float:
+        return self.clips / self.seconds
 
 
 class Trainer:
@@ -138,6 +95,10 @@ class Trainer:
         draws_frames: whether the family takes frames drawn at random (else a sequence).
         workers: decoding processes.
         beside: clips that go with them, which the objective tells apart by their ids.
+        evaluation: scores the weights every `train.evaluate_every` epochs; None: never.
+        stop: epochs after which the first phase ends; None: `train` decides it.
+        limit: what it may take; None: all that it needs.
+        clock: seconds.
 
     Raises:
         ConfigError: a batch is no whole number of clips of either kind.
@@ -155,25 +116,32 @@ class Trainer:
         draws_frames: bool,
         workers: int = 0,
         beside: Beside | None = None,
+        evaluation: Evaluation | None = None,
+        stop: float | None = None,
+        limit: TimeLimit | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._objective = objective
-        self._split = split
         self._train = train
         self._seed = seed
         self._folder = folder
-        self._workers = workers
-        self._sampling = FrameSampling(
+        sampling = FrameSampling(
             draw=train.draw_frames if draws_frames else None,
             first=train.first_frames,
             shuffle=train.shuffle_frames,
         )
+        self._feed = Feed(split, train.batch_size, sampling, seed, workers, beside)
         self._device = next(model.parameters()).device
-        self._beside = beside
-        self._clips_beside = beside.clips(train.batch_size) if beside else 0
-        self._phases = Phases.plan(len(split), train, self._clips_beside)
-        self._schedule = Schedule(train, self._phases.main, self._phases.per_epoch)
+        self._evaluation = evaluation
+        self._limit = limit
+        self._clock = clock
+        planned = Phases.plan(len(split), train, self._feed.clips_beside)
+        self._per_epoch = planned.per_epoch
+        self._course = Course.of(planned, stop)
+        self._schedule = Schedule(train, planned.main, planned.per_epoch)
         self._state = TrainingState(model, make_optimizer(model, train))
         self._stop_requested = False
+        self._spent = self._started = self._saved = 0.0
 
     def run(self) -> Trained:
         """Trains from the last checkpoint, or from the start, to the end.
@@ -182,76 +150,87 @@ class Trainer:
             Interrupted: on SIGTERM, after a checkpoint.
             Diverged: the loss is not finite.
         """
-        checkpoint = self._folder / CHECKPOINT_NAME
-        if not self._resumes(checkpoint):
-            torch.manual_seed(self._seed)
-        first = self._state.step
-        started = saved = time.monotonic()
-        log = TrainingLog(self._folder, self._phases.total, first)
+        planned = self._course.total
+        self._resume()
+        progress = self._state.progress
+        self._saved = self._started = self._clock()
+        self._spent = progress.seconds
+        stopwatch = Stopwatch(self._limit or TimeLimit(), self._spent, progress.step)
+        load = LoadMeter(self._device)
+        log = TrainingLog(self._folder, progress.step)
         with closing(log), self._on_sigterm():
+            # It may have been stopped while the weights were scored.
+            self._settle(log, stopwatch)
             for batch in self._batches():
+                rate = self._learning_rate()
                 loss, norm = self.step(batch.to(self._device))
-                rate = self._schedule.learning_rate(self._state.step - 1)
-                log.record(self._state.step, loss, norm, rate, len(batch))
-                now = time.monotonic()
-                if self._stop_requested or now - saved > self._train.checkpoint_seconds:
-                    save_checkpoint(checkpoint, self._state)
-                    saved = now
-                if self._stop_requested:
-                    raise Interrupted
-        seconds = time.monotonic() - started
-        state, per_step = self._state, self._train.batch_size
+                log.record(progress.step, self._course.total, loss, norm, rate, len(batch))
+                self._settle(log, stopwatch)
+                load.sample()
+        return self._trained(planned, load)
+
+    def _trained(self, planned: int, load: LoadMeter) -> Trained:
+        state, progress, course = self._state, self._state.progress, self._course
+        stop = None
+        if progress.best_step:
+            stop = (course.position(progress.best_step - 1) + 1) / self._per_epoch
         return Trained(
-            main=state.model.state_dict() if state.main is None else state.main,
+            main=self._first_phase() if state.main is None else state.main,
             average=None if state.average is None else state.average.state_dict(),
-            clips=state.step * per_step,
-            clips_per_second=(state.step - first) * per_step / seconds,
+            clips=progress.step * self._train.batch_size,
+            seconds=progress.seconds - progress.evaluation_seconds,
+            evaluation_seconds=progress.evaluation_seconds,
+            epochs=(progress.best_step or course.main) / self._per_epoch,
+            stop=stop,
+            steps=progress.step,
+            planned_steps=planned,
+            shortened=course.is_shortened,
+            loss=last_loss(self._folder),
+            cpu_load=load.cpu(),
+            gpu_load=load.gpu(),
         )
 
-    def _resumes(self, checkpoint: Path) -> bool:
-        """Whether there is a checkpoint to go on from; a damaged one counts as none."""
+    def _resume(self) -> None:
+        """Goes on from the checkpoint, if there is one; a damaged one counts as none.
+
+        Where the time was short, and is not any more, the training begins anew.
+        """
+        if self._limit is None:
+            (self._folder / COURSE_NAME).unlink(missing_ok=True)
+        legs = load_legs(self._folder)
+        checkpoint, decay = self._folder / CHECKPOINT_NAME, self._train.averaging_decay
         try:
-            resumes = load_checkpoint(checkpoint, self._state, self._train.averaging_decay)
+            found = load_checkpoint(checkpoint, self._state, decay, self._may_go_on)
         except DamagedCheckpoint as damaged:
             print(f"{NOTE}{damaged} is damaged; the training begins anew", flush=True)
-            return False
-        where = f"goes on at step {self._state.step:,}" if resumes else "begins"
-        steps = f"{self._phases.total:,} steps of {self._train.batch_size} clips"
+            found = False
+        if not found:
+            torch.manual_seed(self._seed)
+        progress = self._state.progress
+        if legs[: len(progress.legs)] != progress.legs:
+            legs = progress.legs
+        self._course = replace(self._course, legs=legs or self._course.legs, ended=progress.ended)
+        where = f"goes on at step {progress.step:,}" if found else "begins"
+        steps = f"{self._course.total:,} steps of {self._train.batch_size} clips"
         append_log(self._folder, f"{where}: {steps}")
-        return resumes
+
+    def _may_go_on(self, progress: Progress) -> bool:
+        return not progress.legs or self._limit is not None
 
     def _batches(self) -> Iterator[Batch]:
         """Batches from the state's step on, to the end."""
-        steps = self._phases.total - self._state.step
-        batches = self._stream(self._split, self._train.batch_size - self._clips_beside)
-        if self._beside:
-            others = self._stream(self._beside.split, self._clips_beside)
-            batches = map(Batch.followed_by, batches, others)
-        yield from islice(batches, steps)
-
-    def _stream(self, split: Split, clips: int) -> Iterator[Batch]:
-        """Batches of so many clips of a split, epoch after epoch, from the state's step on."""
-        first, start = divmod(self._state.step, len(split) // clips)
-        for epoch in count(first):
-            yield from iterate_batches(
-                split,
-                clips,
-                sampling=self._sampling,
-                shuffle_seed=self._seed,
-                epoch=epoch,
-                start_batch=start if epoch == first else 0,
-                workers=self._workers,
-                drop_last=True,
-            )
+        batches = self._feed.batches(self._state.progress.step)
+        while self._state.progress.step < self._course.total:
+            yield next(batches)
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One update; returns loss and gradient norm without waiting for the device."""
         state = self._state
-        if state.step == self._phases.main:
-            state.main = {k: v.detach().clone() for k, v in state.model.state_dict().items()}
+        if state.progress.step == self._course.main:
+            state.main = self._first_phase()
             state.average = WeightAverage(state.model, self._train.averaging_decay)
         for group in state.optimizer.param_groups:
-            group["lr"] = self._schedule.learning_rate(state.step)
+            group["lr"] = self._learning_rate()
         state.model.train()
         with autocast(self._device, self._train.precision):
             loss, _ = self._objective(state.model, batch)
@@ -260,10 +239,107 @@ class Trainer:
         state.model.add_penalty_gradient()
         norm = clip_gradients(state.model.parameters(), self._train.clip_norm, self._train.clip)
         state.optimizer.step()
-        state.step += 1
+        state.progress.step += 1
         if state.average is not None:
             state.average.update(state.model)
         return loss.detach(), norm
+
+    def _learning_rate(self) -> float:
+        """That of the next step."""
+        progress, course = self._state.progress, self._course
+        if progress.step < course.main:
+            return self._schedule.learning_rate(course.position(progress.step))
+        last = (progress.best_step or course.main) - 1
+        return self._schedule.averaging_rate(course.position(last))
+
+    def _first_phase(self) -> dict[str, Tensor]:
+        """The weights that the first phase came to; the model has them afterwards."""
+        state = self._state
+        if state.best is not None:
+            state.model.load_state_dict(state.best)
+            state.best = None
+        return weights_of(state.model)
+
+    def _settle(self, log: TrainingLog, stopwatch: Stopwatch) -> None:
+        """What follows a step: the weights are scored and the state is saved, if it is time.
+
+        Raises:
+            Interrupted: on SIGTERM, after a checkpoint.
+        """
+        with suppress(Stopped):
+            self._evaluate_if_due(log)
+        now = self._clock()
+        self._state.progress.seconds = self._spent + now - self._started
+        self._keep_time(stopwatch, now - self._started)
+        if self._stop_requested or now - self._saved > self._train.checkpoint_seconds:
+            save_checkpoint(self._folder / CHECKPOINT_NAME, self._state)
+            self._saved = now
+        if self._stop_requested:
+            raise Interrupted
+
+    def _keep_time(self, stopwatch: Stopwatch, seconds: float) -> None:
+        """Plans fewer steps where there is no time for all, and writes that down."""
+        progress, course = self._state.progress, self._course
+        # What was written down before a kill is followed first.
+        if self._limit is None or not course.legs[-1].step <= progress.step < course.total:
+            return
+        steps = stopwatch.steps_in_time(progress.step, course.total, seconds)
+        if steps is not None:
+            self._course = course.shortened(progress.step, steps)
+            progress.legs = self._course.legs
+            save_legs(self._folder, progress.legs)
+
+    def _evaluate_if_due(self, log: TrainingLog) -> None:
+        """Scores the weights if it is time, and they are not scored yet.
+
+        While an average is kept, it is the average that is scored.
+
+        Raises:
+            Stopped: on SIGTERM.
+        """
+        state, progress = self._state, self._state.progress
+        if self._evaluation is None or progress.evaluated == progress.step or not self._is_due():
+            return
+        started = self._clock()
+        phase = "main" if state.average is None else "average"
+        with carrying(state.model, state.average):
+            scores = self._evaluation.score(state.model, lambda: self._stop_requested)
+        seconds = self._clock() - started
+        log.record_evaluation(
+            progress.step,
+            self._course.total,
+            progress.step / self._per_epoch,
+            phase,
+            scores,
+            seconds,
+        )
+        progress.evaluated = progress.step
+        progress.evaluation_seconds += seconds
+        if phase == "main" and self._train.patience is not None:
+            self._heed(scores["gap"], self._train.patience * self._per_epoch)
+
+    def _is_due(self) -> bool:
+        """Whether weights are scored at this step: at the end of a phase, and in between."""
+        step = self._state.progress.step
+        if step in (self._course.main, self._course.total):
+            return True
+        between = (self._train.evaluate_every or math.inf) * self._per_epoch
+        return step // between > (step - 1) // between
+
+    def _heed(self, gap: float, patience: float) -> None:
+        """Keeps the weights if they are the best; ends the first phase if such are long ago.
+
+        Args:
+            gap: what they score.
+            patience: steps.
+        """
+        progress = self._state.progress
+        if progress.best_gap is None or gap > progress.best_gap:
+            progress.best_step, progress.best_gap = progress.step, gap
+            self._state.best = weights_of(self._state.model)
+        elif progress.step - progress.best_step >= patience and progress.step < self._course.main:
+            progress.ended = progress.step
+            self._course = replace(self._course, ended=progress.ended)
 
     @contextmanager
     def _on_sigterm(self) -> Iterator[None]:

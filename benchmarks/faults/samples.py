@@ -14,7 +14,7 @@ from families.registry import meta_module
 from quantize import BundleMember, quantize_state, write_bundle
 from records import Clip, Schema, SplitSpec, Stream, encode_clip, open_split, write_shards
 from records.census import take_census
-from training.checkpoint import TrainingState, save_checkpoint
+from training.checkpoint import Progress, TrainingState, save_checkpoint
 
 FRAMES = Schema("frames", "frame", (Stream("rgb", 6), Stream("audio", 3)), num_labels=12)
 # For the families that have a task for each vertical.
@@ -120,7 +120,7 @@ def fresh_state(seed: int) -> TrainingState:
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
     optimizer.step()
-    return TrainingState(model, optimizer, step=seed)
+    return TrainingState(model, optimizer, Progress(step=seed))
 
 
 def write_small_checkpoint(path: Path) -> Path:

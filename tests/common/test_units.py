@@ -1,4 +1,4 @@
-"""Budgets as people write them."""
+"""Budgets and times as people write them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from common.units import format_bytes, parse_bytes
+from common.units import format_bytes, parse_bytes, parse_seconds
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,25 @@ def test_formatting() -> None:
     assert format_bytes(999) == "999 B"
     assert format_bytes(1_000) == "1.0 kB"
     assert format_bytes(1_052_000_000) == "1,052.0 MB"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2h", 7200),
+        ("90m", 5400),
+        ("1.5 h", 5400),
+        ("45s", 45),
+        (120, 7200),
+        (0.5, 30),
+        ("3 min", 180),
+    ],
+)
+def test_times(text: str | float, seconds: float) -> None:
+    assert parse_seconds(text, "time_limit") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "0", "-1h", "2d", "1h30", "inf", True, "2kB"])
+def test_a_time_that_is_none_is_quoted(text: str | bool) -> None:
+    with pytest.raises(UserError, match=r"^time_limit=.*: write a time such as 2h, 90m or 45s"):
+        parse_seconds(text, "time_limit")

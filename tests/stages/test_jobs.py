@@ -147,8 +147,12 @@ def test_key_of_a_measurement_has_the_clips_that_it_rounds_by() -> None:
 @pytest.mark.parametrize(
     ("changed", "same"),
     [
-        ({"train": TrainConfig(checkpoint_seconds=1)}, True),
+        ({"train": TrainConfig(checkpoint_seconds=1, evaluate_every=2, evaluate_clips=9)}, True),
         ({"train": TrainConfig(batch_size=7)}, False),
+        ({"train": TrainConfig(time_limit=9)}, True),
+        ({"in_time": True}, True),
+        ({"train": TrainConfig(patience=1)}, False),
+        ({"stop": 2.5}, False),
         ({"seed": 2}, False),
         ({"predicted": ("search", HELD)}, False),
         ({"phase": "main"}, False),
@@ -162,3 +166,26 @@ def test_key_of_a_training(changed: dict[str, object], same: bool) -> None:
     assert (key(replace(TRAINING, **changed)) == key(TRAINING)) is same  # type: ignore[arg-type]
     soft = replace(TRAINING, soft=SoftLabels(UPSTREAM, 0.5))
     assert key(replace(soft, soft=SoftLabels(UPSTREAM, 0.25))) != key(soft)
+
+
+def test_scores_on_the_way_count_where_something_heeds_them() -> None:
+    patient = replace(TRAINING, train=TrainConfig(patience=1))
+    for changed in ({"evaluate_every": 2.0}, {"evaluate_clips": 9}, {"patience": 2.0}):
+        other = replace(patient, train=replace(patient.train, **changed))  # type: ignore[arg-type]
+        assert key(other) != key(patient)
+    # Those who have none of this keep the keys that they had before there was.
+    covered = TRAINING.inputs()
+    assert not {"stop", "in_time"} & covered.keys()
+    assert not {"patience", "time_limit", "evaluate_every"} & covered["train"].keys()
+
+
+@pytest.mark.parametrize("shortened", [False, True])
+def test_a_shortened_training_is_taken_as_long_as_there_is_a_limit(
+    shortened: bool, tmp_path: Path
+) -> None:
+    task = Task(TRAINING.task, tmp_path, TRAINING.inputs())
+    task.prepare()
+    task.finish([], {"shortened": shortened})
+    assert TRAINING.takes(task) is not shortened
+    assert replace(TRAINING, in_time=True).takes(task)
+    assert replace(TRAINING, train=TrainConfig(time_limit=5)).takes(task)

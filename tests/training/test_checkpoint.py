@@ -28,7 +28,7 @@ def trained() -> TrainingState:
     for parameter in state.model.parameters():
         parameter.grad = torch.ones_like(parameter)
     state.optimizer.step()
-    state.step = 7
+    state.progress.step = 7
     state.main = {name: 2 * value for name, value in state.model.state_dict().items()}
     state.average = WeightAverage(state.model, 0.5)
     return state
@@ -52,7 +52,7 @@ def test_all_that_a_training_depends_on_comes_back(path: Path) -> None:
     random_state = torch.get_rng_state()
     state = fresh()
     assert load_checkpoint(path, state, 0.5)
-    assert state.step == 7
+    assert state.progress.step == 7
     pairs = zip(tensors(state), tensors(trained()), strict=True)
     assert all(torch.equal(loaded, saved) for loaded, saved in pairs)
     load_checkpoint(path, fresh(), 0.5)
@@ -73,7 +73,7 @@ def test_every_flipped_bit_is_noticed(path: Path, part: str) -> None:
         path.write_bytes(flipped)
         with pytest.raises(DamagedCheckpoint):
             load_checkpoint(path, state, 0.5)
-    assert state.step == 0 and state.average is None and state.main is None
+    assert state.progress.step == 0 and state.average is None and state.main is None
 
 
 @pytest.mark.parametrize("left", [0, 7, 8, 300, -1])

@@ -21,10 +21,12 @@ from tests.conftest import SMALL_FRAMES
 from training.averaging import WeightAverage
 from training.checkpoint import CHECKPOINT_NAME
 from training.config import TrainConfig
+from training.course import Phases
+from training.feed import Beside
 from training.log import METRICS_NAME, Diverged
 from training.objective import HardLabels
 from training.schedule import Schedule
-from training.trainer import Beside, Interrupted, Phases, Trained, Trainer
+from training.trainer import Interrupted, Trained, Trainer
 
 TRAIN = TrainConfig(
     epochs=2,
@@ -106,6 +108,16 @@ def test_interrupted_training_ends_at_the_same_bytes(
     lines = [json.loads(x) for x in (tmp_path / "cut" / METRICS_NAME).read_text().splitlines()]
     steps = [line["step"] for line in lines]
     assert steps == sorted(set(steps)) and steps[-1] == 15
+
+
+def test_killed_after_its_last_step_it_has_nothing_left_to_do(
+    whole: Trained, split: Split, tmp_path: Path
+) -> None:
+    train(split, tmp_path / "run")
+    again = train(split, tmp_path / "run", StopsAt(1, KeyError("a step")))
+    assert same(whole.main, again.main) and same(whole.average, again.average)
+    assert again.steps == 15 and again.clips_per_second > 0
+    assert again.loss == whole.loss
 
 
 class Watches(StopsAt):
@@ -205,14 +217,14 @@ def test_one_cycle_is_that_of_torch() -> None:
         optimizer.step()
         if step < 39:
             reference.step()
-    assert schedule.learning_rate(40) == pytest.approx(0.06)
+    assert schedule.averaging_rate(39) == pytest.approx(0.06)
 
 
 def test_exponential_decays_by_epochs_and_averages_at_a_fifth() -> None:
     schedule = Schedule(TrainConfig(), main_steps=20, steps_per_epoch=10)
     assert schedule.learning_rate(9) == pytest.approx(2e-4)
     assert schedule.learning_rate(10) == pytest.approx(1.6e-4)
-    assert schedule.learning_rate(20) == pytest.approx(1.6e-4 / 5)
+    assert schedule.averaging_rate(19) == pytest.approx(1.6e-4 / 5)
 
 
 def test_weight_average_is_the_weighted_sum_of_what_it_saw() -> None:
