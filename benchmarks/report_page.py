@@ -18,7 +18,7 @@ MEMBERS, CLIPS, LABELS = 100, 750, 3862
 def measure(
     members: int = MEMBERS, clips: int = CLIPS, num_labels: int = LABELS
 ) -> dict[str, float]:
-    """Bytes of the page; seconds to write it, to open it, and until all charts are drawn."""
+    """Bytes of the page; seconds to write it, to open it, and until the charts in view are drawn."""
     findings = generate_findings(members, clips, num_labels)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "report.html")
@@ -26,6 +26,7 @@ def measure(
         figures = {"bytes": path.stat().st_size, "seconds to write": writing}
         if why_there_is_none() is None:
             with Browser(Path(folder, "profile")) as browser:
+                # The first time is the browser's own start.
                 browser.open(path)
                 drawn, _ = timed(lambda: browser.open(path))
                 loaded = "return performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"

@@ -16,7 +16,7 @@ from report.page import Chart, Page, Table
 from stages.explore import Explored
 from tests.conftest import SMALL_FRAMES, SMALL_MEANS, make_clips, write_small_data
 from tests.line import call, write_schema
-from tests.report.browser import Browser
+from tests.report.browser import TALL, Browser
 
 HOSTILE = (
     '<img src=x onerror="window.hacked=1">',
@@ -58,7 +58,7 @@ def test_page_sorts_finds_and_runs_no_name(browser: Browser, tmp_path: Path) -> 
     survey = hostile(SMALL_FRAMES, tmp_path / "data")
     path = write_exploration(Explored(tmp_path, HOSTILE[0], survey))
     for width in (400, 1600):
-        browser.open(path, width, dark=width == 400)
+        browser.open(path, width, TALL, width == 400)
         assert browser.errors() == []
         assert not browser.wider_than_window()
     assert browser.run("return window.hacked") is None
