@@ -18,7 +18,7 @@ MEMBERS, CLIPS, LABELS = 100, 750, 3862
 def measure(
     members: int = MEMBERS, clips: int = CLIPS, num_labels: int = LABELS
 ) -> dict[str, float]:
-    """Bytes of the page; seconds to write it, to open it, and until the charts in view are drawn."""
+    """Bytes of the page; seconds to write it, to open it, until the charts in view are drawn."""
     findings = generate_findings(members, clips, num_labels)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "report.html")
