@@ -41,7 +41,7 @@ from omegaconf.errors import (  # noqa: E402
 )
 
 from common import messages, system_errors  # noqa: E402
-from common.errors import UserError  # noqa: E402
+from common.errors import ConfigError, UserError  # noqa: E402
 from report import print_stages, score_of, show  # noqa: E402
 from stages import builtin  # noqa: E402, F401
 from stages.config import Config, config_from, hydra_node  # noqa: E402
@@ -50,7 +50,8 @@ from stages.stage import STAGES  # noqa: E402
 from stages.workspace import Workspace  # noqa: E402
 
 # Keys that choose a run, or what is done with it; jobs that differ in nothing else share the run.
-_OF_NO_RUN = {"run", "outputs", "stage", "bundle", "split", "verbosity"}
+_OF_NO_RUN = {"run", "outputs", "stage", "bundle", "split", "verbosity", "tune.storage"}
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 # Characters of a run's name, without those that tell two from each other.
 _LONGEST = 150
 
@@ -76,7 +77,8 @@ def parse_command_line(run: Callable[[Config], float | None]) -> None:
     """
     ConfigStore.instance().store(name="onegig", node=hydra_node())
     # Hydra has flags of its own, and takes no others.
-    sys.argv[1:] = messages.as_overrides(sys.argv[1:])
+    arguments = messages.as_overrides(sys.argv[1:])
+    sys.argv[1:] = [with_experiment_files(argument) for argument in arguments]
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="config")
     def job(composed: DictConfig) -> float | None:
@@ -97,6 +99,42 @@ def parse_command_line(run: Callable[[Config], float | None]) -> None:
             config_from({str(refused.__cause__.full_key): None})
         raise
     raise error
+
+
+def with_experiment_files(argument: str) -> str:
+    """An argument as Hydra takes it: of `experiment=/path/to/mine.yaml` the file has a name.
+
+    What is a path is said by a slash, or by its ending; otherwise it is a name of conf/experiment.
+    Several stand with commas between them, as a sweep has them.
+
+    Raises:
+        ConfigError: there is no such file, or it is not the YAML of a mapping.
+    """
+    key, separator, value = argument.partition("=")
+    if key.lstrip("+") != "experiment" or not separator:
+        return argument
+    names = (text.strip("\"' ") for text in value.split(","))
+    return f"{key}=" + ",".join(
+        _named_experiment(Path(name)) if "/" in name or name.endswith((".yaml", ".yml")) else name
+        for name in names
+    )
+
+
+def _named_experiment(path: Path) -> str:
+    """The name by which Hydra finds the experiment of a file from now on."""
+    try:
+        node = OmegaConf.load(path)
+    except OSError as error:
+        raise ConfigError(f"experiment: {path} cannot be read: {error.strerror}") from None
+    # Its constructors let ValueErrors and others out.
+    except Exception as error:
+        raise ConfigError(f"experiment: {path} is not YAML: {one_line(error)}") from None
+    if not isinstance(node, DictConfig):
+        raise ConfigError(f"experiment: {path} holds no keys")
+    digest = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
+    name = f"{re.sub('[^A-Za-z0-9_]', '_', path.stem)}_{digest}"
+    ConfigStore.instance().store(name=name, node=node, group="experiment", package="_global_")
+    return name
 
 
 def _in_its_own_run(config: Config) -> Config:
@@ -171,7 +209,8 @@ def one_line(error: BaseException) -> str:
         text = text.split(noise)[0]
     if error.__cause__ is not None:
         text += ": " + str(error.__cause__).splitlines()[0]
-    return " ".join(text.split())
+    # A storage's password, in what Hydra could not read.
+    return _PASSWORD.sub(r"\1***@", " ".join(text.split()))
 
 
 def main() -> int:

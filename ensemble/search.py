@@ -1,13 +1,12 @@
 """Searches for the weights of an ensemble; three ways behind one function."""
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import optuna
 
+from common.studies import hand_over, quiet_optuna
 from ensemble.errors import EnsembleError
 from ensemble.evenness import with_entropy_bonus
 from ensemble.scorer import WeightedScorer
@@ -151,17 +150,7 @@ def _optuna(state: _Trials, generator: np.random.Generator) -> None:
         study = optuna.create_study(direction="maximize", sampler=sampler)
         study.enqueue_trial({f"weight_{i}": float(np.exp(-1)) for i in range(members)})
         study.optimize(objective, n_trials=state.left)
-
-
-@contextmanager
-def quiet_optuna() -> Iterator[None]:
-    """Optuna logs every trial; here the result says it all."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(level)
+        hand_over("weights", study)
 
 
 METHODS: dict[str, Callable[[_Trials, np.random.Generator], None]] = {

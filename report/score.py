@@ -7,6 +7,8 @@ from ensemble.choice import Choice
 from stages.all import Finished
 from stages.pack import Packed
 from stages.teachers import TrainedTeachers
+from stages.tune import Tuned
+from tune.config import BYTES
 
 
 @singledispatch
@@ -22,6 +24,17 @@ def score_of(result: object) -> float | None:
 @score_of.register
 def _teachers(teachers: TrainedTeachers) -> float:
     return fmean(summary.gap("search") for summary in teachers.summaries.values())
+
+
+@score_of.register
+def _tuned(tuned: Tuned) -> float | None:
+    """The mean of the studies' best, by their first objective."""
+    best = [
+        (-1 if study.objectives[0] == BYTES else 1) * study.trials[study.kept[0]].values[0]
+        for study in tuned.studies
+        if study.kept
+    ]
+    return fmean(best) if best else None
 
 
 @score_of.register

@@ -1,6 +1,7 @@
 """What a person reads at the end of a stage, by the type of what the stage returned."""
 
 import sys
+from collections import Counter
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from ensemble.choice import Choice
 from report.curve import PICTURE_NAME, write_curve
 from report.exploration import write_exploration
 from report.tables import Format, parameter_count, print_table, recipe_name, weight, write_table
+from report.tuning import write_study
 from stages.all import Finished
 from stages.config import copy_name
 from stages.explore import Explored
@@ -18,12 +20,14 @@ from stages.plan import Plan
 from stages.receipt import RECEIPT_NAME
 from stages.report import Findings
 from stages.teachers import TrainedTeachers
+from stages.tune import StudyRecord, Tuned
 
 MEMBERS_NAME = "members.csv"
 TEACHERS_NAME = "teachers.csv"
 # Columns of that table for which a terminal has no room: of the settings, and of what it took.
 _SETTINGS = ("bytes", "loss", "learning rate", "batch", "epochs", "steps", "planned")
 _COSTS = ("scoring", "CPU", "GPU")
+_KEYS_SHOWN = 3
 
 
 @singledispatch
@@ -117,6 +121,42 @@ def _teachers(teachers: TrainedTeachers) -> None:
     if scoring:
         seconds = scoring + sum(own.training_seconds for own in teachers.summaries.values())
         print(f"scores on the way took {scoring:.0f} of {seconds:.0f} seconds")
+
+
+@show.register
+def _tuned(tuned: Tuned) -> None:
+    """What of each study was kept, and where to look further."""
+    for study in tuned.studies:
+        write_study(tuned, study)
+        states = Counter(trial.state for trial in study.trials)
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        print(f"study {study.name}: {len(study.trials)} trials: {counts}")
+        by_number = {trial.number: trial for trial in study.trials}
+        rows = [
+            {
+                "member": f"{study.member}-t{number}",
+                "family": study.family,
+                **dict(zip(study.objectives, by_number[number].values, strict=True)),
+                **{key: str(_rounded(by_number[number].parameters[key])) for key in _most(study)},
+            }
+            for number in study.kept
+        ]
+        if rows:
+            print_table(rows, {"bytes": lambda value: format_bytes(int(value))})
+        else:
+            print(f"no trial was trained to its end: {study.member} stays as it is")
+    print(f"studies     {tuned.storage}\npictures    {tuned.folder}")
+    print(f"experiment  {tuned.experiment}")
+
+
+def _most(study: StudyRecord) -> list[str]:
+    """The parameters that matter most, for which a table has room."""
+    keys = list(study.importances) or list(study.trials[0].parameters)
+    return keys[:_KEYS_SHOWN]
+
+
+def _rounded(value: Any) -> Any:
+    return f"{value:.3g}" if isinstance(value, float) else value
 
 
 @show.register

@@ -1,11 +1,12 @@
 """What a run is on disk, and how its tasks are executed."""
 
 from runs.errors import RunError
-from runs.executor import Job, run_jobs
+from runs.executor import JobSource, run_jobs, run_source
 from runs.failures import MACHINE_FAILED, NOTE, Result, describe_failures
 from runs.keys import content_key
 from runs.parent import die_with_parent
 from runs.predictions import Predictions, PredictionsWriter
+from runs.processes import Job
 from runs.progress import (
     JobProgress,
     ProgressDisplay,
@@ -22,6 +23,7 @@ __all__ = [
     "NOTE",
     "Job",
     "JobProgress",
+    "JobSource",
     "Predictions",
     "PredictionsWriter",
     "ProgressDisplay",
@@ -36,6 +38,7 @@ __all__ = [
     "die_with_parent",
     "reported",
     "run_jobs",
+    "run_source",
     "track",
     "working",
 ]

@@ -1,28 +1,29 @@
 """Runs independent jobs at once, each in a process of its own, so that one death is one failure."""
 
 import math
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from common import system_errors
-from common.threads import environment as thread_variables
 from runs.errors import RunError
 from runs.failures import MACHINE_FAILED, Result, describe_exit, log_tail, notes_of, why_silent
-from runs.forks import Forked, ForkServer, wait_for_news
-from runs.parent import PARENT_PIPE
+from runs.forks import wait_for_news
+from runs.processes import (
+    Job,
+    Process,
+    kill_group,
+    open_log,
+    start_process,
+    tell_to_end,
+)
 from runs.progress import JobProgress, last_progress
-from runs.store import LOG_NAME, PROGRESS_NAME
+from runs.store import LOG_NAME
 from runs.traces import traces_of
 
 _POLL_SECONDS = 0.1
@@ -33,24 +34,45 @@ _GRACE_SECONDS = 10.0
 _COUNTED_SECONDS = 1.0
 # How a job ends that was told to: after a checkpoint, or at once.
 _STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL)
-_Process = subprocess.Popen[bytes] | Forked
 
 
-@dataclass(frozen=True)
-class Job:
-    """A command to run in a process of its own.
+class JobSource(Protocol):
+    """Where jobs come from that are thought of while others run."""
 
-    Attributes:
-        name: What the job is called in messages and bars.
-        folder: Where `log.txt` (standard output and error) and `progress.jsonl` lie.
-        command: The program and its arguments; no shell reads them.
-        threads: Threads for its numeric libraries, at least 1; what it computes may depend on them.
-    """
+    def take(self) -> Job | None:
+        """The next job; None: there is none now, and it is asked again soon.
 
-    name: str
-    folder: Path
-    command: tuple[str, ...]
-    threads: int = 1
+        Its name and its folder are of no other job that runs.
+        """
+
+    def is_exhausted(self) -> bool:
+        """Whether there will be no further job, unless one that runs leads to it."""
+
+    def ended(self, result: Result) -> None:
+        """Is told how a job ended, unless that was with this process."""
+
+    def is_wanted(self, job: Job) -> bool:
+        """Whether a job that runs is to go on; asked again and again, so it has to be quick."""
+
+
+class _Listed:
+    """Jobs that are known beforehand."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._jobs = deque(jobs)
+        self.results: dict[str, Result] = {}
+
+    def take(self) -> Job | None:
+        return self._jobs.popleft() if self._jobs else None
+
+    def is_exhausted(self) -> bool:
+        return not self._jobs
+
+    def ended(self, result: Result) -> None:
+        self.results[result.name] = result
+
+    def is_wanted(self, job: Job) -> bool:
+        return True
 
 
 def run_jobs(
@@ -81,11 +103,44 @@ def run_jobs(
     Raises:
         RunError: Two jobs share a name or a folder, or a number is below 1.
     """
-    _check(jobs, parallel)
+    for job in jobs:
+        _check(f"{job.name}: threads", job.threads)
+    for values in ([job.name for job in jobs], [str(job.folder) for job in jobs]):
+        twice = [value for value, count in Counter(values).items() if count > 1]
+        if twice:
+            raise RunError(f"two jobs share {twice[0]}: give each its own name and folder")
+    source = _Listed(jobs)
+    run_source(
+        source,
+        parallel,
+        silent_seconds=silent_seconds,
+        on_progress=on_progress,
+        on_start=on_start,
+    )
+    return [source.results[job.name] for job in jobs if job.name in source.results]
+
+
+def run_source(
+    source: JobSource,
+    parallel: int,
+    *,
+    silent_seconds: float = math.inf,
+    on_progress: Callable[[JobProgress], None] = lambda progress: None,
+    on_start: Callable[[Job], None] = lambda job: None,
+) -> None:
+    """Runs the jobs of `source`, each asked for when a process is free, until there are no more.
+
+    Otherwise as `run_jobs`.
+
+    Raises:
+        RunError: `parallel` is below 1.
+        Exception: What `source` raises; the jobs that run are killed.
+    """
+    _check("parallel", parallel)
     with _signals() as received:
-        batch = _Batch(deque(jobs), silent_seconds, on_progress, on_start, received)
+        batch = _Batch(source, silent_seconds, on_progress, on_start, received)
         try:
-            while (batch.waiting and not received) or batch.running:
+            while not (received or source.is_exhausted()) or batch.running:
                 if received:
                     batch.stop(kill=len(received) > 1)
                 else:
@@ -96,18 +151,11 @@ def run_jobs(
             batch.close()
     if received:
         signal.raise_signal(received[0])
-    return [batch.results[job.name] for job in jobs if job.name in batch.results]
 
 
-def _check(jobs: Sequence[Job], parallel: int) -> None:
-    numbers = [("parallel", parallel), *((f"{job.name}: threads", job.threads) for job in jobs)]
-    for what, number in numbers:
-        if number < 1:
-            raise RunError(f"{what}={number}: at least 1 is needed")
-    for values in ([job.name for job in jobs], [str(job.folder) for job in jobs]):
-        twice = [value for value, count in Counter(values).items() if count > 1]
-        if twice:
-            raise RunError(f"two jobs share {twice[0]}: give each its own name and folder")
+def _check(what: str, number: int) -> None:
+    if number < 1:
+        raise RunError(f"{what}={number}: at least 1 is needed")
 
 
 @contextmanager
@@ -136,16 +184,18 @@ class _Running:
         shown: What of its progress was shown.
         traces: Its progress, its log and what it had read when one of them last moved.
         silent: Seconds since then.
-        deadline: When it is killed, once it was told to end because it was silent.
+        deadline: When it is killed, once it was told to end because it was silent or unwanted.
+        unwanted: Whether it was told so since its source does not want it any more.
     """
 
     job: Job
-    process: _Process
+    process: Process
     log_start: int
     shown: JobProgress
     traces: object = None
     silent: float = 0.0
     deadline: float | None = None
+    unwanted: bool = False
 
     def listen(self, seconds: float) -> None:
         """Counts `seconds` more of silence, unless it moved."""
@@ -156,25 +206,27 @@ class _Running:
 
 @dataclass
 class _Batch:
-    """The jobs of one call: those that wait, those that run, and how the others ended."""
+    """The jobs of one call: those that run, and where the others come from."""
 
-    waiting: deque[Job]
+    source: JobSource
     silent_seconds: float
     on_progress: Callable[[JobProgress], None]
     on_start: Callable[[Job], None]
     signals: Sequence[int]
     running: list[_Running] = field(default_factory=list)
-    results: dict[str, Result] = field(default_factory=dict)
     stop_deadline: float | None = None
     polled: float = field(default_factory=time.monotonic)
 
     def start_up_to(self, parallel: int) -> None:
-        while self.waiting and len(self.running) < parallel and not self.signals:
-            self._start(self.waiting.popleft())
+        while len(self.running) < parallel and not self.signals:
+            job = self.source.take()
+            if job is None:
+                return
+            self._start(job)
 
     def _start(self, job: Job) -> None:
         try:
-            log = _open_log(job.folder)
+            log = open_log(job.folder)
             self.on_start(job)
         except OSError as error:
             status = 2 if system_errors.is_of_path(error) else MACHINE_FAILED
@@ -183,7 +235,7 @@ class _Batch:
         with log:
             start = log.tell()
             try:
-                process = _start_process(job, log, lambda: not self.signals)
+                process = start_process(job, log, lambda: not self.signals)
             except InterruptedError:
                 return
             except OSError as error:
@@ -204,21 +256,22 @@ class _Batch:
                 self.on_progress(progress)
             if code is None:
                 entry.listen(passed)
-                code = self._end_silent(entry)
+                code = self._end_silent_or_unwanted(entry)
             if code is not None:
                 self.running.remove(entry)
-                _kill_group(entry.process)
+                kill_group(entry.process)
                 self._end(entry.job, self._result(entry, code))
 
-    def _end_silent(self, entry: _Running) -> int | None:
-        """Ends a job that hangs; the code of one that even the kernel cannot end."""
+    def _end_silent_or_unwanted(self, entry: _Running) -> int | None:
+        """Ends a job that hangs or is unwanted; the code of one that the kernel cannot end."""
         now = time.monotonic()
         if entry.deadline is None:
-            if entry.silent > self.silent_seconds:
+            entry.unwanted = not (self.signals or self.source.is_wanted(entry.job))
+            if entry.unwanted or entry.silent > self.silent_seconds:
                 entry.deadline = now + _GRACE_SECONDS
-                _tell_to_end(entry.process)
+                tell_to_end(entry.process)
         elif now > entry.deadline:
-            _kill_group(entry.process)
+            kill_group(entry.process)
             if now > entry.deadline + _GRACE_SECONDS:
                 return -signal.SIGKILL
         return None
@@ -229,6 +282,8 @@ class _Batch:
         if code == 0:
             return Result(entry.job.name, 0, describe_exit(0), log, tail, notes_of(tail))
         ending = describe_exit(code)
+        if entry.unwanted:
+            return Result(entry.job.name, code, "was wanted no more", log, tail, unwanted=True)
         if entry.deadline is not None:
             minutes = self.silent_seconds / 60
             ending = f"made no progress for {minutes:g} minutes and was ended"
@@ -237,18 +292,21 @@ class _Batch:
         return Result(entry.job.name, code, ending, log, tail)
 
     def _end(self, job: Job, result: Result) -> None:
-        self.results[job.name] = result
         state = "failed" if result.returncode else "done"
-        if self.stop_deadline is not None and result.returncode in _STOPPED:
+        if result.unwanted:
+            state = "stopped"
+        elif self.stop_deadline is not None and result.returncode in _STOPPED:
             state = "interrupted"
         self.on_progress(_progress(job, state))
+        if state != "interrupted":
+            self.source.ended(result)
 
     def stop(self, *, kill: bool) -> None:
         """Asks what runs to end; kills it when told to, or when it takes too long."""
         if self.stop_deadline is None:
             self.stop_deadline = time.monotonic() + _CHECKPOINT_SECONDS
             for entry in self.running:
-                _tell_to_end(entry.process)
+                tell_to_end(entry.process)
         if kill or time.monotonic() > self.stop_deadline:
             self._kill()
 
@@ -260,75 +318,11 @@ class _Batch:
 
     def _kill(self) -> None:
         for entry in self.running:
-            _kill_group(entry.process)
-
-
-def _open_log(folder: Path) -> BinaryIO:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PROGRESS_NAME).unlink(missing_ok=True)
-    return (folder / LOG_NAME).open("ab")
+            kill_group(entry.process)
 
 
 def _not_started(job: Job, code: int, why: str) -> Result:
     return Result(job.name, code, f"could not be started: {why}", job.folder / LOG_NAME)
-
-
-def _start_process(job: Job, log: BinaryIO, is_wanted: Callable[[], bool]) -> _Process:
-    """The job's process, the leader of a group of its own.
-
-    Ctrl-C must reach the jobs once, as SIGTERM from here, and by its group a job's data workers can
-    be ended with it.
-
-    Raises:
-        InterruptedError: It is wanted no more, and was not started.
-    """
-    program, *arguments = job.command
-    environment = _environment(job.threads)
-    if sys.platform == "linux" and program == sys.executable and arguments[0] == "-m":
-        server = _fork_server(arguments[1], job.threads)
-        if not server.alive:
-            _fork_server.cache_clear()
-            server = _fork_server(arguments[1], job.threads)
-        return server.start(arguments[2:], Path(log.name), environment, is_wanted)
-    return subprocess.Popen(
-        job.command,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        pass_fds=(_parent_pipe(),),
-        process_group=0,
-    )
-
-
-@cache
-def _fork_server(module: str, threads: int) -> ForkServer:
-    """One for each number of threads, which libraries read when they are imported."""
-    return ForkServer(module, _environment(threads), [_parent_pipe()])
-
-
-@cache
-def _parent_pipe() -> int:
-    """The read end of a pipe whose write end is open as long as this process lives."""
-    return os.pipe()[0]
-
-
-def _environment(threads: int) -> dict[str, str]:
-    # The log of a killed job has its last words, and no module is of the current folder.
-    python = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
-    own = {PARENT_PIPE: str(_parent_pipe()), **python}
-    return {**os.environ, **thread_variables(threads), **own}
-
-
-def _tell_to_end(process: _Process) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGTERM)
-
-
-def _kill_group(process: _Process) -> None:
-    """Kills a job, if it still runs, and whatever it left in its process group."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _progress(job: Job, state: str) -> JobProgress:

@@ -26,6 +26,7 @@ class Result:
         log: What it wrote to.
         tail: The last lines of that, as far as they are of this attempt.
         notes: Lines that it wrote for the user to see, without their `NOTE`.
+        unwanted: Whether it was told to end since its source did not want it any more.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Result:
     log: Path
     tail: str = ""
     notes: tuple[str, ...] = ()
+    unwanted: bool = False
 
     @property
     def message(self) -> str | None:

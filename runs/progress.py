@@ -42,7 +42,8 @@ class JobProgress:
 
     Attributes:
         name: The job's name.
-        state: `running`, `done`, `failed`, or `interrupted` when it was told to end.
+        state: `running`, `done`, `failed`, `stopped` when it was wanted no more, or `interrupted`
+            when it was told to end with the program.
         step: Steps taken.
         steps: Steps to take; 0 while unknown.
         figures: What else the worker reported, such as `clips_per_second` or `loss`.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.units import parse_seconds
 from runs.checksums import read_checked_json, write_checked_json
-from runs.executor import Job
+from runs.processes import Job
 
 _SHARE_NAME = "share.json"
 # What is left of the time is divided but for this: trainings are followed by predictions, soft

@@ -14,6 +14,7 @@ from stages.report import Findings, report
 from stages.stage import stage
 from stages.synthesize import synthesize
 from stages.teachers import teachers
+from stages.tune import tune
 from stages.workspace import Workspace
 
 Made = TypeVar("Made")
@@ -30,24 +31,29 @@ class Finished:
 
 @stage("all", help="all of these in order, then the table")
 def run_all(workspace: Workspace) -> Finished:
-    """Does what is not done of every stage up to `report`.
+    """Does what is not done of every stage up to `report`; with `tune.trials` of tuned members.
 
     Raises:
         JobsFailed: a training failed; the others of its kind have finished.
     """
     names = ["plan", "teachers", "distill", "pack", "predict", "report"]
+    if workspace.config.tune.trials:
+        names.insert(0, "tune")
     if workspace.config.data.generated:
         names.insert(0, "synthesize")
-    later = _later(workspace.config)
 
     def in_turn(run: Callable[[Workspace], Made]) -> Made:
         name = run.__name__
         number = names.index(name) + 1
-        workspace.progress.begin(name, number, len(names), later.get(name, {}))
+        # Of the members that there are by now.
+        later = _later(workspace.config).get(name, {})
+        workspace.progress.begin(name, number, len(names), later)
         return run(workspace)
 
     if workspace.config.data.generated:
         in_turn(synthesize)
+    if workspace.config.tune.trials:
+        workspace = in_turn(tune).workspace
     in_turn(plan)
     in_turn(teachers)
     in_turn(distill)

@@ -29,6 +29,7 @@ from records.config import DataConfig
 from runs.code_changes import OnCodeChange
 from runs.store import is_name
 from training.config import TrainConfig
+from tune.config import TuneConfig
 
 # A student of this teacher is the member as trained on the labels.
 LABELS = "labels"
@@ -100,6 +101,7 @@ class Config:
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
     bundle: Text | None = None
     split: Literal["train", "search", "report", "test"] | None = None
     format: Literal["kaggle", "top10"] = "kaggle"
@@ -209,6 +211,10 @@ class Config:
         settings = self.students[student]
         base = self.train_config(settings.member)
         return replaced(base, settings.train, f"distill.students.{student}.train", ConfigError)
+
+    def shown(self) -> dict[str, Any]:
+        """All keys as plain data, as anybody may see them: without a storage's password."""
+        return to_plain(replace(self, tune=self.tune.without_password()))
 
     def _of(self, member: str) -> str | None:
         settings = self.members[member]

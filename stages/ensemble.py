@@ -15,6 +15,7 @@ from stages.execute import Tasks
 from stages.stage import Done, stage
 from stages.summaries import Trained
 from stages.teachers import load_teachers
+from stages.tuning.searches import searches_kept
 from stages.workspace import Workspace
 
 CHOICE_NAME = "ensemble.json"
@@ -60,7 +61,8 @@ def choose_teachers(workspace: Workspace, teachers: Trained) -> Choice:
     def work(task: Task) -> tuple[list[str], Any]:
         seed = workspace.config.seed
         others = evidence(workspace.predicted[-1])
-        choice = choose(evidence("search"), others, families, config, seed)
+        with searches_kept(workspace, task):
+            choice = choose(evidence("search"), others, families, config, seed)
         write_json(task.folder / CHOICE_NAME, to_plain(choice))
         return [CHOICE_NAME], choice.report
 

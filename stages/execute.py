@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from common.errors import UserError
-from common.messages import say_more, warn
+from common.messages import warn
 from common.threads import cores
 from families import registry
 from families.layers.memory import RememberingModule
@@ -18,11 +18,13 @@ from families.registry import meta_module
 from families.size import parameter_count
 from runs import (
     MACHINE_FAILED,
+    JobSource,
     ProgressDisplay,
     RunError,
     Task,
     describe_failures,
     run_jobs,
+    run_source,
     working,
 )
 from runs import Job as Process
@@ -31,6 +33,7 @@ from runs.marker import DONE_NAME
 from runs.run_time import TimeSharing
 from runs.store import TASK_NAME
 from stages.jobs import PREDICTIONS, Job, Training, prepare_job
+from stages.told import say_notes
 from stages.workspace import Workspace
 
 Name = TypeVar("Name", bound=Hashable)
@@ -76,19 +79,14 @@ class Tasks:
         missing = [
             name
             for name, job in jobs.items()
-            if self._is_to_be_made(tasks[name], job.modules, job.takes)
+            if self.is_to_be_made(tasks[name], job.modules, job.takes)
         ]
         self.workspace.code_changes.check()
         if self._maker is None:
             made = [tasks[name].name for name in missing]
             self.workspace.progress.found([task.name for task in tasks.values()], made, more=more)
-        processes = []
-        for name in self._in_order({name: jobs[name] for name in missing}):
-            task = tasks[name]
-            prepare_job(jobs[name], task)
-            folder = task.folder.resolve()
-            command = (sys.executable, "-m", "stages.worker", str(folder))
-            processes.append(Process(task.name, folder, command, jobs[name].thread_count()))
+        in_order = self._in_order({name: jobs[name] for name in missing})
+        processes = [process_of(jobs[name], tasks[name]) for name in in_order]
         if processes:
             self._run(processes)
         return tasks
@@ -120,7 +118,7 @@ class Tasks:
         """
         task = self.workspace.run.task(name, inputs)
         modules = (work.__module__, PREDICTIONS, *modules)
-        is_to_be_made = self._is_to_be_made(task, modules)
+        is_to_be_made = self.is_to_be_made(task, modules)
         self.workspace.code_changes.check()
         if is_to_be_made:
             with task.lock():
@@ -129,6 +127,21 @@ class Tasks:
                 with working(name):
                     task.finish(*work(task))
         return task
+
+    def of_source(self, source: JobSource, threads: int) -> None:
+        """Runs processes that are thought of while others run, as `of_jobs` runs its own.
+
+        Args:
+            source: of the processes, which `process_of` made.
+            threads: of each, at most.
+        """
+        with ProgressDisplay() as display:
+            run_source(
+                source,
+                self._parallel(threads),
+                silent_seconds=self._silent_seconds,
+                on_progress=display.update,
+            )
 
     def is_done(self, task: Task, modules: Sequence[str], takes: Takes = _takes_all) -> bool:
         """Whether a task is done, and may stay so if other code made it than that of `modules`.
@@ -148,7 +161,21 @@ class Tasks:
             what = f"is damaged ({damaged}, which may also be missing)"
         return RunError(f"{self.workspace.run.root}: {name} {what}; run stage={self._maker} first")
 
-    def _is_to_be_made(self, task: Task, modules: Sequence[str], takes: Takes = _takes_all) -> bool:
+    def _parallel(self, threads: int) -> int:
+        """How many processes of so many threads run at once."""
+        at_once = max(1, cores() // threads)
+        return self.workspace.config.jobs or (1 if torch.cuda.is_available() else at_once)
+
+    @property
+    def _silent_seconds(self) -> float:
+        return self.workspace.config.silent_minutes * 60 or math.inf
+
+    def is_to_be_made(self, task: Task, modules: Sequence[str], takes: Takes = _takes_all) -> bool:
+        """Whether a task is missing, damaged, or of other code that is to be made again.
+
+        Raises:
+            RunError: it is, and there is a `maker`.
+        """
         if self.is_done(task, modules, takes):
             return False
         damaged = task.damaged()
@@ -163,10 +190,7 @@ class Tasks:
         return True
 
     def _run(self, processes: Sequence[Process]) -> None:
-        config = self.workspace.config
-        at_once = max(1, cores() // max(process.threads for process in processes))
-        parallel = config.jobs or (1 if torch.cuda.is_available() else at_once)
-        silent = config.silent_minutes * 60 or math.inf
+        parallel = self._parallel(max(process.threads for process in processes))
         ahead = trainings_ahead(self.workspace) | {process.name for process in processes}
         sharing = TimeSharing(self.workspace.time, ahead, parallel)
         with ProgressDisplay() as display:
@@ -174,15 +198,12 @@ class Tasks:
             results = run_jobs(
                 processes,
                 parallel,
-                silent_seconds=silent,
+                silent_seconds=self._silent_seconds,
                 on_progress=batch.update,
                 on_start=sharing.begin,
             )
         for result in results:
-            for note in result.notes:
-                warn(f"{result.name}: {note}")
-            for line in () if result.returncode else result.tail.splitlines():
-                say_more(f"{result.name}: {line}")
+            say_notes(result)
         statuses = {result.returncode for result in results} - {0}
         if statuses == {2}:
             raise UserError(describe_failures(results, last_lines=True))
@@ -190,6 +211,14 @@ class Tasks:
             # The machine's failures are said in a line too.
             last_lines = statuses <= {2, MACHINE_FAILED}
             raise JobsFailed(describe_failures(results, last_lines=last_lines))
+
+
+def process_of(job: Job, task: Task) -> Process:
+    """The process that does a job, whose folder is prepared for it."""
+    prepare_job(job, task)
+    folder = task.folder.resolve()
+    command = (sys.executable, "-m", "stages.worker", str(folder))
+    return Process(task.name, folder, command, job.thread_count())
 
 
 def trained_in_turn(

@@ -30,6 +30,7 @@ from stages.copies import Gain, UnseenByAll
 from stages.jobs import UNLABELED
 from stages.measured import MeasuredModel
 from stages.receipt import RECEIPT_NAME, Baseline, Receipt
+from stages.tuning.searches import searches_kept
 from stages.workspace import Workspace
 
 SOLUTIONS_NAME = "solutions.json"
@@ -94,7 +95,8 @@ class Packer:
 
     def trace(self, task: Task) -> tuple[list[str], Any]:
         """Solves the whole curve, of one model of each student."""
-        solutions = curve(self._problem, **self._search)
+        with searches_kept(self._workspace, task):
+            solutions = curve(self._problem, **self._search)
         write_json(task.folder / SOLUTIONS_NAME, to_plain(solutions))
         return [SOLUTIONS_NAME], {"gap": solutions[0].gap}
 
@@ -110,9 +112,9 @@ class Packer:
     def select(self, task: Task, known: Sequence[Solution]) -> tuple[list[str], Any]:
         """Solves the budget, knowing the curve; with several models of each, if they bring more."""
         solver = Solver(self._problem, **self._search)
-        chosen = Chosen(
-            solver.solve(self.budget, known), Gain(1, 0.0, 0.0), solver.baseline(self.budget)
-        )
+        with searches_kept(self._workspace, task):
+            solution = solver.solve(self.budget, known)
+        chosen = Chosen(solution, Gain(1, 0.0, 0.0), solver.baseline(self.budget))
         for copies in range(2, max(map(len, self.catalogue.models.values())) + 1):
             found = self._with_copies(copies, known)
             if found and found.solution.score + found.gain.gap > (

@@ -46,7 +46,7 @@ def _done_tasks(workspace: Workspace) -> dict[str, Task]:
     for name in sorted(workspace.config.members, key=lambda name: host_of(name) is not None):
         host = host_of(name)
         if (host is None or host in done) and all(name in fold for fold in by_fold):
-            job = _job(workspace, name, named(host, done), [fold[name] for fold in by_fold])
+            job = teacher_job(workspace, name, named(host, done), [fold[name] for fold in by_fold])
             task = workspace.task(job)
             if tasks.is_done(task, job.modules, job.takes):
                 done[name] = task
@@ -89,7 +89,7 @@ def _trained(tasks: Tasks) -> Trained:
 
     def job_in_fold(name: tuple[int, str], host: tuple[tuple[int, str], Task] | None) -> Job:
         fold, member = name
-        return _job(folds[fold], member, (host[0][1], host[1]) if host else None)
+        return teacher_job(folds[fold], member, (host[0][1], host[1]) if host else None)
 
     names = [(fold, member) for fold in range(len(folds)) for member in members]
     found = trained_in_turn(tasks, names, host_in_fold, job_in_fold)
@@ -98,7 +98,7 @@ def _trained(tasks: Tasks) -> Trained:
         return Trained({}, by_fold)
 
     def job(name: str, host: tuple[str, Task] | None) -> Job:
-        return _job(workspace, name, host, [fold[name] for fold in by_fold])
+        return teacher_job(workspace, name, host, [fold[name] for fold in by_fold])
 
     return Trained(trained_in_turn(tasks, members, host_of, job), by_fold)
 
@@ -109,7 +109,15 @@ def copied_teacher(workspace: Workspace, teachers: Trained, name: str, copy: int
     return workspace.training(_FOLDER, copy_name(name, copy), name, folds=folds)
 
 
-def _job(
+def teacher_job(
     workspace: Workspace, name: str, host: tuple[str, Task] | None, folds: Sequence[Task] = ()
 ) -> Training:
+    """The training of a member on the labels.
+
+    Args:
+        workspace: the run, or what of it is done without a fold.
+        name: the member's.
+        host: name and training of the member that it stands on, if it does.
+        folds: with folds, the same trainings without each of them.
+    """
     return workspace.training(_FOLDER, name, name, host, folds)

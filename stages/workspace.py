@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +70,14 @@ class Workspace:
         """The run without each of its folds; none where there are none, or one is left out."""
         count = 0 if self.whole else self.config.folds
         return tuple(Workspace(self.config, self, fold) for fold in range(count))
+
+    def of(self, config: Config) -> Workspace:
+        """The same run of a configuration with other members; the data is not looked at again."""
+        other = copy(self)
+        other.config = config
+        # They have the members of before.
+        other.__dict__.pop("folds", None)
+        return other
 
     def task_name(self, *parts: str) -> str:
         """The name within the run of a task that is called so."""

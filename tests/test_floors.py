@@ -17,7 +17,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     {"records": set(), "metrics": set(), "runs": set()},
     {"families": set()},
     {"training": set()},
-    {"ensemble": set(), "distill": set(), "quantize": {"ensemble"}},
+    {"ensemble": set(), "distill": set(), "tune": set(), "quantize": {"ensemble"}},
     {"stages": set()},
     {"report": set()},
 )

@@ -6,8 +6,8 @@ from itertools import islice
 import numpy as np
 import optuna
 
+from common.studies import hand_over, quiet_optuna
 from ensemble import EnsembleError
-from ensemble.search import quiet_optuna
 from quantize.selection.baseline import Baseline
 from quantize.selection.moves import Moves
 from quantize.selection.problem import Choice, Problem, Solution, better, choice_of
@@ -316,6 +316,7 @@ def _optuna(race: Race, moves: Moves, generator: np.random.Generator) -> None:
         for row in race.best(ELITE):
             study.enqueue_trial(told(row))
         study.optimize(objective, n_trials=min(race.left, STUDIED))
+        hand_over(f"bundle of {race.budget} bytes", study)
     (best,) = race.best(1)
     if race.left:
         _climb(race, best, float(race.score([best])[0]), generator)

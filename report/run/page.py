@@ -137,7 +137,7 @@ def _origin(findings: Findings, arguments: Sequence[str]) -> Section:
     path = findings.folder / BUNDLE_FOLDER / RECEIPT_NAME
     if findings.receipt is not None:
         elements += [Text(f"The receipt, {path}:"), _as_yaml(to_plain(findings.receipt))]
-    elements += [Text("All keys of the configuration:"), _as_yaml(to_plain(findings.config))]
+    elements += [Text("All keys of the configuration:"), _as_yaml(findings.config.shown())]
     return Section("Command, receipt and configuration", elements, "Receipt")
 
 

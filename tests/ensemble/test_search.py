@@ -5,6 +5,7 @@ import optuna
 import pytest
 from scipy import stats
 
+from common.studies import studies_kept
 from ensemble import EnsembleError, WeightedScorer, search_weights
 from ensemble.scorer import GapResult
 from tests.ensemble.small import make_members, store
@@ -152,3 +153,13 @@ def test_entropy_counts_beside_the_gap(scorer: Recorder, method: str) -> None:
 def shannon(weights: np.ndarray) -> float:
     """Entropy in nats, by scipy."""
     return float(stats.entropy(weights))
+
+
+def test_a_studys_trials_are_handed_over_and_change_nothing(scorer: WeightedScorer) -> None:
+    kept: dict[str, optuna.Study] = {}
+    with studies_kept(kept.__setitem__):
+        found = search_weights(scorer, "optuna", trials=12)
+        search_weights(scorer, "random", trials=12)
+    assert list(kept) == ["weights"] and len(kept["weights"].trials) == 11
+    alone = search_weights(scorer, "optuna", trials=12)
+    assert np.array_equal(found.weights, alone.weights)
