@@ -59,7 +59,7 @@ def experiment(name: str, *overrides: str) -> Config:
 
 
 def test_the_experiments_are_there() -> None:
-    assert len(EXPERIMENTS) == 8
+    assert len(EXPERIMENTS) == 9
     assert set(EXPERIMENTS) >= {"audioset", "demo", "skalic2018", "smoke", "yt8m_video"}
 
 
@@ -243,12 +243,12 @@ def test_copies_and_grids_are_said_in_a_line_and_planned(tmp_path: Path) -> None
     config = composed(
         "experiment=yt8m_video",
         "members.length.copies=3",
-        "members.plain.grid={hidden: [[512], [1024, 512]]}",
+        "members.relu.grid={hidden: [[512], [1024, 512]]}",
         f"outputs={tmp_path}",
     )
     planned = {member.name: member for member in plan(Workspace(config)).members}
     assert list(planned)[:4] == ["length", "length-2", "length-3", "wide"]
-    assert [n for n in planned if n.startswith("plain")] == ["plain-512", "plain-1024x512"]
+    assert [n for n in planned if n.startswith("relu")] == ["relu-512", "relu-1024x512"]
     assert planned["length"].bytes == planned["length-3"].bytes
-    assert planned["plain-512"].parameters < planned["plain-1024x512"].parameters
+    assert planned["relu-512"].parameters < planned["relu-1024x512"].parameters
     assert list(config.students) == list(planned)

@@ -275,20 +275,17 @@ def test_the_gain_of_a_mean_is_that_of_clips_which_no_model_learned_from(finishe
     assert len(unseen) > 3
     rows = []
     for fold in range(FOLDS):
-        folder = finished.run / f"folds/{fold}/students/plain"
         scores: dict[str, np.ndarray] = {}
-        for split in (HELD, "search"):
-            found = Predictions.load(folder / predictions_name(split))
+        for found in (of_plain(finished, split, fold) for split in (HELD, "search")):
             scores |= dict(zip(found.ids.tolist(), found.to_dense().astype(float), strict=True))
         rows.append(1 / (1 + np.exp(-np.array([scores[clip.id] for clip in unseen]))))
     true = Labels.from_dense(np.array([np.isin(np.arange(30), c.labels) for c in unseen]))
     single = np.mean([gap(true, None, row) for row in rows])
-    held = [[held_of(finished, split, fold) for fold in range(FOLDS)] for split in (HELD, "search")]
-    clips = {clip.id: clip.labels for clip in learned}
-    truths = [
-        Labels.from_dense(np.array([np.isin(np.arange(30), clips[name]) for name in found.ids]))
-        for found in held[0]
+    held = [
+        [of_plain(finished, split, fold) for fold in range(FOLDS)] for split in (HELD, "search")
     ]
+    clips = {clip.id: np.isin(np.arange(30), clip.labels) for clip in learned}
+    truths = [Labels.from_dense(np.array([clips[name] for name in own.ids])) for own in held[0]]
     means = UnseenByAll({"plain": held[0]}, {"plain": held[1]}, truths, "probability")
     gain = means.gain({"plain": 1.0}, {"plain": FOLDS}, FOLDS)
     assert gain.gap == pytest.approx(gap(true, None, np.mean(rows, axis=0)) - single, abs=1e-6)
@@ -299,7 +296,7 @@ def test_the_gain_of_a_mean_is_that_of_clips_which_no_model_learned_from(finishe
     assert means.gain({"plain": 1.0}, {"plain": 1}, 3).gap == 0
 
 
-def held_of(line: Line, split: str, fold: int) -> Predictions:
+def of_plain(line: Line, split: str, fold: int) -> Predictions:
     path = line.run / f"folds/{fold}/students/plain" / predictions_name(split)
     return Predictions.load(path)
 

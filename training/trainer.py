@@ -305,14 +305,8 @@ class Trainer:
         with carrying(state.model, state.average):
             scores = self._evaluation.score(state.model, lambda: self._stop_requested)
         seconds = self._clock() - started
-        log.record_evaluation(
-            progress.step,
-            self._course.total,
-            progress.step / self._per_epoch,
-            phase,
-            scores,
-            seconds,
-        )
+        place = progress.step, self._course.total, progress.step / self._per_epoch
+        log.record_evaluation(*place, phase, scores, seconds)
         progress.evaluated = progress.step
         progress.evaluation_seconds += seconds
         if phase == "main" and self._train.patience is not None:
