@@ -267,11 +267,7 @@ def test_only_one_model_of_each_is_packed_where_several_gain_nothing(
 def test_the_gain_of_a_mean_is_that_of_clips_which_no_model_learned_from(finished: Line) -> None:
     """By plain loops over the clips that only chose, and never taught."""
     learned = [c for seed in (0, 1) for c in make_clips(SMALL_MEANS, (160, 60)[seed], seed)]
-    unseen = [
-        clip
-        for clip in learned
-        if id_number(clip.id) % 2**32 / 2**32 * FOLDS - fold_of(clip.id) < 0.05
-    ]
+    unseen = [c for c in learned if id_number(c.id) % 2**32 / 2**32 * FOLDS - fold_of(c.id) < 0.05]
     assert len(unseen) > 3
     rows = []
     for fold in range(FOLDS):
