@@ -12,6 +12,7 @@ from quantize.selection.solver import Solver
 from runs import track
 
 POINTS = 16
+NEAR = 1.1  # budgets that are not this many times apart would have about the same solution
 
 
 def curve(
@@ -25,10 +26,10 @@ def curve(
     """Solves budgets from the smallest bundle to all members at their largest precision.
 
     The budgets are spaced evenly in their logarithm; to them come the bytes of all members at one
-    precision, for each. They are gone through upward and then downward, each with half of the
-    trials and with all that is known by then, so that each learns from its neighbors. Where there
-    are many clips, this is done on a sample of them; the weights of the bundles on that curve are
-    then searched on all clips.
+    precision, for each; of several that are near each other the largest. They are gone through
+    upward and then downward, each with half of the trials and with all that is known by then, so
+    that each learns from its neighbors. Where there are many clips, this is done on a sample of
+    them; the weights of the bundles on that curve are then searched on all clips.
 
     Args:
         problem: The options and their sizes.
@@ -132,4 +133,8 @@ def _budgets(problem: Problem, natural: Sequence[Solution], points: int) -> list
     sizes = [solution.size for solution in natural if len(solution.choice) == len(problem.members)]
     ends = int(problem.alone[problem.independent].min()), max(sizes)
     spaced = np.geomspace(*ends, num=points).astype(np.int64).clip(*ends)
-    return sorted({*spaced.tolist(), *sizes, *ends})
+    budgets = [ends[1]]
+    for size in sorted({*spaced.tolist(), *sizes}, reverse=True):
+        if size * NEAR <= budgets[-1]:
+            budgets.append(size)
+    return sorted({*budgets, *ends})
