@@ -233,6 +233,8 @@ def test_three_commands_make_the_bundle_of_all(finished: Line, tmp_path: Path) -
         assert outcome.status == 0, outcome.err
     assert line.bundle.read_bytes() == finished.bundle.read_bytes()
     assert line.receipt.read_bytes() == finished.receipt.read_bytes()
+    # `all` ends with the page of the run.
+    assert line.call("stage=report").status == 0
     assert line.done().keys() == finished.done().keys()
 
 
@@ -257,7 +259,7 @@ def test_another_budget_packs_again_and_trains_nothing(finished: Line, tmp_path:
     assert left_out[-2:] == ["-", "out"]
     after = line.done()
     changed = {name for name in before if after[name] != before[name]}
-    assert changed == {"selection", "bundle"}
+    assert changed == {"selection", "bundle", "report/bundle"}
 
 
 def test_budget_that_nothing_fits_leaves_the_older_bundle(finished: Line, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from common.files import sha256_file
 from quantize import read_bundle, write_bundle
-from stages import pack
+from stages import packer
 from tests.line import Line, means_line
 
 # Of the refusals that name no file, what a file said, and the names of what there is.
@@ -112,7 +112,7 @@ def test_no_bundle_stands_before_it_is_scored(line: Line, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(pack, "score", cut_short)
+        patched.setattr(packer, "score", cut_short)
         line.call("stage=pack")
     assert seen and line.bundle.name not in seen and not line.bundle.exists()
     # As a kill would have left it.

@@ -23,7 +23,7 @@ FILES = (
     "quantized/plain/predictions-search-uniform8.safetensors",
     "quantized/plain/layouts.json",
     "curve/solutions.json",
-    "selection/solutions.json",
+    "selection/chosen.json",
     "bundle/bundle.safetensors",
     "bundle/receipt.json",
 )

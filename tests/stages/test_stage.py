@@ -14,7 +14,19 @@ from common.errors import ConfigError
 from common.registry import restored
 from stages.stage import STAGES, Done, list_stages, stage
 
-BUILT_IN = ["synthesize", "plan", "teachers", "ensemble", "distill", "pack", "predict"]
+BUILT_IN = [
+    *(
+        "synthesize",
+        "explore",
+        "plan",
+        "teachers",
+        "tune",
+        "ensemble",
+        "distill",
+        "pack",
+        "predict",
+    ),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +43,7 @@ def test_stages_are_listed_in_the_order_of_their_work() -> None:
     """In a process of its own, where nothing else imported some of them before."""
     code = "import stages.builtin, stages.stage as s; print(*(e.name for e in s.list_stages()))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == [*BUILT_IN, "evaluate", "export", "all"]
+    assert found.stdout.split() == [*BUILT_IN, "evaluate", "export", "report", "all"]
 
 
 def test_stage_stands_behind_what_it_needs() -> None:

@@ -311,7 +311,7 @@ def _tensors_of(state: Any) -> list[torch.Tensor]:
     optimizer = state.optimizer.state_dict()["state"]
     moments = [v for values in optimizer.values() for _, v in sorted(values.items())]
     tensors = [*state.model.state_dict().values(), *map(torch.as_tensor, moments)]
-    return [*tensors, torch.tensor(state.step)]
+    return [*tensors, torch.tensor(state.progress.step)]
 
 
 def _make_checkpoint(state: _Checkpoint, random: Random) -> tuple[str, bytes]:
