@@ -96,7 +96,7 @@ class Batch:
     ) -> None:
         self._kind = kind_of(names[0])
         self._shares = dict.fromkeys(names, 0.0)
-        self._failed = False
+        self._worst = "done"
         self._display = display
         self._estimate = estimate
         self._run_began, self._began = began, time.monotonic()
@@ -105,7 +105,9 @@ class Batch:
     def update(self, progress: JobProgress) -> None:
         """Shows where a job stands now, and so all of them."""
         self._display.update(progress)
-        self._failed |= progress.state not in ("running", "done")
+        if progress.state not in ("running", "done"):
+            # One that failed says more than those that were interrupted.
+            self._worst = "failed" if "failed" in (self._worst, progress.state) else progress.state
         if progress.state != "running":
             self._shares[progress.name] = 1.0
         elif progress.steps:
@@ -124,7 +126,7 @@ class Batch:
             if left is not None and round(left):
                 figures["about"] = f"{format_seconds(left)} left"
         ended = sum(share == 1.0 for share in self._shares.values())
-        state = "running" if ended < count else "failed" if self._failed else "done"
+        state = "running" if ended < count else self._worst
         return replace(self._shown, state=state, step=ended, figures=figures)
 
 
