@@ -19,6 +19,7 @@ from families.registry import (
     host_of,
     list_families,
     register,
+    remembers,
     with_older_fields,
 )
 
@@ -35,6 +36,7 @@ __all__ = [
     "host_of",
     "list_families",
     "register",
+    "remembers",
     "with_older_fields",
 ]
 

@@ -10,6 +10,7 @@ from common.codec import check, from_plain, to_plain
 from common.registry import Registry
 from families.base import FamilyModule
 from families.errors import FamilyError
+from families.layers.memory import RememberingModule
 from families.meta import without_memory
 from records.schema import Schema
 
@@ -70,6 +71,11 @@ def host_of(name: str, config: Mapping[str, Any]) -> str | None:
         FamilyError: as in `config_from_dict`.
     """
     return get(name).module.host_of(config_from_dict(name, config))
+
+
+def remembers(name: str) -> bool:
+    """Whether a family learns by remembering clips, and not by gradients."""
+    return issubclass(get(name).module, RememberingModule)
 
 
 def with_older_fields(name: str, values: Mapping[str, Any]) -> dict[str, Any]:

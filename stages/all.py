@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from stages.config import LABELS, Config
+from stages.config import Config
 from stages.distill import distill
 from stages.pack import Packed, pack
 from stages.plan import plan
@@ -66,11 +66,7 @@ def _later(config: Config) -> dict[str, dict[str, float]]:
     What follows the students takes little beside them, and is not counted.
     """
     teachers = [config.train_config(name) for name in config.members]
-    students = [
-        config.student_train_config(name)
-        for name, student in config.students.items()
-        if student.teacher != LABELS
-    ]
+    students = [config.student_train_config(name) for name in config.distilled]
     if not teachers:
         return {}
     epochs = [sum(own.epochs + own.averaging_epochs for own in of) for of in (teachers, students)]

@@ -23,7 +23,7 @@ from common.messages import Verbosity
 from common.problems import quoted
 from distill.config import DistillConfig, StudentConfig
 from ensemble.config import EnsembleConfig
-from families import host_of
+from families import host_of, remembers
 from quantize.config import QuantizeConfig
 from records.config import DataConfig
 from runs.code_changes import OnCodeChange
@@ -200,6 +200,18 @@ class Config:
                 "before it, on whose hidden layer it stands"
             )
         return of if of in fit else fit[0]
+
+    def copies_of(self, member: str) -> range:
+        """The numbers of what is trained of a member once more, with other seeds alone.
+
+        What remembers has none: it would remember the same.
+        """
+        return range(2, 2 if remembers(self.members[member].family) else self.copies + 1)
+
+    def trained_as(self, student: str) -> tuple[str, str]:
+        """The folder of a student's training within a run, and its name there."""
+        own = self.students[student]
+        return ("teachers", own.member) if own.teacher == LABELS else ("students", student)
 
     def train_config(self, member: str) -> TrainConfig:
         """How a member is trained: `train`, and its own `train` over it."""

@@ -5,8 +5,6 @@ from dataclasses import replace
 
 from distill.config import StudentConfig
 from ensemble.choice import Choice
-from families import registry
-from families.layers.memory import RememberingModule
 from runs import RunError, Task
 from runs.marker import DONE_NAME
 from stages.config import LABELS, copy_name
@@ -23,8 +21,11 @@ _FOLDER = "students"
 
 
 def _done(workspace: Workspace) -> Done:
+    # Where the models of the folds are packed, none is trained beside them.
+    lines = workspace.folds if workspace.packs_folds else (workspace,)
     names = workspace.config.distilled if workspace.config.members else None
-    return Done.below(workspace.run.root / _FOLDER, names)
+    found = [Done.below(workspace.run.root / own.task_name(_FOLDER), names) for own in lines]
+    return Done(sum(own.tasks for own in found), sum(own.of for own in found))
 
 
 @stage(
@@ -62,27 +63,22 @@ def load_students(workspace: Workspace, teachers: Trained) -> Trained:
 def _students(tasks: Tasks, teachers: Trained) -> Trained:
     """Those without a fold first, all folds together; what they show decides about the others."""
     workspace = tasks.workspace
-    folds = _trained(
-        [
-            _Line(tasks.without(fold), Trained(own))
-            for fold, own in zip(workspace.folds, teachers.folds, strict=True)
-        ]
-    )
+    lines = [
+        _Line(tasks.without(fold), Trained(own))
+        for fold, own in zip(workspace.folds, teachers.folds, strict=True)
+    ]
+    _train(lines)
+    folds = [line.done for line in lines]
     if workspace.packs_folds:
         return Trained({}, folds)
-    (found,) = _trained([_Line(tasks, teachers, folds)])
+    line = _Line(tasks, teachers, folds)
+    _train([line])
+    found = line.done | tasks.of_jobs(line.copies())
     copies = {
-        name: [found[copy_name(name, copy)] for copy in _copies(workspace, student.member)]
+        name: [found[copy_name(name, copy)] for copy in workspace.config.copies_of(student.member)]
         for name, student in workspace.config.students.items()
     }
     return Trained({name: found[name] for name in copies}, folds, copies)
-
-
-def _copies(workspace: Workspace, member: str) -> range:
-    """The numbers of a student's copies. What remembers has none: it would remember the same."""
-    family = registry.get(workspace.config.members[member].family)
-    wanted = not workspace.leaves_out and not issubclass(family.module, RememberingModule)
-    return range(2, workspace.config.copies + 1) if wanted else range(0)
 
 
 class _Line:
@@ -96,7 +92,7 @@ class _Line:
     Attributes:
         tasks: as given.
         workspace: the run, or what of it is done without a fold.
-        done: the trainings so far, by the names of students and of their copies.
+        done: the trainings so far, by student.
     """
 
     def __init__(
@@ -178,17 +174,14 @@ class _Line:
             if own.teacher == LABELS
             else self.training(name, None, copy)
             for name, own in self.workspace.config.students.items()
-            for copy in _copies(self.workspace, own.member)
+            for copy in self.workspace.config.copies_of(own.member)
         }
 
 
-def _trained(lines: Sequence[_Line]) -> list[dict[str, Task]]:
-    """By line, the trainings by the names of students and of their copies."""
+def _train(lines: Sequence[_Line]) -> None:
+    """Trains the students that are missing, one level after the other."""
     for level in (1, 2):
         _train_level(lines, level)
-    for line in lines:
-        line.done |= line.tasks.of_jobs(line.copies())
-    return [line.done for line in lines]
 
 
 def _train_level(lines: Sequence[_Line], level: int) -> None:

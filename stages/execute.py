@@ -12,8 +12,7 @@ import torch
 from common.errors import UserError
 from common.messages import warn
 from common.threads import cores
-from families import registry
-from families.layers.memory import RememberingModule
+from families import remembers
 from families.registry import meta_module
 from families.size import parameter_count
 from runs import (
@@ -32,6 +31,7 @@ from runs.code import record_code
 from runs.marker import DONE_NAME
 from runs.run_time import TimeSharing
 from runs.store import TASK_NAME
+from stages.config import copy_name
 from stages.jobs import PREDICTIONS, Job, Training, prepare_job
 from stages.told import say_notes
 from stages.workspace import Workspace
@@ -254,15 +254,10 @@ def named(name: Name | None, tasks: Mapping[Name, Task]) -> tuple[Name, Task] | 
     return None if name is None else (name, tasks[name])
 
 
-def _learns_by_steps(family: str) -> bool:
-    """Whether a family is trained, and does not just remember."""
-    return not issubclass(registry.get(family).module, RememberingModule)
-
-
 def trainings_ahead(workspace: Workspace) -> set[str]:
     """The trainings that a command is to make and that are not done, by their tasks' names."""
     config, whole = workspace.config, workspace.whole or workspace
-    members = {name for name, own in config.members.items() if _learns_by_steps(own.family)}
+    members = {name for name, own in config.members.items() if not remembers(own.family)}
     of_folder = {
         "teachers": members if config.stage in ("all", "teachers") else (),
         "students": [name for name, own in config.distilled.items() if own.member in members]
@@ -275,6 +270,14 @@ def trainings_ahead(workspace: Workspace) -> set[str]:
         for folder, trained in of_folder.items()
         for name in trained
     ]
+    if of_folder["students"] and not whole.packs_folds:
+        names += [
+            whole.task_name(folder, copy_name(name, copy))
+            for (folder, name), member in (
+                (config.trained_as(student), own.member) for student, own in config.students.items()
+            )
+            for copy in config.copies_of(member)
+        ]
     root = workspace.run.root
     return {name for name in names if not (root / name / DONE_NAME).exists()}
 
@@ -282,7 +285,7 @@ def trainings_ahead(workspace: Workspace) -> set[str]:
 def cost_of(job: Job) -> float:
     """What a job is like to take, to be held against others'; 0 where nothing is trained."""
     setting = job.setting
-    if not isinstance(job, Training) or not _learns_by_steps(setting.family):
+    if not isinstance(job, Training) or remembers(setting.family):
         return 0.0
     model = meta_module(setting.family, dict(setting.config), setting.data.schema)
     return parameter_count(model) * job.train.epochs

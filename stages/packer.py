@@ -12,6 +12,7 @@ from common.codec import to_plain
 from common.files import TEMPORARY_SUFFIX, sha256_file, write_json
 from common.units import parse_bytes
 from ensemble import WeightedScorer
+from metrics import Labels
 from metrics.bootstrap import standard_error
 from quantize.bundle.content import BundleMember, write_bundle
 from quantize.bundle.inference import Bundle
@@ -72,6 +73,10 @@ class Packer:
     def _problem(self) -> Problem:
         labels = self._workspace.labels("search")
         return Problem(self.catalogue.options(), labels, self._size_of(1), self._mix)
+
+    @cached_property
+    def _labels_of_report(self) -> Labels:
+        return self._workspace.labels("report")
 
     @cached_property
     def _seen(self) -> tuple[SeenClips, ...]:
@@ -255,6 +260,6 @@ class Packer:
         """GAP@20 on `report` from stored predictions, and of each draw of its clips."""
         shared = [own for name in weights for own in self._shared(name, weights[name], copies)]
         members = [model.on_report(quantized=quantized) for model, _ in shared]
-        scorer = WeightedScorer(members, self._workspace.labels("report"), mix=self._mix)
+        scorer = WeightedScorer(members, self._labels_of_report, mix=self._mix)
         row = np.array([weight for _, weight in shared])
         return float(scorer.gap(row[None]).gap[0]), scorer.resampled_gap(row)

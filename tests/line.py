@@ -6,11 +6,13 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,7 @@ import orchestrate
 from common.codec import to_plain
 from records import Schema
 from tests.conftest import SMALL_FRAMES, SMALL_MEANS, write_small_data
+from training.checkpoint import CHECKPOINT_NAME
 
 PROGRAM = Path(orchestrate.__file__)
 DONE = "DONE"
@@ -155,14 +158,18 @@ def frames_line(base: Path) -> Line:
     return line
 
 
+def blank_means_line(folder: Path, changes: tuple[str, ...]) -> Line:
+    """A run on video-level means of which nothing is done yet."""
+    data = write_small_data(folder / "data", SMALL_MEANS)
+    schema = write_schema(folder / "means.yaml", SMALL_MEANS)
+    return Line(data, schema, folder / "outputs", changes)
+
+
 @cache
 def means_line(base: Path) -> Line:
     """A run of one perceptron on video-level means that has been through; not to be changed."""
-    folder = base / "means-line"
-    data = write_small_data(folder / "data", SMALL_MEANS)
-    schema = write_schema(folder / "means.yaml", SMALL_MEANS)
     changes = ("~members.vlad", "~members.bag", "~members.sequence")
-    line = Line(data, schema, folder / "outputs", changes)
+    line = blank_means_line(base / "means-line", changes)
     outcome = line.call("stage=all")
     assert outcome.status == 0, outcome.err
     return line
@@ -182,6 +189,21 @@ def wait_for(what: Callable[[], object], process: subprocess.Popen[str] | None =
             raise TimeoutError("waited in vain")
         time.sleep(0.002)
     return True
+
+
+@contextmanager
+def killed_at_checkpoint(training: Path) -> Iterator[None]:
+    """Meanwhile the process of a training is killed, as soon as there is a checkpoint."""
+
+    def kill() -> None:
+        with suppress(TimeoutError):
+            wait_for((training / CHECKPOINT_NAME).exists)
+            os.kill(int((training / "LOCK").read_text()), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    yield
+    killer.join()
 
 
 def processes_on(folder: Path) -> list[int]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import threading
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.line import Line, frames_line, processes_on, wait_for
+from tests.line import Line, frames_line, killed_at_checkpoint, processes_on, wait_for
 from training.checkpoint import CHECKPOINT_NAME
 
 # Files that appear in a run, and at which it is killed: in the middle of a teacher's training,
@@ -100,16 +97,8 @@ def test_terminated_run_stops_its_workers_and_goes_on(undisturbed: Line, tmp_pat
 def test_killed_worker_is_named_and_the_others_finish(undisturbed: Line, tmp_path: Path) -> None:
     line = undisturbed.fresh(tmp_path)
     victim = line.run / "teachers" / "vlad"
-
-    def kill() -> None:
-        with suppress(TimeoutError):
-            wait_for((victim / CHECKPOINT_NAME).exists)
-            os.kill(int((victim / "LOCK").read_text()), signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    outcome = line.call("stage=teachers", "jobs=2", "train.checkpoint_seconds=0")
-    killer.join()
+    with killed_at_checkpoint(victim):
+        outcome = line.call("stage=teachers", "jobs=2", "train.checkpoint_seconds=0")
     assert outcome.status == 1
     assert "onegig: teachers/vlad was killed by SIGKILL" in outcome.err
     assert "Traceback" not in outcome.err

@@ -24,8 +24,8 @@ from records import (
 )
 from runs import Predictions
 from stages.jobs import predictions_name
-from tests.conftest import SMALL_MEANS, make_clips, write_small_data
-from tests.line import Line, write_schema
+from tests.conftest import SMALL_MEANS, make_clips
+from tests.line import Line, blank_means_line
 
 MEMBERS = (
     "~members.vlad",
@@ -43,10 +43,7 @@ MEMBERS = (
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Line:
     """A perceptron, neighbors on means, neighbors on its hidden layer. Not to be changed."""
-    folder = tmp_path_factory.mktemp("neighbors")
-    data = write_small_data(folder / "data", SMALL_MEANS)
-    schema = write_schema(folder / "means.yaml", SMALL_MEANS)
-    line = Line(data, schema, folder / "outputs", MEMBERS)
+    line = blank_means_line(tmp_path_factory.mktemp("neighbors"), MEMBERS)
     outcome = line.call("stage=all")
     assert outcome.status == 0, outcome.err
     return line

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
 import random
-import signal
-import threading
-from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -16,8 +12,14 @@ import yaml
 
 from stages.jobs import WEIGHTS_NAME
 from stages.tuning.searches import TUNE_FOLDER
-from tests.conftest import SMALL_MEANS, write_small_data
-from tests.line import Line, call, processes_on, wait_for, write_schema
+from tests.line import (
+    Line,
+    blank_means_line,
+    call,
+    killed_at_checkpoint,
+    processes_on,
+    wait_for,
+)
 from training.checkpoint import CHECKPOINT_NAME
 from tune.storage import STUDIES_NAME
 
@@ -32,10 +34,7 @@ CHANGES = (
 @pytest.fixture(scope="module")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Line:
     """One perceptron, nothing done."""
-    folder = tmp_path_factory.mktemp("tuning")
-    data = write_small_data(folder / "data", SMALL_MEANS)
-    schema = write_schema(folder / "means.yaml", SMALL_MEANS)
-    return Line(data, schema, folder / "outputs", CHANGES)
+    return blank_means_line(tmp_path_factory.mktemp("tuning"), CHANGES)
 
 
 @pytest.fixture(scope="module")
@@ -113,16 +112,8 @@ def test_the_same_study_comes_out_however_often_it_is_killed(tuned: Line, tmp_pa
 def test_a_killed_worker_costs_no_trial(tuned: Line, tmp_path: Path) -> None:
     line = tuned.fresh(tmp_path)
     victim = line.run / "teachers" / "plain-t0"
-
-    def kill() -> None:
-        with suppress(TimeoutError):
-            wait_for((victim / CHECKPOINT_NAME).exists)
-            os.kill(int((victim / "LOCK").read_text()), signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    outcome = line.call("stage=tune", "tune.trials=2", "jobs=2", "train.checkpoint_seconds=0")
-    killer.join()
+    with killed_at_checkpoint(victim):
+        outcome = line.call("stage=tune", "tune.trials=2", "jobs=2", "train.checkpoint_seconds=0")
     assert outcome.status == 0, outcome.err
     assert outcome.err.count("teachers/plain-t0: started") == 2
     assert len(trials(line)) == 2

@@ -20,8 +20,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -154,10 +156,23 @@ class TrainingLog:
                 self._events.write_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
+def logged(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a training's metrics so far, oldest first, without one that is cut short.
+
+    Raises:
+        OSError: there are none.
+    """
+    for line in path.read_text(errors="replace").splitlines():
+        with suppress(ValueError):
+            values = json.loads(line)
+            if isinstance(values, dict):
+                yield values
+
+
 def last_loss(folder: Path) -> float | None:
     """The last loss that was logged in a training's folder; None where there is none."""
-    lines = map(json.loads, reversed((folder / METRICS_NAME).read_text().splitlines()))
-    return next((line["loss"] for line in lines if "loss" in line), None)
+    losses = [line["loss"] for line in logged(folder / METRICS_NAME) if "loss" in line]
+    return losses[-1] if losses else None
 
 
 def _events_writer(folder: Path, first_step: int) -> EventsWriter:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from common.codec import from_plain
 from common.errors import UserError
 from runs import Predictions, RunError
 from runs.marker import DONE_NAME, Marker
-from stages.config import LABELS, copy_name
+from stages.config import copy_name
 from stages.jobs import predictions_name
 from stages.summaries import TrainingSummary
 from stages.workspace import Workspace
-from training.log import METRICS_NAME
+from training.log import METRICS_NAME, logged
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,8 @@ def student_places(workspace: Workspace) -> dict[str, Path]:
     """
     config, root = workspace.config, workspace.run.root
     places = {}
-    for name, own in config.students.items():
-        folder, trained = "students", name
-        if own.teacher == LABELS:
-            folder, trained = "teachers", own.member
+    for name in config.students:
+        folder, trained = config.trained_as(name)
         if workspace.packs_folds:
             for fold in range(config.folds):
                 place = root / "folds" / str(fold) / folder / trained
@@ -120,15 +118,10 @@ def finished(folder: Path) -> Marker | None:
 def read_curves(path: Path) -> Curves:
     """What a training logged; a line that was torn by a kill is left out."""
     curves = Curves()
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        return curves
-    for line in lines:
-        try:
-            _take(curves, json.loads(line))
-        except (ValueError, TypeError, KeyError):
-            continue
+    with suppress(OSError):
+        for values in logged(path):
+            with suppress(ValueError, TypeError, KeyError):
+                _take(curves, values)
     return curves
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
@@ -22,7 +20,7 @@ from stages.jobs import predictions_name
 from stages.summaries import TrainingSummary, read_summary
 from stages.told import say_notes
 from stages.tuning.members import TunedMember
-from training.log import METRICS_NAME
+from training.log import METRICS_NAME, logged
 from tune.config import BYTES
 from tune.storage import Heartbeats, StudyStorage
 from tune.study import Asked, MemberStudy
@@ -157,7 +155,8 @@ class Trials:
             if read.lags or size == read.size:
                 return read.lags
             read.size = size
-            for step, scores in enumerate(_evaluations(path), start=1):
+            evaluations = (line["search"] for line in logged(path) if "search" in line)
+            for step, scores in enumerate(evaluations, start=1):
                 if step > read.steps and not read.lags:
                     value = scores.get(self._objectives[0], scores["gap"])
                     read.steps, read.lags = step, self.study.report(asked.number, step, value)
@@ -196,10 +195,3 @@ class Trials:
 
     def _is_late(self) -> bool:
         return time.monotonic() > self._deadline
-
-
-def _evaluations(path: Path) -> Iterator[Mapping[str, float]]:
-    """The scores that a training wrote so far, oldest first, without a line that is cut short."""
-    for line in path.read_text().split("\n")[:-1]:
-        with suppress(ValueError, KeyError, TypeError):
-            yield json.loads(line)["search"]

@@ -17,11 +17,11 @@ from families import FamilyModule, build
 from metrics import StreamingScores
 from records import Split, iterate_batches
 from tests.conftest import SMALL_FRAMES
-from tests.training.test_training import DBOF, TRAIN, StopsAt, same
+from tests.training.small import DBOF, TRAIN, StopsAt, same, small_trainer
 from training.evaluation import Evaluation, spread_evenly
 from training.log import METRICS_NAME, Diverged
 from training.objective import HardLabels
-from training.trainer import Interrupted, Trained, Trainer
+from training.trainer import Interrupted, Trained
 
 # Five steps an epoch: scored within and at the end of each.
 OFTEN = replace(TRAIN, evaluate_every=0.6, evaluate_clips=30)
@@ -30,21 +30,8 @@ OFTEN = replace(TRAIN, evaluate_every=0.6, evaluate_clips=30)
 def train(
     split: Split, folder: Path, search: Split | None = None, objective: HardLabels | None = None
 ) -> Trained:
-    folder.mkdir(exist_ok=True)
-    torch.manual_seed(5)
-    model = build("dbof", DBOF, SMALL_FRAMES)
     evaluation = Evaluation.of(search, OFTEN, len(split), folder) if search else None
-    trainer = Trainer(
-        model,
-        objective or HardLabels(),
-        split,
-        OFTEN,
-        seed=5,
-        folder=folder,
-        draws_frames=True,
-        evaluation=evaluation,
-    )
-    return trainer.run()
+    return small_trainer(split, folder, OFTEN, objective, evaluation=evaluation).run()
 
 
 def evaluations(folder: Path) -> list[dict[str, Any]]:

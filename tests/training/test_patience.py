@@ -8,20 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from common.codec import from_plain
 from common.errors import ConfigError
-from families import build
 from records import Split
-from tests.conftest import SMALL_FRAMES
+from tests.training.small import TRAIN, StopsAt, same, small_trainer
 from tests.training.test_evaluation import evaluations
-from tests.training.test_training import DBOF, TRAIN, StopsAt, same
 from training.config import TrainConfig
 from training.evaluation import Evaluation
 from training.log import METRICS_NAME
 from training.objective import HardLabels
-from training.trainer import Interrupted, Trained, Trainer
+from training.trainer import Interrupted, Trained
 
 PER_EPOCH = 5
 # Rates at which it soon learns by heart.
@@ -46,21 +43,9 @@ def train(
     objective: HardLabels | None = None,
     stop: float | None = None,
 ) -> Trained:
-    folder.mkdir(exist_ok=True)
-    torch.manual_seed(5)
-    model = build("dbof", DBOF, SMALL_FRAMES)
-    trainer = Trainer(
-        model,
-        objective or HardLabels(),
-        split,
-        config,
-        seed=5,
-        folder=folder,
-        draws_frames=True,
-        evaluation=Evaluation(search, 60, folder) if search else None,
-        stop=stop,
-    )
-    return trainer.run()
+    evaluation = Evaluation(search, 60, folder) if search else None
+    options = {"evaluation": evaluation, "stop": stop}
+    return small_trainer(split, folder, config, objective, **options).run()
 
 
 def expected(lines: list[dict[str, Any]], patience: float) -> tuple[int, int | None]:

@@ -11,21 +11,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from families import FamilyModule, build
+from families import FamilyModule
 from records import Batch, Split
-from tests.conftest import SMALL_FRAMES
-from tests.training.test_training import DBOF, TRAIN, StopsAt, same
+from tests.training.small import TRAIN, StopsAt, same, small_trainer
 from training.config import TrainConfig
 from training.course import COURSE_NAME, Course, Phases
 from training.log import METRICS_NAME
 from training.schedule import Schedule
 from training.time_limit import TimeLimit
-from training.trainer import Interrupted, Trained, Trainer
+from training.trainer import Interrupted, Trained
 
 # 5 steps an epoch: 40 steps, and 10 in which the weights are averaged.
 LONG = replace(
@@ -80,22 +78,8 @@ def train(
     config: TrainConfig = LONG,
 ) -> Trained:
     clock = clock or Clock()
-    folder.mkdir(exist_ok=True)
-    torch.manual_seed(5)
-    model = build("dbof", DBOF, SMALL_FRAMES)
     objective = Ticking(clock, call, error)
-    trainer = Trainer(
-        model,
-        objective,
-        split,
-        config,
-        seed=5,
-        folder=folder,
-        draws_frames=True,
-        limit=limit,
-        clock=clock,
-    )
-    return trainer.run()
+    return small_trainer(split, folder, config, objective, limit=limit, clock=clock).run()
 
 
 def last_rate(folder: Path) -> float:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import ConfigError
-from families import FamilyModule, build
+from families import FamilyModule
 from records import Batch, Split, read_truth
 from runs import NOTE
-from tests.conftest import SMALL_FRAMES
+from tests.training.small import TRAIN, StopsAt, same, small_trainer
 from training.averaging import WeightAverage
 from training.checkpoint import CHECKPOINT_NAME
 from training.config import TrainConfig
@@ -26,35 +24,7 @@ from training.feed import Beside
 from training.log import METRICS_NAME, Diverged
 from training.objective import HardLabels
 from training.schedule import Schedule
-from training.trainer import Interrupted, Trained, Trainer
-
-TRAIN = TrainConfig(
-    epochs=2,
-    batch_size=32,
-    learning_rate=1e-2,
-    draw_frames=4,
-    averaging_epochs=1,
-    averaging_decay=0.8,
-    checkpoint_seconds=0.0,
-    precision="float32",
-)
-DBOF = {"clusters": 8, "hidden": 16, "dropout": 0.3}
-
-
-class StopsAt(HardLabels):
-    """Does something to its own process at one of its calls."""
-
-    def __init__(self, call: int, error: BaseException | None = None) -> None:
-        self._left = call
-        self._error = error
-
-    def __call__(self, model: FamilyModule, batch: Batch) -> tuple[Tensor, Tensor]:
-        self._left -= 1
-        if self._left == 0:
-            if self._error is not None:
-                raise self._error
-            os.kill(os.getpid(), signal.SIGTERM)
-        return super().__call__(model, batch)
+from training.trainer import Interrupted, Trained
 
 
 def train(
@@ -64,25 +34,7 @@ def train(
     config: TrainConfig = TRAIN,
     beside: Beside | None = None,
 ) -> Trained:
-    folder.mkdir(exist_ok=True)
-    torch.manual_seed(5)
-    model = build("dbof", DBOF, SMALL_FRAMES)
-    trainer = Trainer(
-        model,
-        objective or HardLabels(),
-        split,
-        config,
-        seed=5,
-        folder=folder,
-        draws_frames=True,
-        beside=beside,
-    )
-    return trainer.run()
-
-
-def same(first: dict[str, Tensor] | None, second: dict[str, Tensor] | None) -> bool:
-    assert first is not None and second is not None and first.keys() == second.keys()
-    return all(torch.equal(first[key], second[key]) for key in first)
+    return small_trainer(split, folder, config, objective, beside=beside).run()
 
 
 @pytest.fixture(scope="module")
