@@ -62,7 +62,8 @@ class ForkServer:
     @property
     def alive(self) -> bool:
         """Whether it can start jobs."""
-        return self._server.poll() is None
+        # Its pipe is seen to be closed before the process can be waited for.
+        return not self._ended and self._server.poll() is None
 
     def start(
         self,

@@ -59,7 +59,7 @@ def experiment(name: str, *overrides: str) -> Config:
 
 
 def test_the_experiments_are_there() -> None:
-    assert len(EXPERIMENTS) == 9
+    assert len(EXPERIMENTS) == 10
     assert set(EXPERIMENTS) >= {"audioset", "demo", "skalic2018", "smoke", "yt8m_video"}
 
 

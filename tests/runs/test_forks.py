@@ -14,6 +14,7 @@ import pytest
 
 import runs.executor
 from runs import Job, run_jobs
+from runs.forks import ForkServer
 
 NAMES = (f"forked_module_{number}" for number in itertools.count())
 MODULE = """
@@ -125,6 +126,19 @@ def test_a_server_that_died_fails_its_jobs_by_name(tmp_path: Path, module: str) 
     assert result.returncode == -signal.SIGKILL
     (again,) = run_jobs([job(tmp_path, module, "b", "pass")], 1)
     assert again.returncode == 0
+
+
+def test_a_server_is_dead_from_when_its_pipe_is_closed(
+    tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel closes a dying process's pipe before the process can be waited for."""
+    server = ForkServer(module, os.environ, [])
+    process = server.start(["pass"], tmp_path / "log.txt", {**os.environ, "OMP_NUM_THREADS": "1"})
+    server._server.kill()
+    while process.poll() != -signal.SIGKILL and not server._ended:
+        pass
+    monkeypatch.setattr(server._server, "poll", lambda: None)
+    assert not server.alive
 
 
 def test_its_name_in_a_list_of_processes_says_what_it_does(tmp_path: Path, served: str) -> None:
