@@ -6,12 +6,17 @@ import csv
 import random
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 import yaml
 
-from stages.jobs import WEIGHTS_NAME
+from metrics import Labels, gap
+from records.folds import HELD
+from runs import Predictions
+from stages.jobs import WEIGHTS_NAME, predictions_name
 from stages.tuning.searches import TUNE_FOLDER
+from tests.conftest import SMALL_MEANS, make_clips
 from tests.line import (
     Line,
     blank_means_line,
@@ -195,6 +200,27 @@ def test_all_goes_on_with_what_was_kept(tuned: Line, tmp_path: Path) -> None:
     assert {name.partition(" (")[0].partition(" of ")[0] for name in studies[1:]} == {
         *("smoke/ensemble: weights", "smoke/curve: bundle", "smoke/selection: bundle")
     }
+
+
+def test_with_folds_a_trial_is_scored_on_the_fold_that_it_left_out(
+    tuned: Line, tmp_path: Path
+) -> None:
+    line = tuned.fresh(tmp_path)
+    outcome = line.call("stage=tune", "tune.trials=2", "tune.keep=1", "jobs=1", "folds=3")
+    assert outcome.status == 0, outcome.err
+    (best,), (score,) = kept(line), {row["gap"] for row in trials(line) if row["state"] == "kept"}
+    held = Predictions.load(line.run / f"folds/0/teachers/{best}/{predictions_name(HELD)}")
+    in_run = call("stage=teachers", f"experiment={line.run / TUNE_FOLDER / 'experiment.yaml'}")
+    assert in_run.status == 0, in_run.err
+    assert f"folds/0/teachers/{best}: started" not in in_run.err
+    assert f"folds/1/teachers/{best}: started" in in_run.err
+    others = Predictions.load(line.run / f"folds/1/teachers/{best}/{predictions_name(HELD)}")
+    assert len(held.ids) and not set(held.ids) & set(others.ids)
+    made = (*make_clips(SMALL_MEANS, 160, 0), *make_clips(SMALL_MEANS, 60, 1))
+    clips = {clip.id: clip.labels for clip in made}
+    true = np.array([np.isin(np.arange(30), clips[name]) for name in held.ids])
+    wanted = gap(Labels.from_dense(true), None, held.to_dense())
+    assert float(score) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_an_experiment_file_may_build_on_the_projects_own(tuned: Line, tmp_path: Path) -> None:
