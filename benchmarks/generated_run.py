@@ -52,6 +52,7 @@ def generate_findings(members: int, clips: int, num_labels: int, prefix: str = "
         models,
         models,
         Receipt(members=packed, hashes={}, bytes=10**8, budget_bytes=2**30),
+        {own.name: own.gap for own in packed},
         {"search": compared, "report": compared},
         weigh("the bundle", predictions, weights, labels, "probability"),
         dict.fromkeys(names, 1000.0),

@@ -18,7 +18,7 @@ from stages.bundles import BUNDLE_FOLDER
 from stages.catalogue import Catalogue
 from stages.config import LABELS, Config
 from stages.distill import load_students
-from stages.findings.curves import compare_on_report
+from stages.findings.curves import OnReport, compare_on_report
 from stages.findings.evidence import Evidence, gather_evidence
 from stages.findings.machine import describe_machine, prediction_speeds
 from stages.findings.models import Model, finished, read_models, student_places, teacher_places
@@ -45,6 +45,7 @@ class Findings:
         teachers: by member, those that were begun.
         students: the models that may be packed, by their names in a bundle.
         receipt: of the bundle.
+        packed: GAP on `report` of its members, each as it is stored.
         comparisons: of the curve with uniform 8 bits, by split: `search`, `report`.
         evidence: how good the result is.
         speeds: clips a second at prediction, by student, or by member where there are none.
@@ -59,6 +60,7 @@ class Findings:
     teachers: dict[str, Model]
     students: dict[str, Model]
     receipt: Receipt | None = None
+    packed: dict[str, float] = field(default_factory=dict)
     comparisons: dict[str, Comparison] = field(default_factory=dict)
     evidence: Evidence | None = None
     speeds: dict[str, float] = field(default_factory=dict)
@@ -103,6 +105,7 @@ class _Reader:
         trained = self._trained()
         receipt = self._receipt(students)
         curve = self._solutions(CURVE_FOLDER) if receipt else []
+        comparisons, packed = self._comparisons(trained, curve, receipt)
         firsts = {name: own for name, own in students.items() if name in config.students}
         schema = self._try(lambda: workspace.schema, workspace.planned_schema)
         return Findings(
@@ -113,7 +116,8 @@ class _Reader:
             teachers,
             students,
             receipt,
-            self._comparisons(trained, curve),
+            packed,
+            comparisons,
             self._try(lambda: gather_evidence(workspace, teachers, students, receipt), None),
             self._try(lambda: prediction_speeds(workspace, firsts or teachers), {}),
             describe_machine(config.device),
@@ -173,18 +177,23 @@ class _Reader:
 
         return self._try(read, None)
 
-    def _comparisons(self, trained: Trained | None, curve: list[Solution]) -> dict[str, Comparison]:
+    def _comparisons(
+        self, trained: Trained | None, curve: list[Solution], receipt: Receipt | None
+    ) -> tuple[dict[str, Comparison], dict[str, float]]:
+        """Of the curve with uniform 8 bits, by split; GAP on `report` of each packed member."""
         on_search = self._file(UNIFORM8_FOLDER, COMPARISON_NAME, Comparison)
-        if not curve or on_search is None:
-            return {}
-        found = {"search": on_search}
+        if not curve or on_search is None or receipt is None:
+            return {}, {}
         uniform8 = self._solutions(UNIFORM8_FOLDER)
+        # Of copies the first has the student's name.
+        students = self._workspace.config.students
+        stored = {own.name: own.precision for own in receipt.members if own.name in students}
 
-        def on_report(students: Trained) -> Comparison:
-            catalogue = Catalogue(self._workspace, students, "pack")
-            return compare_on_report(self._workspace, catalogue, curve, uniform8)
+        def on_report(trained: Trained) -> OnReport:
+            catalogue = Catalogue(self._workspace, trained, "pack")
+            return compare_on_report(self._workspace, catalogue, curve, uniform8, stored)
 
-        if trained is not None:
-            compared = self._try(lambda: on_report(trained), None)
-            found |= {"report": compared} if compared else {}
-        return found
+        found = self._try(lambda: on_report(trained), None) if trained is not None else None
+        if found is None:
+            return {"search": on_search}, {}
+        return {"search": on_search, "report": found.comparison}, found.packed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,24 @@ from stages.jobs import predictions_name
 from stages.measurement_work import quantized_by_recipe
 from stages.training_work import build_model, predict
 from stages.workspace import Workspace
+from training.inference import gap_of
 
 _COMPARISON_NAME = "comparison.json"
 # A member, and the recipe by which it is stored.
 Option = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class OnReport:
+    """What was chosen on `search`, scored on `report`.
+
+    Attributes:
+        comparison: of the curve with uniform 8 bits.
+        packed: GAP@20 of each member of the bundle, as it is stored.
+    """
+
+    comparison: Comparison
+    packed: dict[str, float]
 
 
 def compare_on_report(
@@ -33,12 +48,21 @@ def compare_on_report(
     catalogue: Catalogue,
     best: Sequence[Solution],
     uniform8: Sequence[Solution],
-) -> Comparison:
-    """Scores both curves, which were chosen on `search`; made once.
+    packed: Mapping[str, str],
+) -> OnReport:
+    """Scores both curves, which were chosen on `search`, and the packed members; made once.
 
-    The members that they store in other ways than were predicted yet predict `report` here.
+    Members that are stored in other ways than were predicted yet predict `report` here.
+
+    Args:
+        workspace: the run.
+        catalogue: of its students.
+        best: the curve.
+        uniform8: the curve with uniform 8 bits alone.
+        packed: by member of the bundle, the recipe by which it is stored.
     """
-    options = sorted(set(chain.from_iterable(own.choice.items() for own in (*best, *uniform8))))
+    choices = [*(own.choice for own in (*best, *uniform8)), packed]
+    options = sorted(set(chain.from_iterable(own.items() for own in choices)))
     new = [option for option in options if option[1] not in (FLOAT32, UNIFORM8)]
 
     def work(task: Task) -> tuple[list[str], Any]:
@@ -49,18 +73,21 @@ def compare_on_report(
             # On disk, and mapped: all together may be more than fits into memory.
             predictions.save(files[option])
         scores = _Scores(workspace, catalogue, files)
-        write_json(task.folder / _COMPARISON_NAME, to_plain(compare(best, uniform8, scores)))
+        gaps = {option[0]: scores.of_one(option) for option in packed.items()}
+        found = OnReport(compare(best, uniform8, scores), gaps)
+        write_json(task.folder / _COMPARISON_NAME, to_plain(found))
         return [_COMPARISON_NAME, *(path.name for path in files.values())], {}
 
     inputs = {
         "solutions": [to_plain(own) for own in (*best, *uniform8)],
+        "packed": dict(packed),
         "measured": {name: own[0].task.digest() for name, own in catalogue.models.items()},
         "fingerprint": workspace.fingerprints["report"],
         "mix": workspace.config.ensemble.mix,
     }
     task = Tasks(workspace).of_work("report/curve", inputs, work, ("stages.measurement_work",))
     path = task.file(_COMPARISON_NAME)
-    return from_plain(Comparison, read_json(path), str(path), RunError)
+    return from_plain(OnReport, read_json(path), str(path), RunError)
 
 
 def _predict(
@@ -99,6 +126,10 @@ class _Scores:
         weights = np.array(list(solution.weights.values()))
         scorer = WeightedScorer(members, self._labels, mix=self._mix)
         return float(scorer.gap(weights[None]).gap[0]), scorer.resampled_gap(weights)
+
+    def of_one(self, option: Option) -> float:
+        """GAP of a member alone."""
+        return gap_of(self._labels, self._predictions(option))
 
     def _predictions(self, option: Option) -> Predictions:
         if option in self._files:

@@ -55,11 +55,13 @@ def test_page_of_a_run_in_a_browser(browser: Browser, finished: Line) -> None:
     facts = " ".join(browser.texts(".facts"))
     assert f"{receipt['gap']:.5f} ± {receipt['gap_error']:.5f}" in facts
     assert f"{receipt['bytes']:,}" in facts
-    by_student = {own["name"]: own for own in (*receipt["members"], *receipt["left_out"])}
+    packed = json.loads((finished.run / "report/curve/comparison.json").read_text())["packed"]
+    assert packed.keys() == {own["name"] for own in receipt["members"]}
     browser.sort("Leaderboard", "GAP packed")
     names, gaps = (browser.column("Leaderboard", title) for title in ("member", "GAP packed"))
-    assert gaps == sorted(gaps, reverse=True)
-    assert gaps == [f"{by_student[name]['gap']:.5f}" for name in names]
+    assert gaps == [f"{packed[name]:.5f}" if name in packed else "\u2013" for name in names]
+    shown = [gap for gap in gaps if gap != "\u2013"]
+    assert shown == sorted(shown, reverse=True) == gaps[: len(shown)]
     browser.search("Scores by label", "<script>window")
     assert HOSTILE_LABEL in browser.column("Scores by label", "label")
     browser.search("Scores by label", "label 17")
@@ -91,7 +93,11 @@ def test_curves_on_report_are_those_of_what_was_predicted(finished: Line) -> Non
         curve: json.loads((finished.run / folder / "solutions.json").read_text())
         for curve, folder in (("best", "curve"), ("uniform8", "uniform8"))
     }
-    used = {own for found in curves.values() for s in found for own in s["choice"].items()}
+    packed = {
+        own["name"]: own["precision"] for own in json.loads(finished.receipt.read_text())["members"]
+    }
+    choices = [packed, *(own["choice"] for found in curves.values() for own in found)]
+    used = {own for choice in choices for own in choice.items()}
     new = sorted(own for own in used if own[1] not in ("float32", "uniform8"))
 
     def probabilities(member: str, recipe: str) -> np.ndarray:
@@ -102,7 +108,12 @@ def test_curves_on_report_are_those_of_what_was_predicted(finished: Line) -> Non
             path = finished.run / f"report/curve/predictions-report-{number}.safetensors"
         return 1 / (1 + np.exp(-Predictions.load(path).to_dense().astype(np.float64)))
 
-    compared = json.loads((finished.run / "report/curve/comparison.json").read_text())
+    on_report = json.loads((finished.run / "report/curve/comparison.json").read_text())
+    compared = on_report["comparison"]
+    assert packed.keys() == on_report["packed"].keys()
+    for member, recipe in packed.items():
+        found = gap(truth_of_report(), None, probabilities(member, recipe))
+        assert on_report["packed"][member] == pytest.approx(found, abs=1e-6)
     for curve, solutions in curves.items():
         assert [own["bytes"] for own in compared[curve]] == [own["size"] for own in solutions]
         for solution, point in zip(solutions, compared[curve], strict=True):
