@@ -18,7 +18,7 @@ from stages.bundles import BUNDLE_FOLDER
 from stages.catalogue import Catalogue
 from stages.config import LABELS, Config
 from stages.distill import load_students
-from stages.findings.curves import OnReport, compare_on_report
+from stages.findings.curves import compare_on_report, score_packed
 from stages.findings.evidence import Evidence, gather_evidence
 from stages.findings.machine import describe_machine, prediction_speeds
 from stages.findings.models import Model, finished, read_models, student_places, teacher_places
@@ -105,7 +105,7 @@ class _Reader:
         trained = self._trained()
         receipt = self._receipt(students)
         curve = self._solutions(CURVE_FOLDER) if receipt else []
-        comparisons, packed = self._comparisons(trained, curve, receipt)
+        catalogue = self._catalogue(trained) if curve else None
         firsts = {name: own for name, own in students.items() if name in config.students}
         schema = self._try(lambda: workspace.schema, workspace.planned_schema)
         return Findings(
@@ -116,8 +116,8 @@ class _Reader:
             teachers,
             students,
             receipt,
-            packed,
-            comparisons,
+            self._packed(catalogue, receipt),
+            self._comparisons(catalogue, curve),
             self._try(lambda: gather_evidence(workspace, teachers, students, receipt), None),
             self._try(lambda: prediction_speeds(workspace, firsts or teachers), {}),
             describe_machine(config.device),
@@ -177,23 +177,31 @@ class _Reader:
 
         return self._try(read, None)
 
-    def _comparisons(
-        self, trained: Trained | None, curve: list[Solution], receipt: Receipt | None
-    ) -> tuple[dict[str, Comparison], dict[str, float]]:
-        """Of the curve with uniform 8 bits, by split; GAP on `report` of each packed member."""
-        on_search = self._file(UNIFORM8_FOLDER, COMPARISON_NAME, Comparison)
-        if not curve or on_search is None or receipt is None:
-            return {}, {}
-        uniform8 = self._solutions(UNIFORM8_FOLDER)
+    def _catalogue(self, trained: Trained | None) -> Catalogue | None:
+        if trained is None:
+            return None
+        return self._try(lambda: Catalogue(self._workspace, trained, "pack"), None)
+
+    def _packed(self, catalogue: Catalogue | None, receipt: Receipt | None) -> dict[str, float]:
+        if catalogue is None or receipt is None:
+            return {}
         # Of copies the first has the student's name.
         students = self._workspace.config.students
         stored = {own.name: own.precision for own in receipt.members if own.name in students}
+        return self._try(lambda: score_packed(self._workspace, catalogue, stored), {})
 
-        def on_report(trained: Trained) -> OnReport:
-            catalogue = Catalogue(self._workspace, trained, "pack")
-            return compare_on_report(self._workspace, catalogue, curve, uniform8, stored)
+    def _comparisons(
+        self, catalogue: Catalogue | None, curve: list[Solution]
+    ) -> dict[str, Comparison]:
+        on_search = self._file(UNIFORM8_FOLDER, COMPARISON_NAME, Comparison)
+        if not curve or on_search is None:
+            return {}
+        found, uniform8 = {"search": on_search}, self._solutions(UNIFORM8_FOLDER)
+        if catalogue is not None:
 
-        found = self._try(lambda: on_report(trained), None) if trained is not None else None
-        if found is None:
-            return {"search": on_search}, {}
-        return {"search": on_search, "report": found.comparison}, found.packed
+            def on_report() -> Comparison:
+                return compare_on_report(self._workspace, catalogue, curve, uniform8)
+
+            compared = self._try(on_report, None)
+            found |= {"report": compared} if compared else {}
+        return found

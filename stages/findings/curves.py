@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,21 +25,9 @@ from stages.workspace import Workspace
 from training.inference import gap_of
 
 _COMPARISON_NAME = "comparison.json"
+_PACKED_NAME = "packed.json"
 # A member, and the recipe by which it is stored.
 Option = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class OnReport:
-    """What was chosen on `search`, scored on `report`.
-
-    Attributes:
-        comparison: of the curve with uniform 8 bits.
-        packed: GAP@20 of each member of the bundle, as it is stored.
-    """
-
-    comparison: Comparison
-    packed: dict[str, float]
 
 
 def compare_on_report(
@@ -48,22 +35,13 @@ def compare_on_report(
     catalogue: Catalogue,
     best: Sequence[Solution],
     uniform8: Sequence[Solution],
-    packed: Mapping[str, str],
-) -> OnReport:
-    """Scores both curves, which were chosen on `search`, and the packed members; made once.
+) -> Comparison:
+    """Scores both curves, which were chosen on `search`; made once.
 
-    Members that are stored in other ways than were predicted yet predict `report` here.
-
-    Args:
-        workspace: the run.
-        catalogue: of its students.
-        best: the curve.
-        uniform8: the curve with uniform 8 bits alone.
-        packed: by member of the bundle, the recipe by which it is stored.
+    The members that they store in other ways than were predicted yet predict `report` here.
     """
-    choices = [*(own.choice for own in (*best, *uniform8)), packed]
-    options = sorted(set(chain.from_iterable(own.items() for own in choices)))
-    new = [option for option in options if option[1] not in (FLOAT32, UNIFORM8)]
+    options = sorted(set(chain.from_iterable(own.choice.items() for own in (*best, *uniform8))))
+    new = [option for option in options if _is_new(option)]
 
     def work(task: Task) -> tuple[list[str], Any]:
         predicted = track(_predict(workspace, catalogue, new), "curve on report", len(new))
@@ -73,21 +51,54 @@ def compare_on_report(
             # On disk, and mapped: all together may be more than fits into memory.
             predictions.save(files[option])
         scores = _Scores(workspace, catalogue, files)
-        gaps = {option[0]: scores.of_one(option) for option in packed.items()}
-        found = OnReport(compare(best, uniform8, scores), gaps)
-        write_json(task.folder / _COMPARISON_NAME, to_plain(found))
+        write_json(task.folder / _COMPARISON_NAME, to_plain(compare(best, uniform8, scores)))
         return [_COMPARISON_NAME, *(path.name for path in files.values())], {}
 
     inputs = {
         "solutions": [to_plain(own) for own in (*best, *uniform8)],
-        "packed": dict(packed),
         "measured": {name: own[0].task.digest() for name, own in catalogue.models.items()},
         "fingerprint": workspace.fingerprints["report"],
         "mix": workspace.config.ensemble.mix,
     }
     task = Tasks(workspace).of_work("report/curve", inputs, work, ("stages.measurement_work",))
     path = task.file(_COMPARISON_NAME)
-    return from_plain(OnReport, read_json(path), str(path), RunError)
+    return from_plain(Comparison, read_json(path), str(path), RunError)
+
+
+def score_packed(
+    workspace: Workspace, catalogue: Catalogue, packed: Mapping[str, str]
+) -> dict[str, float]:
+    """GAP on `report` of each member of the bundle alone, as it is stored; made once.
+
+    Args:
+        workspace: the run.
+        catalogue: of its students.
+        packed: by member, the recipe by which it is stored.
+    """
+
+    def work(task: Task) -> tuple[list[str], Any]:
+        labels, new = workspace.labels("report"), [own for own in packed.items() if _is_new(own)]
+        predicted = track(_predict(workspace, catalogue, new), "members on report", len(new))
+        gaps = {member: gap_of(labels, found) for (member, _), found in predicted}
+        for member, recipe in packed.items():
+            if member not in gaps:
+                found = catalogue.models[member][0].on_report(quantized=recipe == UNIFORM8)
+                gaps[member] = gap_of(labels, found)
+        write_json(task.folder / _PACKED_NAME, gaps)
+        return [_PACKED_NAME], {}
+
+    inputs = {
+        "packed": dict(packed),
+        "measured": {name: catalogue.models[name][0].task.digest() for name in packed},
+        "fingerprint": workspace.fingerprints["report"],
+    }
+    task = Tasks(workspace).of_work("report/packed", inputs, work, ("stages.measurement_work",))
+    return from_plain(dict[str, float], read_json(task.file(_PACKED_NAME)), str(task.folder))
+
+
+def _is_new(option: Option) -> bool:
+    """Whether a member that is stored so has not predicted `report` yet."""
+    return option[1] not in (FLOAT32, UNIFORM8)
 
 
 def _predict(
@@ -126,10 +137,6 @@ class _Scores:
         weights = np.array(list(solution.weights.values()))
         scorer = WeightedScorer(members, self._labels, mix=self._mix)
         return float(scorer.gap(weights[None]).gap[0]), scorer.resampled_gap(weights)
-
-    def of_one(self, option: Option) -> float:
-        """GAP of a member alone."""
-        return gap_of(self._labels, self._predictions(option))
 
     def _predictions(self, option: Option) -> Predictions:
         if option in self._files:

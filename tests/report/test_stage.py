@@ -9,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from metrics import Labels, gap
+from quantize import Bundle
+from records import SplitSpec, iterate_batches, open_split
 from runs import Predictions
 from tests.conftest import SMALL_FRAMES, make_clips
 from tests.line import Line, frames_line
@@ -55,7 +58,7 @@ def test_page_of_a_run_in_a_browser(browser: Browser, finished: Line) -> None:
     facts = " ".join(browser.texts(".facts"))
     assert f"{receipt['gap']:.5f} ± {receipt['gap_error']:.5f}" in facts
     assert f"{receipt['bytes']:,}" in facts
-    packed = json.loads((finished.run / "report/curve/comparison.json").read_text())["packed"]
+    packed = json.loads((finished.run / "report/packed/packed.json").read_text())
     assert packed.keys() == {own["name"] for own in receipt["members"]}
     browser.sort("Leaderboard", "GAP packed")
     names, gaps = (browser.column("Leaderboard", title) for title in ("member", "GAP packed"))
@@ -87,17 +90,26 @@ def test_bundle_is_predicted_as_its_receipt_says(finished: Line) -> None:
     assert found == pytest.approx(json.loads(finished.receipt.read_text())["gap"])
 
 
+def test_packed_members_score_what_the_file_holds(finished: Line) -> None:
+    """Each member of the bundle by itself, its weights as they are read from the file."""
+    bundle = Bundle.load(finished.bundle)
+    gaps = json.loads((finished.run / "report/packed/packed.json").read_text())
+    assert gaps.keys() == {member.name for member in bundle.members}
+    split = open_split(finished.data, "report", SplitSpec("report*"), bundle.schema, cache=None)
+    (batch,) = (own.to("cpu") for own in iterate_batches(split, 64))
+    for member in bundle.members:
+        with torch.no_grad():
+            scores = member.module(batch.features, batch.mask).numpy()
+        assert gaps[member.name] == pytest.approx(gap(truth_of_report(), None, scores), abs=1e-6)
+
+
 def test_curves_on_report_are_those_of_what_was_predicted(finished: Line) -> None:
     """Both curves computed anew from predictions of members as they are stored, by plain loops."""
     curves = {
         curve: json.loads((finished.run / folder / "solutions.json").read_text())
         for curve, folder in (("best", "curve"), ("uniform8", "uniform8"))
     }
-    packed = {
-        own["name"]: own["precision"] for own in json.loads(finished.receipt.read_text())["members"]
-    }
-    choices = [packed, *(own["choice"] for found in curves.values() for own in found)]
-    used = {own for choice in choices for own in choice.items()}
+    used = {own for found in curves.values() for s in found for own in s["choice"].items()}
     new = sorted(own for own in used if own[1] not in ("float32", "uniform8"))
 
     def probabilities(member: str, recipe: str) -> np.ndarray:
@@ -108,12 +120,7 @@ def test_curves_on_report_are_those_of_what_was_predicted(finished: Line) -> Non
             path = finished.run / f"report/curve/predictions-report-{number}.safetensors"
         return 1 / (1 + np.exp(-Predictions.load(path).to_dense().astype(np.float64)))
 
-    on_report = json.loads((finished.run / "report/curve/comparison.json").read_text())
-    compared = on_report["comparison"]
-    assert packed.keys() == on_report["packed"].keys()
-    for member, recipe in packed.items():
-        found = gap(truth_of_report(), None, probabilities(member, recipe))
-        assert on_report["packed"][member] == pytest.approx(found, abs=1e-6)
+    compared = json.loads((finished.run / "report/curve/comparison.json").read_text())
     for curve, solutions in curves.items():
         assert [own["bytes"] for own in compared[curve]] == [own["size"] for own in solutions]
         for solution, point in zip(solutions, compared[curve], strict=True):
