@@ -259,7 +259,7 @@ def test_another_budget_packs_again_and_trains_nothing(finished: Line, tmp_path:
     assert left_out[-2:] == ["-", "out"]
     after = line.done()
     changed = {name for name in before if after[name] != before[name]}
-    assert changed == {"selection", "bundle", "report/bundle"}
+    assert changed == {"selection", "bundle", "report/bundle", "report/packed"}
 
 
 def test_budget_that_nothing_fits_leaves_the_older_bundle(finished: Line, tmp_path: Path) -> None:
