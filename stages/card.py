@@ -22,19 +22,22 @@ _LABELS_NAMED = 5
 _MOST_MEMBERS = 200
 
 
-def model_card(name: str, schema: Schema, clips: Mapping[str, int], receipt: Receipt) -> str:
+def model_card(
+    name: str, schema: Schema, clips: Mapping[str, int], folds: int, receipt: Receipt
+) -> str:
     """The text of the card.
 
     Args:
         name: what the run is called.
         schema: what a record holds.
         clips: how many there are of each split that the bundle was made of, and of `report`.
+        folds: in which those that it was trained and chosen on were cut, if they were.
         receipt: with its figures.
     """
     sections = (
         f"---\n{_front_matter(name, schema, receipt)}---\n\n# {text(name)}",
         _subject(schema, receipt),
-        f"## Data\n\n{_data(schema, clips)}",
+        f"## Data\n\n{_data(schema, clips, folds)}",
         f"## Scores\n\n{_scores(receipt)}",
         f"## Members\n\n{_members(receipt.members)}",
         f"## Limits\n\n{_limits(schema, clips, receipt)}",
@@ -78,7 +81,8 @@ def _subject(schema: Schema, receipt: Receipt) -> str:
     return (
         f"An ensemble of {members} in one file of {receipt.bytes:,} bytes, of "
         f"{receipt.budget_bytes:,} that it might have. It gives a clip's features, {streams}, a "
-        f"probability for each of {schema.num_labels:,} labels{_some_labels(schema)}."
+        f"probability for each of {schema.num_labels:,} labels{_some_labels(schema)}.\n\n"
+        f"sha256: `{receipt.sha256}`"
     )
 
 
@@ -87,13 +91,17 @@ def _some_labels(schema: Schema) -> str:
     return f", such as {_listed(names)}" if names else ""
 
 
-def _data(schema: Schema, clips: Mapping[str, int]) -> str:
+def _data(schema: Schema, clips: Mapping[str, int], folds: int) -> str:
+    chosen = "members, precisions, weights and thresholds were chosen on these"
     used = {
         "train": "its members learned from these",
-        "search": "weights, members, precisions and thresholds were chosen on these",
+        "search": chosen,
         "unlabeled": "its members learned from these without labels",
         "report": "the scores below are of these; nothing was chosen on them",
     }
+    if folds:
+        both = f"its members learned from these; by {folds} folds, {chosen} by models without them"
+        used |= {"train": both, "search": both}
     rows = [[name, f"{count:,}", used[name]] for name, count in clips.items()]
     return f"Data set: {text(schema.name)}.\n\n" + _table(["split", "clips", "use"], rows)
 

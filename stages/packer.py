@@ -214,7 +214,8 @@ class Packer:
             left_out=tuple(left_out),
         )
         write_json(task.folder / RECEIPT_NAME, to_plain(receipt))
-        card = model_card(self._workspace.config.run, self._workspace.schema, self._clips, receipt)
+        config, schema = self._workspace.config, self._workspace.schema
+        card = model_card(config.run, schema, self._clips, config.folds, receipt)
         write_bytes(task.folder / CARD_NAME, card.encode())
         return [BUNDLE_NAME, RECEIPT_NAME, CARD_NAME], {"gap": receipt.gap, "bytes": receipt.bytes}
 

@@ -41,7 +41,7 @@ def card_of(name: str) -> str:
     )
     member = MemberReceipt(name, name, name, 1_000, 1.0, 0.5, 0.5)
     receipt = Receipt(bytes=5_000, budget_bytes=6_000, gap=0.5, members=(member,), hashes={})
-    return model_card(name, schema, CLIPS, receipt)
+    return model_card(name, schema, CLIPS, 0, receipt)
 
 
 def parts_of(card: str) -> tuple[dict[str, Any], str]:
@@ -100,7 +100,7 @@ def test_figures_of_a_run_stand_in_its_card(tmp_path_factory: pytest.TempPathFac
     for name in ("gap", "map", "map_at_10"):
         assert f"| {receipt[name]:.5f} | {receipt[f'{name}_error']:.5f} |" in body
     assert "| train | 160 |" in body and "| report | 60 |" in body
-    assert "It states no licence" in body
+    assert "It states no licence" in body and receipt["sha256"] in body
 
 
 def test_its_code_runs(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -119,16 +119,17 @@ def assert_code_runs(line: Line, card: str) -> None:
 
 def test_what_there_is_not_is_not_told() -> None:
     _, body = parts_of(card_of("name"))
-    assert "threshold" not in body.replace("precisions and thresholds were chosen", "")
+    assert "threshold" not in body.replace("weights and thresholds were chosen", "")
     schema = Schema("s", "video", (Stream("a", 3),), 2)
     member = MemberReceipt("m", "f", "uniform8", 1, 1.0, 0.5, 0.5)
     tags = TagsReceipt(0.9, 0.5, 0.01, 0.91, 0.3)
     receipt = Receipt(members=(member,) * 300, hashes={}, tags=(tags,), copies=3)
-    card = model_card("r", schema, CLIPS | {"unlabeled": 7}, receipt)
+    card = model_card("r", schema, CLIPS | {"unlabeled": 7}, 5, receipt)
+    assert card.count("by 5 folds") == 2
     assert "a precision of 0.9 of each label" in card
     assert "And 100 more" in card and "up to 3 models" in card
     assert "| unlabeled | 7 |" in card and "(B, D)" in card and "such as" not in card
-    assert model_card("r", schema, CLIPS, replace(receipt, tags=())).count("F1") == 0
+    assert model_card("r", schema, CLIPS, 0, replace(receipt, tags=())).count("F1") == 0
 
 
 def test_it_is_written_with_the_bundle(
