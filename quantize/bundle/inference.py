@@ -88,7 +88,8 @@ class Bundle(Manifest):
             device: Where members are computed.
             resident: Bytes of decoded weights that there may be at any time, such as `1GiB`. What
                 is beyond it is decoded anew for each batch, one member at a time, from the mapped
-                file, which has to stay as it is. None: all are decoded once, and the file may go.
+                file, which comes to it and has to stay as it is. None: all are decoded once, and
+                the file may go.
 
         Raises:
             BundleError: The file is missing, or is no bundle, or a member alone takes more than
@@ -147,6 +148,8 @@ class Bundle(Manifest):
                 or holds NaN or infinity.
         """
         if isinstance(clips, Batch):
+            if lengths is not None or mask is not None:
+                raise BundleError("lengths, mask: a batch has its own; leave them out")
             return self._scored(clips)
         if batch_size < 1:
             raise BundleError(f"batch_size={batch_size}: at least 1 is needed")

@@ -10,6 +10,9 @@ from common.problems import quoted
 from quantize.errors import BundleError
 from records import Clip, Schema, Stream
 
+# So many times beyond what bytes stand for, floats are bytes that were cast.
+_FAR = 10
+
 
 def clips_of(
     given: Mapping[str, Any], schema: Schema, lengths: Any = None, mask: Any = None
@@ -27,7 +30,8 @@ def clips_of(
 
     Raises:
         BundleError: A stream is missing, unknown, or of another shape or type than the schema's, or
-            holds NaN or infinity; or streams have different numbers of clips or frames.
+            holds NaN, infinity, or bytes that were cast to floats; or streams have different
+            numbers of clips or frames.
     """
     _check_names(given, schema)
     streams = {stream.name: _clips(given[stream.name], stream, schema) for stream in schema.streams}
@@ -82,7 +86,7 @@ def _clips(value: Any, stream: Stream, schema: Schema) -> list[np.ndarray]:
         if clip.ndim != dimensions or clip.shape[-1] != stream.size:
             wanted = f"(T, {stream.size})" if dimensions == 2 else f"({stream.size},)"
             raise BundleError(f"{place}, clip {number}: has shape {clip.shape}; {wanted} is needed")
-    return _of_one_type(clips, place, stream)
+    return _of_one_type(clips, place, stream, schema)
 
 
 def _array(value: Any, place: str) -> np.ndarray:
@@ -100,7 +104,9 @@ def _array(value: Any, place: str) -> np.ndarray:
     return array
 
 
-def _of_one_type(clips: list[np.ndarray], place: str, stream: Stream) -> list[np.ndarray]:
+def _of_one_type(
+    clips: list[np.ndarray], place: str, stream: Stream, schema: Schema
+) -> list[np.ndarray]:
     """Bytes as they are, floats in float32."""
     kinds = {clip.dtype for clip in clips}
     if stream.encoding == "uint8" and kinds <= {np.dtype(np.uint8)}:
@@ -113,9 +119,16 @@ def _of_one_type(clips: list[np.ndarray], place: str, stream: Stream) -> list[np
         raise BundleError(f"{place}: is {names}; {wanted}")
     with np.errstate(over="ignore"):
         floats = [clip.astype(np.float32, copy=False) for clip in clips]
+    most = _FAR * max(abs(schema.quantized_min), abs(schema.quantized_max))
     for number, clip in enumerate(floats):
         if not np.isfinite(clip).all():
             raise BundleError(f"{place}, clip {number}: holds NaN or infinity")
+        if stream.encoding == "uint8" and clip.size and np.abs(clip).max() > most:
+            raise BundleError(
+                f"{place}, clip {number}: holds {np.abs(clip).max():.6g}; floats are taken as "
+                f"dequantized, {schema.quantized_min:g} to {schema.quantized_max:g}: give bytes as "
+                "uint8"
+            )
     return floats
 
 

@@ -176,6 +176,10 @@ NAN = np.full((2, 4), np.nan)
         (put("audio", np.zeros((3, 6, 4))), "numbers of clips: 'rgb' 4, 'audio' 3"),
         (put("audio", np.zeros((4, 6, 4))), "clip 1: .* numbers of frames: 'rgb' 2, 'audio' 6"),
         (put("audio", [np.zeros((6, 4)), NAN]), "stream 'audio', clip 1: holds NaN or infinity"),
+        (
+            put("rgb", [np.full((6, 8), 200.0)]),
+            "clip 0: holds 200; floats are taken as dequantized, -2 to 2: give bytes as uint8",
+        ),
         (put("audio", [np.full((6, 4), 1e300)]), "stream 'audio', clip 0: holds NaN or infinity"),
         (
             put("rgb", [np.zeros((6, 8), np.uint8), np.zeros((2, 8))]),
@@ -213,5 +217,7 @@ def test_lengths_are_of_what_is_padded(frames: Bundle, means: Bundle) -> None:
         frames.predict(clips(), lengths=LENGTHS)
     with pytest.raises(BundleError, match="give one of them, where clips have frames"):
         means.predict({"rgb": np.zeros(8, np.uint8), "audio": np.zeros(4)}, lengths=[1])
+    with pytest.raises(BundleError, match="a batch has its own"):
+        frames.predict(batch_of(*padded()), lengths=LENGTHS)
     with pytest.raises(BundleError, match=r"clips: a list; give arrays by stream: \{'rgb': \(8,\)"):
         means.predict([])  # type: ignore[arg-type]
