@@ -115,8 +115,8 @@ def test_tags_are_scored_as_by_scikit_learn(dense: tuple[np.ndarray, np.ndarray]
     # Another sample of clips would have an F1 that is about so far away.
     generator, drawn = np.random.default_rng(1), []
     for _ in range(300):
-        rows = generator.integers(0, CLIPS, CLIPS)
-        given, true = scores[rows] >= thresholds, truth[rows]
+        picked = generator.integers(0, CLIPS, CLIPS)
+        given, true = scores[picked] >= thresholds, truth[picked]
         drawn.append(2 * (given & true).sum() / (given.sum() + true.sum()))
     assert streamed.errors()["f1_error"] == pytest.approx(np.std(drawn), rel=0.2)
     with pytest.raises(MetricError, match="log-odds of all labels"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from markdown_it import MarkdownIt
 from records import Schema, Stream
 from stages.card import model_card
 from stages.receipt import MemberReceipt, Receipt, TagsReceipt
-from tests.line import Line, frames_line
 
 HOSTILE = (
     "# x",
@@ -83,40 +81,6 @@ def test_what_stands_there_is_what_was_written() -> None:
     assert "<td>a|b &lt;i&gt; &amp; *c*</td>" in body
 
 
-def test_figures_of_a_run_stand_in_its_card(tmp_path_factory: pytest.TempPathFactory) -> None:
-    line = frames_line(tmp_path_factory.getbasetemp())
-    values, body = parts_of(line.bundle.with_name("README.md").read_text())
-    receipt = yaml.safe_load(line.receipt.read_text())
-    (result,) = values["model-index"][0]["results"]
-    figures = {metric["type"]: metric["value"] for metric in result["metrics"]}
-    (tags,) = receipt["tags"]
-    names = ("gap", "map", "map_at_10")
-    assert figures == {name: receipt[name] for name in names} | {"f1": tags["f1"]}
-    assert values["metrics"] == list(figures)
-    for told in (receipt["bytes"], receipt["budget_bytes"]):
-        assert f"{told:,} bytes" in body or f"{told:,} that it might have" in body
-    for member in receipt["members"]:
-        assert f"| {member['name']} | {member['family']} |" in body
-    for name in ("gap", "map", "map_at_10"):
-        assert f"| {receipt[name]:.5f} | {receipt[f'{name}_error']:.5f} |" in body
-    assert "| train | 160 |" in body and "| report | 60 |" in body
-    assert "It states no licence" in body and receipt["sha256"] in body
-
-
-def test_its_code_runs(tmp_path_factory: pytest.TempPathFactory) -> None:
-    line = frames_line(tmp_path_factory.getbasetemp())
-    assert_code_runs(line, line.bundle.with_name("README.md").read_text())
-
-
-def assert_code_runs(line: Line, card: str) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(code.replace("bundle.safetensors", str(line.bundle)), names)
-    assert names["log_odds"].shape == (1, 30)
-    assert len(names["best"]) == 5
-    assert all(tag.probability > 0 for tag in names["tags"])
-
-
 def test_what_there_is_not_is_not_told() -> None:
     _, body = parts_of(card_of("name"))
     assert "threshold" not in body.replace("weights and thresholds were chosen", "")
@@ -130,16 +94,3 @@ def test_what_there_is_not_is_not_told() -> None:
     assert "And 100 more" in card and "up to 3 models" in card
     assert "| unlabeled | 7 |" in card and "(B, D)" in card and "such as" not in card
     assert model_card("r", schema, CLIPS, 0, replace(receipt, tags=())).count("F1") == 0
-
-
-def test_it_is_written_with_the_bundle(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Damaged, it is made again with it."""
-    line = frames_line(tmp_path_factory.getbasetemp()).copy(tmp_path)
-    card = line.bundle.with_name("README.md")
-    before = card.read_bytes(), line.bundle.read_bytes()
-    card.write_text("another")
-    outcome = line.call("stage=pack")
-    assert outcome.status == 0 and "bundle: README.md is missing or damaged" in outcome.err
-    assert (card.read_bytes(), line.bundle.read_bytes()) == before

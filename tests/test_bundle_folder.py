@@ -1,9 +1,11 @@
-"""A run's bundle has thresholds chosen on `search`, and its receipt what they are worth."""
+"""What a run packs beside its members: thresholds chosen on `search`, and the model card."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from metrics.thresholds import choose_thresholds
 from quantize import Bundle, read_bundle
 from tests.conftest import SMALL_FRAMES, make_clips
 from tests.line import Line, frames_line
+from tests.stages.test_card import parts_of
 
 # By its number, as `write_small_data` makes them.
 SEEDS = {"search": 1, "report": 2}
@@ -92,3 +95,42 @@ def test_without_them_the_bundle_is_smaller_and_says_nothing_of_them(
 )
 def test_what_is_no_goal_is_refused(finished: Line, wanted: str, said: str) -> None:
     assert said in finished.call("stage=pack", f"pack.thresholds={wanted}").refusal()
+
+
+def test_figures_of_a_run_stand_in_its_card(finished: Line) -> None:
+    values, body = parts_of(finished.bundle.with_name("README.md").read_text())
+    receipt = json.loads(finished.receipt.read_text())
+    (result,) = values["model-index"][0]["results"]
+    figures = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    (tags,) = receipt["tags"]
+    names = ("gap", "map", "map_at_10")
+    assert figures == {name: receipt[name] for name in names} | {"f1": tags["f1"]}
+    assert values["metrics"] == list(figures)
+    for told in (receipt["bytes"], receipt["budget_bytes"]):
+        assert f"{told:,} bytes" in body or f"{told:,} that it might have" in body
+    for member in receipt["members"]:
+        assert f"| {member['name']} | {member['family']} |" in body
+    for name in ("gap", "map", "map_at_10"):
+        assert f"| {receipt[name]:.5f} | {receipt[f'{name}_error']:.5f} |" in body
+    assert "| train | 160 |" in body and "| report | 60 |" in body
+    assert "It states no licence" in body and receipt["sha256"] in body
+
+
+def test_the_code_of_the_card_runs(finished: Line) -> None:
+    card = finished.bundle.with_name("README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code.replace("bundle.safetensors", str(finished.bundle)), names)
+    assert names["log_odds"].shape == (1, 30)
+    assert len(names["best"]) == 5
+    assert all(tag.probability > 0 for tag in names["tags"])
+
+
+def test_a_card_that_is_not_what_was_written_is_made_again(finished: Line, tmp_path: Path) -> None:
+    line = finished.copy(tmp_path)
+    card = line.bundle.with_name("README.md")
+    before = card.read_bytes(), line.bundle.read_bytes()
+    card.write_text("another")
+    outcome = line.call("stage=pack")
+    assert outcome.status == 0 and "bundle: README.md is missing or damaged" in outcome.err
+    assert (card.read_bytes(), line.bundle.read_bytes()) == before
