@@ -3,15 +3,18 @@
 What the stages do lies in `stages/`, a file each; how their results are shown in `report/`.
 """
 
+import sys
+
 from common import interrupts
+from report import usage
 
 if __name__ == "__main__":
     interrupts.heed_while_importing()
+    usage.answer_at_once(sys.argv[1:])
 
 import hashlib
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -42,12 +45,11 @@ from omegaconf.errors import (  # noqa: E402
 
 from common import messages, system_errors  # noqa: E402
 from common.errors import ConfigError, UserError  # noqa: E402
-from report import print_stages, score_of, show  # noqa: E402
-from stages import builtin  # noqa: E402, F401
+from report import print_stages  # noqa: E402
+from stages.arguments import check_arguments  # noqa: E402
 from stages.config import Config, config_from, hydra_node  # noqa: E402
-from stages.execute import JobsFailed  # noqa: E402
-from stages.stage import STAGES  # noqa: E402
-from stages.workspace import Workspace  # noqa: E402
+from stages.described import check_stage  # noqa: E402
+from stages.errors import JobsFailed  # noqa: E402
 
 # Keys that choose a run, or what is done with it; jobs that differ in nothing else share the run.
 _OF_NO_RUN = {"run", "outputs", "stage", "bundle", "split", "verbosity", "tune.storage"}
@@ -78,6 +80,7 @@ def parse_command_line(run: Callable[[Config], float | None]) -> None:
     ConfigStore.instance().store(name="onegig", node=hydra_node())
     # Hydra has flags of its own, and takes no others.
     arguments = messages.as_overrides(sys.argv[1:])
+    check_arguments(arguments)
     sys.argv[1:] = [with_experiment_files(argument) for argument in arguments]
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -185,11 +188,18 @@ def run_stage(config: Config) -> float | None:
         What the stage scored on `search`, if it did.
     """
     messages.set_verbosity(config.verbosity)
+    if config.stage is None:
+        print_stages(config)
+        return None
+    if not config.extensions:
+        check_stage(config.stage)
+    # They import torch, which takes seconds: a wrong key or name is answered before.
+    from report import score_of, show
+    from stages.stage import STAGES
+    from stages.workspace import Workspace
+
     workspace = Workspace(config)
     try:
-        if config.stage is None:
-            print_stages(workspace)
-            return None
         stage = STAGES.get(config.stage)
         with workspace.run.lock():
             result = stage.run(workspace)

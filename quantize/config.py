@@ -6,7 +6,7 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from families.size import THRESHOLD
+from common.tensors import THRESHOLD
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from common.messages import Verbosity
 from common.problems import quoted
 from distill.config import DistillConfig, StudentConfig
 from ensemble.config import EnsembleConfig
-from families import host_of, remembers
 from quantize.config import QuantizeConfig
 from records.config import DataConfig
 from runs.code_changes import OnCodeChange
@@ -206,6 +205,8 @@ class Config:
 
         What remembers has none: it would remember the same.
         """
+        from families import remembers
+
         return range(2, 2 if remembers(self.members[member].family) else self.copies + 1)
 
     def trained_as(self, student: str) -> tuple[str, str]:
@@ -229,6 +230,9 @@ class Config:
         return to_plain(replace(self, tune=self.tune.without_password()))
 
     def _of(self, member: str) -> str | None:
+        # Families import torch, which takes seconds.
+        from families import host_of
+
         settings = self.members[member]
         return host_of(settings.family, settings.config)
 
