@@ -2,17 +2,23 @@
 
 from collections.abc import Sequence
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
 from common.errors import ConfigError
 from common.problems import did_you_mean, quoted
 from stages.described import experiments, own_stages
+from stages.refusals import without_password
 
 # Of Hydra's options those that are of use here; some want a word behind them.
 _OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve"}
 _CFG = ("job", "hydra", "all")
+_GROUPS = ("experiment", "data", "train")
 _OTHER_OPTIONS = ("-q", "--quiet", "-v", "--verbose", "--help", "--version")
 
 
-def check_arguments(arguments: Sequence[str]) -> None:
+def check_words(arguments: Sequence[str]) -> None:
     """Refuses what is neither an option nor `KEY=VALUE`, `+KEY=VALUE` or `~KEY`.
 
     Raises:
@@ -26,11 +32,61 @@ def check_arguments(arguments: Sequence[str]) -> None:
                 raise ConfigError(f"{before} {word}: must be one of {', '.join(_CFG)}")
         elif word.startswith("-"):
             _check_option(word, after)
-        elif "=" not in word.lstrip("=") and not word.startswith("~"):
-            raise ConfigError(f"{quoted(word)} is no KEY=VALUE; {_meant(word, after)}")
         elif word.startswith("="):
             raise ConfigError(f"{quoted(word)} has no key; write KEY=VALUE without spaces")
+        elif "=" not in word and not word.startswith("~"):
+            raise ConfigError(f"{quoted(word)} is no KEY=VALUE; {_meant(word, after)}")
         before = word
+
+
+def check_overrides(arguments: Sequence[str]) -> None:
+    """Refuses overrides that Hydra cannot read, or would read as what nobody means.
+
+    Args:
+        arguments: words that `check_words` lets pass; files of experiments have names.
+
+    Raises:
+        ConfigError: it quotes the first such override.
+    """
+    parser, sweeps = OverridesParser.create(), {"-m", "--multirun"} & set(arguments)
+    for word in arguments:
+        if word.startswith("-") or ("=" not in word and not word.startswith("~")):
+            continue
+        try:
+            override = parser.parse_override(word)
+        except HydraException as error:
+            raise ConfigError(f"{_shown(word)} cannot be read: {_cause(word, error)}") from None
+        if override.is_sweep_override() and not sweeps:
+            raise ConfigError(
+                f"{_shown(word)} has several values: a list is written in brackets, "
+                f"{override.key_or_group}=[A,B], and -m makes a run for each value"
+            )
+        _check_group(word, override)
+
+
+def _shown(word: str) -> str:
+    return quoted(without_password(word))
+
+
+def _cause(word: str, error: HydraException) -> str:
+    if "=~" in word:
+        return "~ stands for no folder here; write $HOME"
+    if any(word.count(pair[0]) != word.count(pair[1]) for pair in ("{}", "[]", "()")):
+        return "a bracket is not closed; put the whole in quotes, 'KEY={A: [1, 2]}'"
+    lines = str(error).splitlines() or [""]
+    return f"{without_password(lines[0])}; put a text in two pairs of quotes, 'KEY=\"a: b\"'"
+
+
+def _check_group(word: str, override: Override) -> None:
+    """Refuses `train=5` and `data={root: ...}`: they name files of conf/."""
+    group = override.key_or_group
+    is_name = override.is_delete() or override.is_sweep_override()
+    if group not in _GROUPS or is_name:
+        return
+    value = override.value()
+    if value == "" or not isinstance(value, str | None):
+        keys = "" if group == "experiment" else f"; keys are set one by one, {group}.KEY=VALUE"
+        raise ConfigError(f"{_shown(word)}: {group}= takes a name of conf/{group}{keys}")
 
 
 def _check_option(word: str, after: str) -> None:

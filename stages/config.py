@@ -27,6 +27,7 @@ from quantize.config import QuantizeConfig
 from records.config import DataConfig
 from runs.code_changes import OnCodeChange
 from runs.store import is_name
+from stages.budgets import parse_budgets
 from training.config import TrainConfig
 from tune.config import TuneConfig
 
@@ -77,6 +78,8 @@ class Config:
     these predictions. What is packed is then trained on all of the set (`final=refit`), each
     student up to `copies` times with other seeds; or it is the models of the folds themselves
     (`final=bag`). How many of each is chosen with the rest, under the budget.
+
+    Of several `budget`s, `[1MB, 2MB]`, stage `pack` makes a bundle each.
     """
 
     stage: str | None = None
@@ -91,7 +94,7 @@ class Config:
     silent_minutes: Annotated[float, Ge(0)] = 30.0
     time_limit: Text | None = None
     verbosity: Verbosity = "normal"
-    budget: Text = "1GiB"
+    budget: Text | tuple[Text, ...] = "1GiB"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -107,6 +110,10 @@ class Config:
     output: Text | None = None
 
     def __post_init__(self) -> None:
+        if len(self.budgets) > 1 and self.stage == "all":
+            raise ConfigError(
+                "budget: stage=all packs one bundle; give one, and then stage=pack budget=[...]"
+            )
         if self.folds == 1:
             raise ConfigError("folds: 1 leaves nothing to train on; give 0 for none, or 2 and more")
         if not self.folds and self.final == "bag":
@@ -236,6 +243,11 @@ class Config:
         settings = self.members[member]
         return host_of(settings.family, settings.config)
 
+    @property
+    def budgets(self) -> dict[str, int]:
+        """Bytes of the budget, or of several, by how they are written."""
+        return parse_budgets(self.budget)
+
     @cached_property
     def students(self) -> dict[str, StudentConfig]:
         """All students by name."""
@@ -253,6 +265,11 @@ def config_from(composed: Any) -> Config:
     Raises:
         ConfigError: naming the key, the value and what it may be.
     """
+    if isinstance(composed, Mapping) and "experiment" in composed:
+        raise ConfigError(
+            "experiment: its file in conf/experiment has to begin with the line # @package "
+            "_global_, without which its keys are those of a key `experiment`"
+        )
     return from_plain(Config, composed, "", ConfigError)
 
 
