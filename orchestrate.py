@@ -44,7 +44,7 @@ from common.errors import ConfigError, UserError  # noqa: E402
 from report import print_stages  # noqa: E402
 from stages.arguments import check_overrides, check_words  # noqa: E402
 from stages.config import Config, config_from, hydra_node  # noqa: E402
-from stages.described import check_stage  # noqa: E402
+from stages.described import check_stage, is_experiment  # noqa: E402
 from stages.errors import JobsFailed  # noqa: E402
 from stages.refusals import check_key, one_line  # noqa: E402
 
@@ -123,7 +123,9 @@ def _named_experiment(path: Path) -> str:
     try:
         node = OmegaConf.load(path)
     except OSError as error:
-        raise ConfigError(f"experiment: {path} cannot be read: {error.strerror}") from None
+        there = [own for own in (path.stem, f"{path}.yaml") if is_experiment(own)]
+        meant = f"; did you mean experiment={there[0]}?" if there else ""
+        raise ConfigError(f"experiment: {path} cannot be read: {error.strerror}{meant}") from None
     # Its constructors let ValueErrors and others out.
     except Exception as error:
         raise ConfigError(f"experiment: {path} is not YAML: {one_line(error)}") from None

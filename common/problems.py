@@ -128,8 +128,9 @@ def _about_key(kind: str, key: str, owner: Any) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question about the known name that comes nearest; empty where none is near."""
-    close = difflib.get_close_matches(name[:_MAX_QUOTED], list(known), 1)
-    return f"did you mean {close[0]!r}?" if close else ""
+    by_lower = {own.lower(): own for own in known}
+    close = difflib.get_close_matches(name[:_MAX_QUOTED].lower(), by_lower, 1)
+    return f"did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
 def _about_value(problem: Any, spot: _Spot) -> str:

@@ -35,7 +35,8 @@ def check_words(arguments: Sequence[str]) -> None:
         elif word.startswith("="):
             raise ConfigError(f"{quoted(word)} has no key; write KEY=VALUE without spaces")
         elif "=" not in word and not word.startswith("~"):
-            raise ConfigError(f"{quoted(word)} is no KEY=VALUE; {_meant(word, after)}")
+            value = next((own.lstrip("=") for own in arguments[position + 1 :] if own != "="), "")
+            raise ConfigError(f"{quoted(word)} is no KEY=VALUE; {_meant(word, value)}")
         before = word
 
 
@@ -56,6 +57,8 @@ def check_overrides(arguments: Sequence[str]) -> None:
             override = parser.parse_override(word)
         except HydraException as error:
             raise ConfigError(f"{_shown(word)} cannot be read: {_cause(word, error)}") from None
+        if override.is_sweep_override() and not sweeps and override.key_or_group == "stage":
+            raise ConfigError(f"{_shown(word)}: one stage at a time; stage=all does all in order")
         if override.is_sweep_override() and not sweeps:
             raise ConfigError(
                 f"{_shown(word)} has several values: a list is written in brackets, "
@@ -104,7 +107,7 @@ def _check_option(word: str, after: str) -> None:
 
 
 def _meant(word: str, after: str) -> str:
-    """What somebody may want who wrote a word without a value."""
+    """What somebody may want who wrote a word without a value, and another one behind it."""
     for key, known in (("stage", own_stages()), ("experiment", experiments())):
         names = {own.name for own in known}
         if word == key and after in names:

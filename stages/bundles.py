@@ -37,6 +37,8 @@ def find_bundle(workspace: Workspace) -> Path:
     several = several_bundles(workspace)
     if several and path == folder / BUNDLE_NAME:
         raise ConfigError(f"bundle: there is one for each of several budgets; {_choice(several)}")
+    if (path / BUNDLE_NAME).is_file():
+        raise ConfigError(f"bundle: {path} is a folder; did you mean {path / BUNDLE_NAME}?")
     if not path.is_file():
         raise ConfigError(f"bundle: no file {path}; run stage=pack first or give bundle=/path")
     check_receipt(path)

@@ -28,6 +28,7 @@ from records.config import DataConfig
 from runs.code_changes import OnCodeChange
 from runs.store import is_name
 from stages.budgets import parse_budgets
+from stages.composed import check_composed
 from training.config import TrainConfig
 from tune.config import TuneConfig
 
@@ -265,11 +266,7 @@ def config_from(composed: Any) -> Config:
     Raises:
         ConfigError: naming the key, the value and what it may be.
     """
-    if isinstance(composed, Mapping) and "experiment" in composed:
-        raise ConfigError(
-            "experiment: its file in conf/experiment has to begin with the line # @package "
-            "_global_, without which its keys are those of a key `experiment`"
-        )
+    check_composed(composed)
     return from_plain(Config, composed, "", ConfigError)
 
 

@@ -67,6 +67,11 @@ def experiments() -> tuple[Described, ...]:
     )
 
 
+def is_experiment(name: str) -> bool:
+    """Whether it is a name of conf/experiment, or a YAML file."""
+    return name in {own.name for own in experiments()} or Path(name).is_file()
+
+
 def _in_short(path: Path) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return next((own.removeprefix(_IN_SHORT) for own in lines if own.startswith(_IN_SHORT)), "")

@@ -76,6 +76,14 @@ MISTAKES = {
         ["stage=plan", "members.vlad.family=transformer"],
         ["transformer", "netvlad", "perceptron"],
     ),
+    "misspelt member": (
+        ["stage=plan", "members.vald.config.clusters=4"],
+        ["no member 'vald'", "vlad, plain", "did you mean 'vlad'?"],
+    ),
+    "new member without a family": (
+        ["stage=plan", "members.more.train.epochs=4"],
+        ["no member 'more'", "family"],
+    ),
     "misspelt family": (["stage=plan", "members.vlad.family=netvald"], ["mean 'netvlad'?"]),
     "unknown family field": (
         ["stage=plan", "members.vlad.config.clusterz=4"],
