@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.errors import ConfigError
-from common.problems import did_you_mean, quoted
+from common.problems import did_you_mean, shortened
 
 
 def check_composed(composed: Any) -> None:
@@ -30,6 +30,9 @@ def _check_members(members: Mapping[str, Any]) -> None:
     for name, own in members.items():
         # A key that there is not may be a family misspelt.
         if name not in whole and isinstance(own, Mapping) and {*own} <= {"config", "train"}:
-            there = f"there are {', '.join(whole) or 'none'}"
-            meant = did_you_mean(name, whole) or "a new one needs its family"
-            raise ConfigError(f"members: no member {quoted(name)}; {there}; {meant}")
+            there = f"members are {', '.join(whole) or 'none'}, and a new one needs it"
+            meant = did_you_mean(name, whole)
+            raise ConfigError(
+                f"members.{shortened(name)}: key 'family' is missing; {there}"
+                + (f"; {meant}" if meant else "")
+            )

@@ -78,11 +78,11 @@ MISTAKES = {
     ),
     "misspelt member": (
         ["stage=plan", "members.vald.config.clusters=4"],
-        ["no member 'vald'", "vlad, plain", "did you mean 'vlad'?"],
+        ["members.vald", "'family'", "vlad, plain", "did you mean 'vlad'?"],
     ),
     "new member without a family": (
         ["stage=plan", "members.more.train.epochs=4"],
-        ["no member 'more'", "family"],
+        ["members.more", "'family'"],
     ),
     "misspelt family": (["stage=plan", "members.vlad.family=netvald"], ["mean 'netvlad'?"]),
     "unknown family field": (
