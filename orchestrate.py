@@ -6,10 +6,12 @@ What the stages do lies in `stages/`, a file each; how their results are shown i
 import sys
 
 from common import interrupts
-from report import usage
 
 if __name__ == "__main__":
     interrupts.heed_while_importing()
+
+    from report import usage
+
     usage.answer_at_once(sys.argv[1:])
 
 import hashlib
