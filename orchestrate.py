@@ -3,15 +3,20 @@
 What the stages do lies in `stages/`, a file each; how their results are shown in `report/`.
 """
 
+import sys
+
 from common import interrupts
 
 if __name__ == "__main__":
     interrupts.heed_while_importing()
 
+    from report import usage
+
+    usage.answer_at_once(sys.argv[1:])
+
 import hashlib
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -34,24 +39,19 @@ from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa:
 from hydra.errors import ConfigCompositionException, HydraException  # noqa: E402
 from hydra.types import RunMode  # noqa: E402
 from omegaconf import DictConfig, OmegaConf  # noqa: E402
-from omegaconf.errors import (  # noqa: E402
-    ConfigAttributeError,
-    ConfigKeyError,
-    OmegaConfBaseException,
-)
+from omegaconf.errors import OmegaConfBaseException  # noqa: E402
 
 from common import messages, system_errors  # noqa: E402
 from common.errors import ConfigError, UserError  # noqa: E402
-from report import print_stages, score_of, show  # noqa: E402
-from stages import builtin  # noqa: E402, F401
+from report import print_stages  # noqa: E402
+from stages.arguments import check_overrides, check_words  # noqa: E402
 from stages.config import Config, config_from, hydra_node  # noqa: E402
-from stages.execute import JobsFailed  # noqa: E402
-from stages.stage import STAGES  # noqa: E402
-from stages.workspace import Workspace  # noqa: E402
+from stages.described import check_stage, is_experiment  # noqa: E402
+from stages.errors import JobsFailed  # noqa: E402
+from stages.refusals import check_key, one_line  # noqa: E402
 
 # Keys that choose a run, or what is done with it; jobs that differ in nothing else share the run.
 _OF_NO_RUN = {"run", "outputs", "stage", "bundle", "split", "verbosity", "tune.storage"}
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 # Characters of a run's name, without those that tell two from each other.
 _LONGEST = 150
 
@@ -78,7 +78,9 @@ def parse_command_line(run: Callable[[Config], float | None]) -> None:
     ConfigStore.instance().store(name="onegig", node=hydra_node())
     # Hydra has flags of its own, and takes no others.
     arguments = messages.as_overrides(sys.argv[1:])
+    check_words(arguments)
     sys.argv[1:] = [with_experiment_files(argument) for argument in arguments]
+    check_overrides(sys.argv[1:])
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="config")
     def job(composed: DictConfig) -> float | None:
@@ -94,9 +96,7 @@ def parse_command_line(run: Callable[[Config], float | None]) -> None:
     except Carried as carried:
         error = carried.error
     except ConfigCompositionException as refused:
-        if isinstance(refused.__cause__, ConfigAttributeError | ConfigKeyError):
-            # The codec says which keys there are.
-            config_from({str(refused.__cause__.full_key): None})
+        check_key(refused)
         raise
     raise error
 
@@ -125,7 +125,9 @@ def _named_experiment(path: Path) -> str:
     try:
         node = OmegaConf.load(path)
     except OSError as error:
-        raise ConfigError(f"experiment: {path} cannot be read: {error.strerror}") from None
+        there = [own for own in (path.stem, f"{path}.yaml") if is_experiment(own)]
+        meant = f"; did you mean experiment={there[0]}?" if there else ""
+        raise ConfigError(f"experiment: {path} cannot be read: {error.strerror}{meant}") from None
     # Its constructors let ValueErrors and others out.
     except Exception as error:
         raise ConfigError(f"experiment: {path} is not YAML: {one_line(error)}") from None
@@ -185,11 +187,18 @@ def run_stage(config: Config) -> float | None:
         What the stage scored on `search`, if it did.
     """
     messages.set_verbosity(config.verbosity)
+    if config.stage is None:
+        print_stages(config)
+        return None
+    if not config.extensions:
+        check_stage(config.stage)
+    # They import torch, which takes seconds: a wrong key or name is answered before.
+    from report import score_of, show
+    from stages.stage import STAGES
+    from stages.workspace import Workspace
+
     workspace = Workspace(config)
     try:
-        if config.stage is None:
-            print_stages(workspace)
-            return None
         stage = STAGES.get(config.stage)
         with workspace.run.lock():
             result = stage.run(workspace)
@@ -199,18 +208,6 @@ def run_stage(config: Config) -> float | None:
         line = workspace.code_changes.line()
         if line:
             messages.warn(line)
-
-
-def one_line(error: BaseException) -> str:
-    """An error and what caused it, on one line."""
-    text = str(error)
-    # Hydra ends with where it looked, and with how to add a key that does not exist.
-    for noise in ("Config search path:", "To append to your config", "See https:"):
-        text = text.split(noise)[0]
-    if error.__cause__ is not None:
-        text += ": " + str(error.__cause__).splitlines()[0]
-    # A storage's password, in what Hydra could not read.
-    return _PASSWORD.sub(r"\1***@", " ".join(text.split()))
 
 
 def main() -> int:

@@ -19,8 +19,8 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 
+from common.tensors import THRESHOLD
 from ensemble import WeightedScorer
-from families.size import THRESHOLD
 from metrics import Labels, StreamingScores
 from quantize import MemberLayout, bundle_bytes, list_precisions, quantize_state
 from quantize.feedback import codes_with_feedback, takes_feedback

@@ -122,8 +122,15 @@ def _about_key(kind: str, key: str, owner: Any) -> str:
         return f"key {key!r} is missing"
     known = [f.name for f in dataclasses.fields(owner) if f.init] if owner is not Any else []
     text = f"unknown key {quoted(key)}; known are {', '.join(known)}"
-    close = difflib.get_close_matches(key[:_MAX_QUOTED], known, 1)
-    return f"{text}; did you mean {close[0]!r}?" if close else text
+    meant = did_you_mean(key, known)
+    return f"{text}; {meant}" if meant else text
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question about the known name that comes nearest; empty where none is near."""
+    by_lower = {own.lower(): own for own in known}
+    close = difflib.get_close_matches(name[:_MAX_QUOTED].lower(), by_lower, 1)
+    return f"did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
 def _about_value(problem: Any, spot: _Spot) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from common.errors import UserError
+from common.problems import did_you_mean, quoted
 
 Entry = TypeVar("Entry")
 
@@ -32,14 +33,18 @@ class Registry(Generic[Entry]):
     Args:
         kind: what the entries are, for messages.
         error: what is raised.
+        own: imports what adds the project's own entries, as soon as they are asked for.
     """
 
     _all: list[Registry[Any]] = []  # noqa: RUF012
     _adding: Extension | None = None
 
-    def __init__(self, kind: str, error: type[UserError]) -> None:
+    def __init__(
+        self, kind: str, error: type[UserError], own: Callable[[], None] | None = None
+    ) -> None:
         self._kind = kind
         self._error = error
+        self._own = own
         self._entries: dict[str, tuple[Entry, Extension | None]] = {}
         Registry._all.append(self)
 
@@ -49,6 +54,9 @@ class Registry(Generic[Entry]):
         Raises:
             UserError: another one has the name.
         """
+        if Registry._adding:
+            # The names of the project's own are taken.
+            self._add_own()
         if self._entries.setdefault(name, (entry, Registry._adding))[0] != entry:
             raise self._error(f"{self._kind} {name!r} is registered twice: rename one of them")
 
@@ -58,24 +66,42 @@ class Registry(Generic[Entry]):
         Raises:
             UserError: there is none.
         """
+        self._add_own()
         if name not in self._entries:
-            raise self._error(
-                f"unknown {self._kind} {name[:50]!r}; there are {', '.join(self._entries)}; if it "
-                "is one of your own, name its file with extensions=[...]"
-            )
+            raise self._error(about_unknown(self._kind, name, self._entries))
         return self._entries[name][0]
 
     def names(self) -> list[str]:
         """The names, in the order in which they were added."""
+        self._add_own()
         return list(self._entries)
 
     def source(self, name: str) -> Extension | None:
         """The user's file that added the entry; None for what the project has itself."""
         return self._entries.get(name, (None, None))[1]
 
+    def _add_own(self) -> None:
+        """Has the project's own entries added, if they are not yet."""
+        own, self._own = self._own, None
+        if own is not None:
+            of_user, Registry._adding = Registry._adding, None
+            try:
+                own()
+            finally:
+                Registry._adding = of_user
+
+
+def about_unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """What is said of a name that none of the `known` entries of a kind has."""
+    text = f"unknown {kind} {quoted(name[:50])}; there are {', '.join(known)}"
+    own = "if it is one of your own, name its file with extensions=[...]"
+    return f"{text}; {did_you_mean(name, known) or own}"
+
 
 def _remember() -> Callable[[], None]:
     """What makes every registry again what it is now."""
+    for registry in Registry._all:
+        registry._add_own()
     before = [(registry, dict(registry._entries)) for registry in Registry._all]
 
     def restore() -> None:

@@ -26,6 +26,7 @@ from common.problems import one_line, quoted
 if TYPE_CHECKING:
     from torch import Tensor
 
+THRESHOLD = 17_000  # elements; larger tensors are quantized (Skalic & Austin 2018, section 3.2)
 MAX_HEADER = 16 * 2**20
 # What a header may have in any file, and that it may have one more for so many bytes of the file.
 # Far above any need (a tensor takes about 100 bytes and ten values, a label's name 30 bytes and one

@@ -35,7 +35,9 @@ def parse_bytes(value: str | int, key: str = "budget") -> int:
     """
     match = _PATTERN.fullmatch(str(value))
     if isinstance(value, bool) or match is None or match[2].lower() not in _UNITS:
-        raise UserError(f"{key}={value}: write bytes such as 1GiB, 600MB or 1000000000")
+        known = match is not None and match[2].lower() + "b" in _UNITS
+        meant = f"; did you mean {value}B or {value}iB?" if known and match else ""
+        raise UserError(f"{key}={value}: write bytes such as 1GiB, 600MB or 1000000000{meant}")
     count = int(Decimal(match[1]) * _UNITS[match[2].lower()])
     if count < 1:
         raise UserError(f"{key}={value}: at least one byte is needed")

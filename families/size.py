@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-THRESHOLD = 17_000  # elements; larger tensors are quantized (Skalic & Austin 2018, section 3.2)
+from common.tensors import THRESHOLD
+
 CENTROIDS = 256
 
 

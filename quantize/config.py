@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from families.size import THRESHOLD
+from common.tensors import THRESHOLD
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,11 @@ class Precision(ABC):
         raise BundleError(f"export: precision {codes.precision} does not say its ONNX form")
 
 
-PRECISIONS: Registry[Precision] = Registry("precision", BundleError)
+def _own() -> None:
+    from quantize import precisions  # noqa: F401
+
+
+PRECISIONS: Registry[Precision] = Registry("precision", BundleError, _own)
 get_precision = PRECISIONS.get
 list_precisions = PRECISIONS.names
 

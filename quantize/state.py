@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from families.size import THRESHOLD, is_large
+from common.tensors import THRESHOLD
+from families.size import is_large
 from quantize.errors import BundleError
 from quantize.precision import (
     FLOAT32,

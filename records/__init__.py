@@ -1,17 +1,24 @@
 """Shards to batches: formats of files, schemas, splits."""
 
-from records.batches import Batch, FrameSampling, collate, iterate_batches
-from records.census import check_census, check_ids
-from records.clip import Clip
-from records.config import SplitSpec, id_number
-from records.demo.synthesize import generate
-from records.demo.world import DemoSpec
-from records.errors import DataError
-from records.formats import Listing, ShardFile, register_format
-from records.schema import Schema, Stream, load_schema, with_vocabulary
-from records.splits import Split, check_disjoint, open_split, read_truth, with_frames
-from records.tfrecord.example import TFRecordFile, encode_clip
-from records.tfrecord.framing import write_shards
+from typing import TYPE_CHECKING
+
+from common.on_demand import exports_of
+
+if TYPE_CHECKING:
+    from records.batches import Batch, FrameSampling, collate, iterate_batches
+    from records.census import check_census, check_ids
+    from records.clip import Clip
+    from records.config import SplitSpec, id_number
+    from records.demo.synthesize import generate
+    from records.demo.world import DemoSpec
+    from records.errors import DataError
+    from records.formats import Listing, ShardFile, register_format
+    from records.schema import Schema, Stream, load_schema, with_vocabulary
+    from records.splits import Split, check_disjoint, open_split, read_truth, with_frames
+    from records.tfrecord.example import TFRecordFile, encode_clip
+    from records.tfrecord.framing import write_shards
+else:
+    __getattr__ = exports_of(__name__, __file__)
 
 __all__ = [
     "Batch",

@@ -104,7 +104,11 @@ class Format:
         return _FORMATS.source(self.name)
 
 
-_FORMATS: Registry[Format] = Registry("format", DataError)
+def _own() -> None:
+    from records.tfrecord import example  # noqa: F401
+
+
+_FORMATS: Registry[Format] = Registry("format", DataError, _own)
 File = TypeVar("File", bound=ShardFile)
 
 

@@ -1,20 +1,23 @@
 """What the records of a dataset hold: feature streams, their sizes, and the labels."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from annotated_types import Ge, MinLen
-from torch import Tensor
 
 from common.codec import Positive, from_plain, read_yaml
 from common.problems import quoted
 from records.errors import DataError, listed
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Level = Literal["frame", "video"]
 Encoding = Literal["uint8", "float32"]
@@ -252,6 +255,8 @@ def dequantize(
         mask: Bool, of the shape of `x` without its last dimension; where it is False the result is
             exactly 0.
     """
+    import torch
+
     scale, bias = quantization(minimum, maximum)
     # Through the factors the mask costs no further pass over x.
     factor = scale if mask is None else mask.unsqueeze(-1) * scale

@@ -48,6 +48,12 @@ def _packed(packed: Packed) -> float:
 
 
 @score_of.register
+def _bundles(bundles: tuple) -> float:  # type: ignore[type-arg]
+    """Of bundles under several budgets that of the largest."""
+    return max(bundles, key=lambda own: own.receipt.budget_bytes).receipt.search_gap
+
+
+@score_of.register
 def _finished(finished: Finished) -> float:
     return _packed(finished.packed)
 

@@ -222,6 +222,33 @@ def _packed(packed: Packed) -> None:
     print(f"bundle      {packed.bundle}\nreceipt     {packed.bundle.with_name(RECEIPT_NAME)}")
 
 
+@show.register
+def _bundles(bundles: tuple) -> None:  # type: ignore[type-arg]
+    """A row for each of several budgets; the members of each lie beside its bundle."""
+    largest = max(bundles, key=lambda own: own.receipt.budget_bytes)
+    write_curve(largest)
+    rows = []
+    for packed in bundles:
+        receipt = packed.receipt
+        write_table(packed.bundle.with_name(MEMBERS_NAME), _members_rows(packed))
+        rows.append(
+            {
+                "budget": packed.bundle.parent.name,
+                "bytes": receipt.bytes,
+                "members": len(receipt.members),
+                "search": f"{receipt.search_gap:.5f} +- {receipt.search_gap_error:.5f}",
+                "report": f"{receipt.gap:.5f} +- {receipt.gap_error:.5f}",
+                "MAP@10": receipt.map_at_10,
+                "float32": receipt.gap_float,
+            }
+        )
+    print_table(rows, {"bytes": "{:,}".format, "members": str})
+    print("GAP on search, where they were chosen, on report, and on report at float32")
+    print(f"curve       {largest.folder / PICTURE_NAME}")
+    for packed in bundles:
+        print(f"bundle      {packed.bundle}")
+
+
 def _members_rows(packed: Packed) -> list[dict[str, Any]]:
     """Every student: size, and GAP on `report` at each step from its teacher twin to 8 bits."""
     receipt = packed.receipt

@@ -1,16 +1,28 @@
 """What `python orchestrate.py` shows without a stage: what there is, what is done, what is next."""
 
-from stages.stage import Done, list_stages
-from stages.workspace import Workspace
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from report.usage import USAGE, first_screen
+from stages.config import Config
+from stages.described import Described, own_stages
+from stages.stage import Done, Stage, list_stages
 
 
-def print_stages(workspace: Workspace) -> None:
-    """The stages with a line each; where the run exists, which are done and what comes next."""
-    root = workspace.run.root
-    print("usage: python orchestrate.py stage=STAGE [experiment=NAME] [KEY=VALUE ...]\n")
+def print_stages(config: Config) -> None:
+    """The stages with a line each; where the run exists, which are done and what comes next.
+
+    Where no experiment is chosen, those that there are, and what to type first.
+    """
+    root = Path(config.outputs, config.run)
+    if not config.members and not config.extensions and not root.exists():
+        print(first_screen())
+        return
+    print(f"{USAGE}\n")
     following = None
-    for stage in list_stages():
-        done = stage.done(workspace) if stage.done and root.exists() else None
+    for stage, done in _progress(config, root):
         if done and not done.whole and following is None:
             following = stage.name
         print(f"  {stage.name:<11}{stage.help}{_mark(done)}")
@@ -18,6 +30,19 @@ def print_stages(workspace: Workspace) -> None:
         print(f"\n{root}: next is stage={following or 'predict'}")
     else:
         print(f"\n{root}: no such run yet; begin with stage=all")
+
+
+def _progress(config: Config, root: Path) -> Iterator[tuple[Described | Stage, Done | None]]:
+    """The stages, and how much of each is done."""
+    if not config.extensions and not root.exists():
+        yield from ((stage, None) for stage in own_stages())
+        return
+    # What says how much is done needs all that makes it.
+    from stages.workspace import Workspace
+
+    workspace = Workspace(config)
+    for stage in list_stages():
+        yield stage, stage.done(workspace) if stage.done and root.exists() else None
 
 
 def _mark(done: Done | None) -> str:

@@ -16,6 +16,7 @@ from stages.synthesize import synthesize
 from stages.teachers import teachers
 from stages.tune import tune
 from stages.workspace import Workspace
+from training.device import choose_device
 
 Made = TypeVar("Made")
 
@@ -36,6 +37,7 @@ def run_all(workspace: Workspace) -> Finished:
     Raises:
         JobsFailed: a training failed; the others of its kind have finished.
     """
+    choose_device(workspace.config.device)
     names = ["plan", "teachers", "distill", "pack", "predict", "report"]
     if workspace.config.tune.trials:
         names.insert(0, "tune")
@@ -57,7 +59,9 @@ def run_all(workspace: Workspace) -> Finished:
     in_turn(plan)
     in_turn(teachers)
     in_turn(distill)
-    return Finished(in_turn(pack), in_turn(predict), in_turn(report))
+    packed = in_turn(pack)
+    assert isinstance(packed, Packed), "a configuration of this stage has one budget"
+    return Finished(packed, in_turn(predict), in_turn(report))
 
 
 def _later(config: Config) -> dict[str, dict[str, float]]:

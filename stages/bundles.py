@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -30,13 +30,30 @@ def find_bundle(workspace: Workspace) -> Path:
     """The file of `bundle=`, by default the run's own.
 
     Raises:
-        ConfigError: there is no such file, or the receipt beside it is of another.
+        ConfigError: there is no such file, or several; or the receipt beside it is of another.
     """
-    path = Path(workspace.config.bundle or workspace.run.root / BUNDLE_FOLDER / BUNDLE_NAME)
+    folder = workspace.run.root / BUNDLE_FOLDER
+    path = Path(workspace.config.bundle or folder / BUNDLE_NAME)
+    several = several_bundles(workspace)
+    if several and path == folder / BUNDLE_NAME:
+        raise ConfigError(f"bundle: there is one for each of several budgets; {_choice(several)}")
+    if (path / BUNDLE_NAME).is_file():
+        raise ConfigError(f"bundle: {path} is a folder; did you mean {path / BUNDLE_NAME}?")
     if not path.is_file():
         raise ConfigError(f"bundle: no file {path}; run stage=pack first or give bundle=/path")
     check_receipt(path)
     return path
+
+
+def several_bundles(workspace: Workspace) -> list[Path]:
+    """The bundles of a run that was packed for several budgets, the smallest first."""
+    found = (workspace.run.root / BUNDLE_FOLDER).glob(f"*/{BUNDLE_NAME}")
+    return sorted(found, key=lambda path: path.stat().st_size)
+
+
+def _choice(several: Sequence[Path]) -> str:
+    others = ", ".join(path.parent.name for path in several[:-1])
+    return f"name it, bundle={several[-1]}" + (f" (or {others})" if others else "")
 
 
 def choose_split(workspace: Workspace, schema: Schema, name: str) -> Split:

@@ -23,11 +23,12 @@ from common.messages import Verbosity
 from common.problems import quoted
 from distill.config import DistillConfig, StudentConfig
 from ensemble.config import EnsembleConfig
-from families import host_of, remembers
 from quantize.config import PackConfig, QuantizeConfig
 from records.config import DataConfig
 from runs.code_changes import OnCodeChange
 from runs.store import is_name
+from stages.budgets import parse_budgets
+from stages.composed import check_composed
 from training.config import TrainConfig
 from tune.config import TuneConfig
 
@@ -78,6 +79,8 @@ class Config:
     these predictions. What is packed is then trained on all of the set (`final=refit`), each
     student up to `copies` times with other seeds; or it is the models of the folds themselves
     (`final=bag`). How many of each is chosen with the rest, under the budget.
+
+    Of several `budget`s, `[1MB, 2MB]`, stage `pack` makes a bundle each.
     """
 
     stage: str | None = None
@@ -92,7 +95,7 @@ class Config:
     silent_minutes: Annotated[float, Ge(0)] = 30.0
     time_limit: Text | None = None
     verbosity: Verbosity = "normal"
-    budget: Text = "1GiB"
+    budget: Text | tuple[Text, ...] = "1GiB"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -109,6 +112,10 @@ class Config:
     output: Text | None = None
 
     def __post_init__(self) -> None:
+        if len(self.budgets) > 1 and self.stage == "all":
+            raise ConfigError(
+                "budget: stage=all packs one bundle; give one, and then stage=pack budget=[...]"
+            )
         if self.folds == 1:
             raise ConfigError("folds: 1 leaves nothing to train on; give 0 for none, or 2 and more")
         if not self.folds and self.final == "bag":
@@ -207,6 +214,8 @@ class Config:
 
         What remembers has none: it would remember the same.
         """
+        from families import remembers
+
         return range(2, 2 if remembers(self.members[member].family) else self.copies + 1)
 
     def trained_as(self, student: str) -> tuple[str, str]:
@@ -230,8 +239,16 @@ class Config:
         return to_plain(replace(self, tune=self.tune.without_password()))
 
     def _of(self, member: str) -> str | None:
+        # Families import torch, which takes seconds.
+        from families import host_of
+
         settings = self.members[member]
         return host_of(settings.family, settings.config)
+
+    @property
+    def budgets(self) -> dict[str, int]:
+        """Bytes of the budget, or of several, by how they are written."""
+        return parse_budgets(self.budget)
 
     @cached_property
     def students(self) -> dict[str, StudentConfig]:
@@ -250,6 +267,7 @@ def config_from(composed: Any) -> Config:
     Raises:
         ConfigError: naming the key, the value and what it may be.
     """
+    check_composed(composed)
     return from_plain(Config, composed, "", ConfigError)
 
 

@@ -16,6 +16,7 @@ from stages.stage import Done, stage
 from stages.summaries import Trained
 from stages.teachers import copied_teacher, load_teachers
 from stages.workspace import Workspace
+from training.device import choose_device
 
 _FOLDER = "students"
 
@@ -41,6 +42,7 @@ def distill(workspace: Workspace) -> None:
         RunError: a teacher is missing, or a level-2 student has no level-1 students to learn from.
         JobsFailed: a training failed; the others have finished.
     """
+    choose_device(workspace.config.device)
     _students(Tasks(workspace), load_teachers(workspace))
 
 

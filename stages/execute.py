@@ -32,6 +32,7 @@ from runs.marker import DONE_NAME
 from runs.run_time import TimeSharing
 from runs.store import TASK_NAME
 from stages.config import copy_name
+from stages.errors import JobsFailed
 from stages.jobs import PREDICTIONS, Job, Training, prepare_job
 from stages.told import say_notes
 from stages.workspace import Workspace
@@ -44,10 +45,6 @@ Takes = Callable[[Task], bool]
 
 def _takes_all(task: Task) -> bool:
     return True
-
-
-class JobsFailed(Exception):
-    """Some processes of a stage failed; the others finished."""
 
 
 class Tasks:

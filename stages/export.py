@@ -24,11 +24,14 @@ def export(workspace: Workspace) -> Path:
     """
     if any(importlib.util.find_spec(package) is None for package in _PACKAGES):
         raise ConfigError(
-            "stage=export: needs packages that are not installed: pip install 'onegig[onnx]'"
+            "stage=export: needs packages that are not installed: pip install -e '.[onnx]'"
         )
     from quantize.onnx.graph import onnx_bytes
 
-    content = read_bundle(find_bundle(workspace))
-    output = Path(workspace.config.output or workspace.run.root / BUNDLE_FOLDER / ONNX_NAME)
+    bundle = find_bundle(workspace)
+    content = read_bundle(bundle)
+    own = workspace.run.root / BUNDLE_FOLDER
+    folder = bundle.parent if bundle.resolve().is_relative_to(own.resolve()) else own
+    output = Path(workspace.config.output or folder / ONNX_NAME)
     write_bytes(output, onnx_bytes(content))
     return output

@@ -14,17 +14,20 @@ from quantize.selection.problem import Solution
 from runs import RunError, Task
 from stages.bundles import BUNDLE_FOLDER, BUNDLE_NAME
 from stages.catalogue import Catalogue
+from stages.config import Config
 from stages.copies import Gain
 from stages.distill import load_students
 from stages.ensemble import search_inputs
 from stages.execute import Tasks
 from stages.jobs import module_of
+from stages.outdated import remove_other_bundles
 from stages.packer import CHOSEN_NAME, COMPARISON_NAME, SOLUTIONS_NAME, Chosen, Packer
 from stages.receipt import RECEIPT_NAME, Receipt
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary
 from stages.teachers import load_teachers
 from stages.workspace import Workspace
+from training.device import choose_device
 
 CURVE_FOLDER, UNIFORM8_FOLDER = "curve", "uniform8"
 _MODULES = (
@@ -44,6 +47,7 @@ class Packed:
 
     Attributes:
         folder: the run's.
+        bundle: the file.
         receipt: of the bundle.
         curve: the best bundle for every number of bytes; the packed one is on it, unless it is a
             flat mean that a smaller bundle beats.
@@ -53,26 +57,32 @@ class Packed:
     """
 
     folder: Path
+    bundle: Path
     receipt: Receipt
     curve: tuple[Solution, ...]
     comparison: Comparison
     sensitivity: list[dict[str, Any]]
     teachers: dict[str, TrainingSummary]
 
-    @property
-    def bundle(self) -> Path:
-        """The bundle's file."""
-        return self.folder / BUNDLE_FOLDER / BUNDLE_NAME
+
+def _tasks(config: Config) -> dict[str, str]:
+    """The tasks of the bundles by their budgets: of several, each has a folder of its own."""
+    if len(config.budgets) == 1:
+        return dict.fromkeys(config.budgets, BUNDLE_FOLDER)
+    return {name: f"{BUNDLE_FOLDER}/{name}" for name in config.budgets}
 
 
 @stage(
     "pack",
     help="quantize, choose under the budget, write bundle and receipt",
     needs=("distill",),
-    done=lambda workspace: Done.below(workspace.run.root, [BUNDLE_FOLDER]),
+    done=lambda workspace: Done.below(workspace.run.root, _tasks(workspace.config).values()),
 )
-def pack(workspace: Workspace) -> Packed:
+def pack(workspace: Workspace) -> Packed | tuple[Packed, ...]:
     """Writes `bundle/bundle.safetensors` and `bundle/receipt.json`.
+
+    Of several budgets each has a folder below `bundle/`. What is there afterwards is what was asked
+    for: the bundles of other budgets, and what was made of them, are removed.
 
     Everything is chosen on `search`, on predictions of the quantized weights; the figures of the
     receipt are of `report`, and its `gap` of the file as read back. Another budget is solved from
@@ -80,9 +90,10 @@ def pack(workspace: Workspace) -> Packed:
 
     Raises:
         RunError: a teacher or a student is missing.
-        BudgetError: no member fits the budget; an older bundle stays.
+        BudgetError: no member fits a budget; older bundles stay.
         BundleError: there is no precision of a name, or weights hold NaN or an infinity.
     """
+    choose_device(workspace.config.device)
     teachers = load_teachers(workspace)
     packer = Packer(workspace, Catalogue(workspace, load_students(workspace, teachers)))
     tasks = Tasks(workspace)
@@ -99,45 +110,69 @@ def pack(workspace: Workspace) -> Packed:
         lambda task: packer.compare(task, solutions),
         _MODULES,
     )
-    selected = tasks.of_work(
-        "selection",
-        {
-            "budget": packer.budget,
-            "curve": traced.digest(),
-            # The curve is of one model of each, and may be the same with others beside them.
-            "models": [task.digest() for task in packer.catalogue.tasks],
-            "chosen_by": [task.digest() for task in packer.catalogue.students.chosen_by()],
-            "said": [field.name for kind in (Chosen, Gain) for field in fields(kind)],
-        },
-        lambda task: packer.select(task, solutions),
-        _MODULES,
-    )
-    chosen = _read(selected, CHOSEN_NAME, Chosen)
+    bundles = _tasks(workspace.config)
+    packers = {name: packer.under(count) for name, count in workspace.config.budgets.items()}
+    chosen = {
+        name: _select(
+            tasks, own, traced, solutions, bundles[name].replace(BUNDLE_FOLDER, "selection")
+        )
+        for name, own in packers.items()
+    }
+    remove_other_bundles(workspace.run.root, set(bundles.values()))
+    comparison = _read(compared, COMPARISON_NAME, Comparison)
+    sensitivity = packer.catalogue.sensitivity()
+    summaries = {
+        name: teachers.summary(student.member)
+        for name, student in workspace.config.students.items()
+    }
+    packed = []
+    for name, own in packers.items():
+        task = _write(tasks, own, chosen[name], bundles[name])
+        solution = _read(chosen[name], CHOSEN_NAME, Chosen).solution
+        packed.append(
+            Packed(
+                workspace.run.root,
+                task.file(BUNDLE_NAME),
+                _read(task, RECEIPT_NAME, Receipt),
+                front([*solutions, solution]),
+                comparison,
+                sensitivity,
+                summaries,
+            )
+        )
+    return packed[0] if len(packed) == 1 else tuple(packed)
+
+
+def _select(
+    tasks: Tasks, packer: Packer, traced: Task, solutions: tuple[Solution, ...], name: str
+) -> Task:
+    """What is packed under a budget, as a task of this name."""
+    catalogue = packer.catalogue
+    inputs = {
+        "budget": packer.budget,
+        "curve": traced.digest(),
+        # The curve is of one model of each, and may be the same with others beside them.
+        "models": [task.digest() for task in catalogue.tasks],
+        "chosen_by": [task.digest() for task in catalogue.students.chosen_by()],
+        "said": [field.name for kind in (Chosen, Gain) for field in fields(kind)],
+    }
+    return tasks.of_work(name, inputs, lambda task: packer.select(task, solutions), _MODULES)
+
+
+def _write(tasks: Tasks, packer: Packer, selected: Task, name: str) -> Task:
+    """The bundle and its receipt, as a task of this name."""
+    chosen, workspace = _read(selected, CHOSEN_NAME, Chosen), tasks.workspace
     inputs = {
         "selection": selected.digest(),
-        "thresholds": thresholds,
+        "thresholds": workspace.config.pack.thresholds,
         "schema": workspace.schema,
         "fingerprint": workspace.fingerprints["report"],
     }
-    models = [packer.catalogue.models[name][0] for name in chosen.solution.choice]
+    models = [packer.catalogue.models[own][0] for own in chosen.solution.choice]
     families = {model.job.setting.family for model in models}
-    task = tasks.of_work(
-        BUNDLE_FOLDER,
-        inputs,
-        lambda task: packer.write(task, chosen),
-        (*_MODULES, "stages.bundles", "stages.measurement_work", *map(module_of, sorted(families))),
-    )
-    receipt = task.file(RECEIPT_NAME)
-    return Packed(
-        workspace.run.root,
-        from_plain(Receipt, read_json(receipt), str(receipt), RunError),
-        front([*solutions, chosen.solution]),
-        _read(compared, COMPARISON_NAME, Comparison),
-        packer.catalogue.sensitivity(),
-        {
-            name: teachers.summary(student.member)
-            for name, student in workspace.config.students.items()
-        },
+    modules = ("stages.bundles", "stages.measurement_work", *map(module_of, sorted(families)))
+    return tasks.of_work(
+        name, inputs, lambda task: packer.write(task, chosen), (*_MODULES, *modules)
     )
 
 

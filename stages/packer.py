@@ -1,6 +1,9 @@
 """What stage `pack` does with the students of a run: the curve, the choice, and the file."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +15,6 @@ from torch import Tensor
 
 from common.codec import to_plain
 from common.files import TEMPORARY_SUFFIX, sha256_file, write_bytes, write_json
-from common.units import parse_bytes
 from ensemble import WeightedScorer
 from metrics import Labels
 from metrics.bootstrap import standard_error
@@ -34,6 +36,7 @@ from stages.catalogue import Catalogue
 from stages.copies import Gain, UnseenByAll
 from stages.jobs import UNLABELED
 from stages.measured import MeasuredModel
+from stages.outdated import remove_what_follows
 from stages.receipt import RECEIPT_NAME, Baseline, Receipt, TagsReceipt
 from stages.tuning.searches import searches_kept
 from stages.workspace import Workspace
@@ -64,7 +67,7 @@ class Packer:
     def __init__(self, workspace: Workspace, catalogue: Catalogue) -> None:
         config = workspace.config
         self.catalogue = catalogue
-        self.budget = parse_bytes(config.budget)
+        self.budget = max(config.budgets.values())
         self._workspace = workspace
         self._mix = config.ensemble.mix
         self._has_thresholds = config.pack.thresholds != "none"
@@ -74,6 +77,12 @@ class Packer:
             "trials": config.ensemble.trials,
             "seed": config.seed,
         }
+
+    def under(self, budget: int) -> Packer:
+        """The same over the same students, under another budget."""
+        other = copy(self)
+        other.budget = budget
+        return other
 
     @cached_property
     def _problem(self) -> Problem:
@@ -168,6 +177,7 @@ class Packer:
         solution, copies = chosen.solution, chosen.gain.copies
         choice, weights = solution.choice, solution.weights
         path = task.folder / BUNDLE_NAME
+        remove_what_follows(self._workspace.run.root)
         members = [
             model.member(choice[name], weight)
             for name in choice

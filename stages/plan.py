@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from common.codec import to_plain
 from common.files import write_json
-from common.units import format_bytes, parse_bytes
+from common.units import format_bytes
 from families.size import model_bytes, parameter_count
 from quantize.errors import BudgetError
 from stages.stage import stage
@@ -55,7 +55,7 @@ def plan(workspace: Workspace) -> Plan:
         )
         for name, model in models.items()
     )
-    budget = parse_bytes(config.budget)
+    budget = max(config.budgets.values())
     result = Plan(members, sum(member.bytes for member in members), budget)
     write_json(workspace.run.root / PLAN_NAME, to_plain(result))
     if min(member.bytes for member in members) > budget:

@@ -14,6 +14,7 @@ from quantize.bundle.inference import Bundle
 from records import Split, check_ids, id_number
 from runs import content_key
 from stages.bundles import choose_split, find_bundle, scored_batches
+from stages.outdated import submission_names
 from stages.stage import stage
 from stages.workspace import Workspace
 from training.device import choose_device
@@ -40,8 +41,9 @@ def predict(workspace: Workspace) -> Path:
     config = workspace.config
     found = find_bundle(workspace)
     split = choose_split(workspace, read_bundle(found).schema, "test")
-    output = Path(config.output or workspace.run.root / f"submission-{split.name}.csv")
-    record = workspace.run.root / f"submission-{split.name}.json"
+    root = workspace.run.root
+    submission, record = (root / name for name in submission_names(split.name))
+    output = Path(config.output or submission)
     key = content_key(
         {
             "bundle": sha256_file(found),
@@ -51,10 +53,11 @@ def predict(workspace: Workspace) -> Path:
             "extensions": sorted(extension.digest for extension in workspace.extensions),
         }
     )
-    if not (output.is_file() and _recorded(record) == {"key": key, "sha256": sha256_file(output)}):
+    made = {"key": key, "own": found.resolve().is_relative_to(root.resolve())}
+    if not (output.is_file() and _recorded(record) == {**made, "sha256": sha256_file(output)}):
         bundle = Bundle.load(found, choose_device(config.device))
         write_submission(output, bundle, split, config.format)
-        write_json(record, {"key": key, "sha256": sha256_file(output)})
+        write_json(record, {**made, "sha256": sha256_file(output)})
     return output
 
 

@@ -10,11 +10,12 @@ from typing import TypeVar
 from common.codec import from_plain
 from common.errors import UserError
 from common.files import read_json
+from common.messages import warn
 from quantize.selection.comparison import Comparison
 from quantize.selection.problem import Solution
 from records import Schema
 from runs import RunError
-from stages.bundles import BUNDLE_FOLDER
+from stages.bundles import BUNDLE_FOLDER, several_bundles
 from stages.catalogue import Catalogue
 from stages.config import LABELS, Config
 from stages.distill import load_students
@@ -147,6 +148,14 @@ class _Reader:
         folder = self._root / BUNDLE_FOLDER
         marker = finished(folder)
         if marker is None:
+            several = several_bundles(self._workspace)
+            if several:
+                self._notices.append(
+                    f"There are bundles of several budgets, which are not shown: "
+                    f"{', '.join(path.parent.name for path in several)}; stage=pack budget="
+                    f"{several[-1].parent.name} packs one for this page"
+                )
+                warn(self._notices[-1])
             return None
         receipt = self._try(lambda: read_receipt(marker.file(folder, RECEIPT_NAME)), None)
         if receipt is None:

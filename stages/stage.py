@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from common.errors import ConfigError
 from common.registry import Registry
 from runs.marker import DONE_NAME
-from stages.workspace import Workspace
 
-Run = TypeVar("Run", bound=Callable[[Workspace], object])
+if TYPE_CHECKING:
+    from stages.workspace import Workspace
+
+Run = TypeVar("Run", bound="Callable[[Workspace], object]")
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,11 @@ class Stage:
     done: Callable[[Workspace], Done] | None
 
 
-STAGES: Registry[Stage] = Registry("stage", ConfigError)
+def _own() -> None:
+    from stages import builtin  # noqa: F401
+
+
+STAGES: Registry[Stage] = Registry("stage", ConfigError, _own)
 
 
 def stage(

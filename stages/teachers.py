@@ -13,6 +13,7 @@ from stages.jobs import Job, Training
 from stages.stage import Done, stage
 from stages.summaries import Trained, TrainingSummary
 from stages.workspace import Workspace
+from training.device import choose_device
 
 _FOLDER = "teachers"
 
@@ -61,6 +62,7 @@ def teachers(workspace: Workspace) -> TrainedTeachers:
         UserError: as in `Workspace.check_members`; nothing is trained then.
         JobsFailed: a training failed; the others have finished.
     """
+    choose_device(workspace.config.device)
     workspace.check_members()
     trained = _trained(Tasks(workspace))
     summaries = {name: trained.summary(name) for name in trained.names}

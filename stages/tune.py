@@ -22,6 +22,7 @@ from stages.tuning.members import TunedMember
 from stages.tuning.searches import TUNE_FOLDER
 from stages.tuning.trials import Trials
 from stages.workspace import Workspace
+from training.device import choose_device
 from tune.space import Space, Tried, family_space, laid_over, member_spaces
 from tune.storage import Heartbeats, StudyStorage
 from tune.study import FAILURE, UNTRAINED, MemberStudy
@@ -109,6 +110,7 @@ def tune(workspace: Workspace) -> Tuned:
     config = workspace.config.tune
     if not config.trials:
         raise ConfigError("tune.trials: 0; say how many a study has, such as tune.trials=40")
+    choose_device(workspace.config.device)
     workspace.check_members()
     members = [TunedMember(workspace, *named) for named in _spaces(workspace).items()]
     for member in members:

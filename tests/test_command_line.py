@@ -32,14 +32,27 @@ MISTAKES = {
         ["train: ", "'learning_rat'", "'learning_rate'"],
     ),
     "wrong type": (["stage=plan", "seed=abc"], ["seed", "abc", "int"]),
+    "misspelt section": (["stage=plan", "trian.epochs=1"], ["'trian'", "'train'"]),
     "misspelt key, added": (["stage=plan", "+budgett=1GB"], ["'budgett'", "'budget'"]),
     "no value": (["stage=plan", "run=null"], ["run", "str", "None"]),
     "interpolation of nothing": (["stage=plan", "run=${nope}"], ["run", "'nope'"]),
     "no override": (["stage plan"], ["stage plan"]),
+    "override that cannot be read": (
+        ["stage=plan", "members={a: {family: rnn}"],
+        ["'members={a: {family: rnn}'", "bracket"],
+    ),
+    "home folder": (["stage=plan", "data.root=~/shards"], ["'data.root=~/shards'", "$HOME"]),
+    "password in what cannot be read": (
+        ["stage=plan", "tune.storage=postgresql://me:secret@host/a(b"],
+        ["tune.storage=postgresql://me:***@host/a(b"],
+    ),
+    "several values": (["stage=plan", "seed=1,2"], ["'seed=1,2'", "seed=[", "-m"]),
+    "group that is no name": (["stage=plan", "train=5"], ["'train=5'", "train.KEY=VALUE"]),
     "unknown experiment": (["stage=plan", "experiment=nope"], ["nope", "smoke"]),
+    "misspelt experiment": (["stage=plan", "experiment=smok"], ["'smoke'?"]),
     "unknown data set": (["stage=plan", "data=nope"], ["data/nope", "audioset"]),
     "unknown way of training": (["stage=plan", "train=nope"], ["train/nope", "one_cycle"]),
-    "unknown stage": (["stage=teach"], ["stage", "'teach'", "teachers"]),
+    "unknown stage": (["stage=teach"], ["stage", "'teach'", "did you mean 'teachers'?"]),
     "unknown choice": (["stage=plan", "format=csv"], ["format", "'csv'", "kaggle"]),
     "number out of range": (["stage=plan", "distill.hard_weight=2"], ["distill.hard_weight", "2"]),
     "missing data folder": (["stage=all", "data.root=/no/such"], ["/no/such", "data.root"]),
@@ -63,6 +76,15 @@ MISTAKES = {
         ["stage=plan", "members.vlad.family=transformer"],
         ["transformer", "netvlad", "perceptron"],
     ),
+    "misspelt member": (
+        ["stage=plan", "members.vald.config.clusters=4"],
+        ["members.vald", "'family'", "vlad, plain", "did you mean 'vlad'?"],
+    ),
+    "new member without a family": (
+        ["stage=plan", "members.more.train.epochs=4"],
+        ["members.more", "'family'"],
+    ),
+    "misspelt family": (["stage=plan", "members.vlad.family=netvald"], ["mean 'netvlad'?"]),
     "unknown family field": (
         ["stage=plan", "members.vlad.config.clusterz=4"],
         ["netvlad", "clusterz", "clusters"],
@@ -113,25 +135,20 @@ def test_mistake_is_one_line_and_status_2(line: Line, mistake: str) -> None:
     assert not line.bundle.exists()
 
 
-@pytest.mark.parametrize(
-    ("override", "named"),
-    [
-        ("train.batch_size=1000", ["train.batch_size", "1000", "160"]),
-        pytest.param(
-            "device=cuda",
-            ["device", "cuda"],
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device"),
-        ),
-    ],
-)
-def test_mistake_that_only_a_worker_can_see(line: Line, override: str, named: list[str]) -> None:
+def test_mistake_that_only_a_worker_can_see(line: Line) -> None:
     """What the workers say comes after their progress; it stays one line, said once."""
-    outcome = line.call("stage=teachers", override)
+    outcome = line.call("stage=teachers", "train.batch_size=1000")
     assert outcome.status == 2 and "Traceback" not in outcome.err
-    (said,) = (row for row in outcome.err.splitlines() if named[0] in row)
-    assert said.startswith("onegig: ")
-    for word in named:
-        assert word in said
+    (said,) = (row for row in outcome.err.splitlines() if "train.batch_size" in row)
+    assert said.startswith("onegig: ") and "1000" in said and "160" in said
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("stage", ["all", "teachers", "distill", "pack", "tune"])
+def test_no_gpu_is_answered_at_once(line: Line, stage: str) -> None:
+    refusal = line.call(f"stage={stage}", "device=cuda", "tune.trials=1").refusal()
+    assert "device: cuda" in refusal
+    assert not line.run.exists() or [path.name for path in line.run.iterdir()] == ["LOCK"]
 
 
 def test_level_2_student_without_level_1(finished: Line, tmp_path: Path) -> None:

@@ -18,8 +18,6 @@ from stages.bundles import BUNDLE_FOLDER
 from stages.receipt import RECEIPT_NAME, Receipt
 from stages.report import Findings
 
-REPORT_NAME = "report.html"
-
 
 def run_page(findings: Findings, arguments: Sequence[str]) -> Page:
     """The page of a run.

@@ -15,7 +15,8 @@ from common.errors import UserError
 from metrics import StreamingScores
 from runs import Job as Process
 from runs import Predictions, Result, Task, describe_failures
-from stages.execute import JobsFailed, Tasks, process_of
+from stages.errors import JobsFailed
+from stages.execute import Tasks, process_of
 from stages.jobs import predictions_name
 from stages.summaries import TrainingSummary, read_summary
 from stages.told import say_notes

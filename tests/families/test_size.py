@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 import families
+from common.tensors import THRESHOLD
 from families.meta import without_memory
-from families.size import THRESHOLD, model_bytes, parameter_count, tensor_bytes
+from families.size import model_bytes, parameter_count, tensor_bytes
 from records.schema import Schema, Stream
 
 YOUTUBE_8M = Schema(
