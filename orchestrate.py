@@ -19,35 +19,32 @@ from pathlib import Path
 
 from common.threads import LIBRARY_VARIABLES
 
-# Worker processes import the same packages, from wherever this file is called.
-ROOT = Path(__file__).resolve().parent
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-# Results of this process must not depend on the number of cores either.
-os.environ.update(dict.fromkeys(LIBRARY_VARIABLES, "1"))
+if __name__ == "__main__":
+    # Libraries make no threads that `one_thread` would leave idle.
+    os.environ.update(dict.fromkeys(LIBRARY_VARIABLES, "1"))
 # Hydra shall raise: its own report of an error is many lines and ends with status 1.
 os.environ["HYDRA_FULL_ERROR"] = "1"
 
-import hydra  # noqa: E402
-from hydra.core.config_store import ConfigStore  # noqa: E402
-from hydra.core.hydra_config import HydraConfig  # noqa: E402
-from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
-from hydra.errors import ConfigCompositionException, HydraException  # noqa: E402
-from hydra.types import RunMode  # noqa: E402
-from omegaconf import DictConfig, OmegaConf  # noqa: E402
-from omegaconf.errors import (  # noqa: E402
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
     OmegaConfBaseException,
 )
 
-from common import messages, system_errors  # noqa: E402
-from common.errors import ConfigError, UserError  # noqa: E402
-from report import print_stages, score_of, show  # noqa: E402
-from stages import builtin  # noqa: E402, F401
-from stages.config import Config, config_from, hydra_node  # noqa: E402
-from stages.execute import JobsFailed  # noqa: E402
-from stages.stage import STAGES  # noqa: E402
-from stages.workspace import Workspace  # noqa: E402
+from common import messages, system_errors
+from common.errors import ConfigError, UserError
+from report import perform, print_stages, say_changes, score_of
+from stages import builtin  # noqa: F401
+from stages.config import Config, config_from, hydra_node
+from stages.execute import JobsFailed
+from stages.workspace import Workspace
 
 # Keys that choose a run, or what is done with it; jobs that differ in nothing else share the run.
 _OF_NO_RUN = {"run", "outputs", "stage", "bundle", "split", "verbosity", "tune.storage"}
@@ -94,11 +91,19 @@ def parse_command_line(run: Callable[[Config], float | None]) -> None:
     except Carried as carried:
         error = carried.error
     except ConfigCompositionException as refused:
-        if isinstance(refused.__cause__, ConfigAttributeError | ConfigKeyError):
-            # The codec says which keys there are.
-            config_from({str(refused.__cause__.full_key): None})
+        check_key(refused)
         raise
     raise error
+
+
+def check_key(refused: ConfigCompositionException) -> None:
+    """Says which keys there are, where it was an unknown one that Hydra refused.
+
+    Raises:
+        ConfigError: it was; the codec says so.
+    """
+    if isinstance(refused.__cause__, ConfigAttributeError | ConfigKeyError):
+        config_from({str(refused.__cause__.full_key): None})
 
 
 def with_experiment_files(argument: str) -> str:
@@ -186,19 +191,14 @@ def run_stage(config: Config) -> float | None:
     """
     messages.set_verbosity(config.verbosity)
     workspace = Workspace(config)
+    workspace.arguments = sys.argv[1:]
     try:
         if config.stage is None:
             print_stages(workspace)
             return None
-        stage = STAGES.get(config.stage)
-        with workspace.run.lock():
-            result = stage.run(workspace)
-            show(result)
-            return score_of(result)
+        return score_of(perform(workspace))
     finally:
-        line = workspace.code_changes.line()
-        if line:
-            messages.warn(line)
+        say_changes(workspace)
 
 
 def one_line(error: BaseException) -> str:

@@ -28,6 +28,7 @@ from quantize.config import QuantizeConfig
 from records.config import DataConfig
 from runs.code_changes import OnCodeChange
 from runs.store import is_name
+from stages.tracking.config import TrackingConfig
 from training.config import TrainConfig
 from tune.config import TuneConfig
 
@@ -102,6 +103,7 @@ class Config:
     distill: DistillConfig = field(default_factory=DistillConfig)
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     bundle: Text | None = None
     split: Literal["train", "search", "report", "test"] | None = None
     format: Literal["kaggle", "top10"] = "kaggle"
