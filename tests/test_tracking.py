@@ -165,8 +165,8 @@ def test_what_cannot_be_tracked_is_refused_first(finished: Line, tmp_path: Path)
     line = finished.fresh(tmp_path)
     for change, named in (
         ("tracking=wandb", ["wandb", "mlflow"]),
-        ("tracking.uri=https://me:secret@host/", ["tracking.uri", "MLFLOW_TRACKING_PASSWORD"]),
-        ("tracking.uri=https://token@host/", ["tracking.uri", "MLFLOW_TRACKING_URI"]),
+        ("tracking.uri=https://me:secret@host/", ["uri: ", "MLFLOW_TRACKING_PASSWORD"]),
+        ("tracking.uri=https://token@host/", ["uri: ", "MLFLOW_TRACKING_URI"]),
         ("tracking.uri=nope://host", ["tracking.uri", "nope://host"]),
     ):
         refusal = line.call("stage=teachers", "tracking=mlflow", change).refusal()
