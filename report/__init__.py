@@ -1,6 +1,6 @@
 """Tables, pictures and scores made from what stages return."""
 
-from report.perform import perform, say_changes
+from report.performed import perform, say_changes
 from report.score import score_of
 from report.show import show
 from report.stages import print_stages
