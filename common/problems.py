@@ -242,5 +242,9 @@ def shortened(text: str) -> str:
 
 def one_line(problem: Exception) -> str:
     """Its message as one line of printable characters, not without end."""
-    text = " ".join(str(problem)[: 2 * _MAX_REASON].split())[:_MAX_REASON]
+    return printable(" ".join(str(problem)[: 2 * _MAX_REASON].split())[:_MAX_REASON])
+
+
+def printable(text: str) -> str:
+    """The text with what cannot be printed written out, such as `\\x1b` and ends of lines."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

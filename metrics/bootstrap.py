@@ -94,6 +94,25 @@ def resampled_means(
     return _resampled(score, ones.shape[1], draws, seed)
 
 
+def resampled_ratio(
+    above: np.ndarray, below: np.ndarray, draws: int = MOST_DRAWS, seed: int = 0
+) -> np.ndarray:
+    """The ratio of two sums over clips in each of the draws, (R,); 0 where there is nothing below.
+
+    Args:
+        above: (N,) of each clip.
+        below: (N,) of each clip, not negative.
+        draws: R.
+        seed: Of the draws.
+    """
+
+    def score(drawn: np.ndarray) -> np.ndarray:
+        wanted = below @ drawn
+        return np.asarray(above @ drawn / np.where(wanted > 0, wanted, 1))
+
+    return _resampled(score, len(above), draws, seed)
+
+
 def _draws(ranked: int) -> int:
     return max(FEWEST_DRAWS, min(MOST_DRAWS, RANKED // max(ranked, 1)))
 

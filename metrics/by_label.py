@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 from metrics.average_precision import label_average_precisions
 from metrics.labels import Labels
 from metrics.ranking import checked_scores, slices, true_pairs
+from metrics.thresholds import best_cut, lists_of_labels
 
 CONFUSED = 3
 _CELLS = 1 << 23  # of clips by labels that are dense in one go
@@ -68,26 +69,14 @@ def _at_best_f1(
     labels: Labels, top_labels: np.ndarray, scores: np.ndarray, true: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall (V,) of each label where their harmonic mean is greatest."""
-    # Label by label from the best score down.
-    order = np.lexsort((-scores.ravel(), top_labels.ravel()))
-    listed = top_labels.ravel()[order].astype(np.int64)
-    values, hits = scores.ravel()[order], true.ravel()[order]
-    ends = np.cumsum(np.bincount(listed, minlength=labels.num_labels))
     positives = np.bincount(labels.columns, minlength=labels.num_labels)
     precision, recall = np.full((2, labels.num_labels), np.nan)
-    begin = 0
-    for label, end in enumerate(ends.tolist()):
-        if positives[label] and end > begin:
-            own = values[begin:end]
-            found, count = np.cumsum(hits[begin:end]), np.arange(1, end - begin + 1)
-            # F1 = 2 TP / (predicted + positives). Equal scores are one threshold: its last place.
-            f1 = np.where(np.append(own[1:] < own[:-1], True), found, -1) / (
-                count + positives[label]
-            )
-            best = int(f1.argmax())
-            precision[label] = found[best] / count[best]
-            recall[label] = found[best] / positives[label]
-        begin = end
+    for label, values, hits in lists_of_labels(labels.num_labels, top_labels, scores, true):
+        if positives[label]:
+            cut = best_cut(values, hits, int(positives[label]))
+            found = int(hits[:cut].sum())
+            precision[label] = found / max(cut, 1)
+            recall[label] = found / positives[label]
     return precision, recall
 
 

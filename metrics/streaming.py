@@ -11,6 +11,7 @@ from metrics.clips import average_precisions, hits_of_clips, precisions_at_recal
 from metrics.errors import MetricError
 from metrics.labels import Labels
 from metrics.ranking import Ranking, best_labels, rank
+from metrics.tags import TagScores
 
 Array = torch.Tensor | np.ndarray
 POOLED = 20  # labels of a clip that enter GAP's pool
@@ -26,6 +27,8 @@ class StreamingScores:
 
     Args:
         num_labels: V.
+        thresholds: (V,) log-odds from which on a clip is given a label: then labels that are given
+            are scored too. None: they are not.
 
     Example:
         >>> scores = StreamingScores(num_labels=3)
@@ -34,8 +37,9 @@ class StreamingScores:
         1.0
     """
 
-    def __init__(self, num_labels: int) -> None:
+    def __init__(self, num_labels: int, thresholds: np.ndarray | None = None) -> None:
         self.num_labels = num_labels
+        self._tags = None if thresholds is None else TagScores(thresholds)
         self._depth = num_labels if num_labels <= 1024 else 128
         self._labels: list[Labels] = []
         self._batches: list[tuple[np.ndarray, ...]] = []
@@ -57,6 +61,10 @@ class StreamingScores:
             top_labels, scores = None, _to_numpy(log_odds)
         truth = self._as_labels(labels, len(scores))
         counts = truth.counts
+        if self._tags is not None:
+            if top_labels is not None:
+                raise MetricError("with thresholds, log-odds of all labels are needed")
+            self._tags.update(scores, truth)
         ranking = rank(truth, top_labels, scores, max(POOLED, int(counts.max(initial=0))))
         pooled = ranking.cut(POOLED)
         if top_labels is None:
@@ -78,6 +86,8 @@ class StreamingScores:
     def compute(self) -> dict[str, float]:
         """The scores of all clips so far: gap, map, map_at_10, hit_at_1, perr and videos.
 
+        With thresholds also precision, recall and f1 of the labels that are given.
+
         Raises:
             MetricError: There is no clip, or none has a label.
         """
@@ -89,6 +99,7 @@ class StreamingScores:
             "map_at_10": float(within.mean()),
             "hit_at_1": float(hits.mean()),
             "perr": float(precisions.mean()),
+            **(self._tags.compute() if self._tags else {}),
             "videos": len(truth),
         }
 
@@ -112,6 +123,8 @@ class StreamingScores:
             "perr": perr,
         }
         errors = {name: bootstrap.standard_error(values) for name, values in resampled.items()}
+        if self._tags is not None:
+            errors["f1"] = self._tags.f1_error()
         return {f"{name}_error": error for name, error in errors.items()}
 
     def resampled_gap(self) -> np.ndarray:

@@ -4,6 +4,7 @@ from quantize import precisions as precisions  # adds the project's own
 from quantize.bundle.content import BundleMember, read_bundle, write_bundle
 from quantize.bundle.inference import Bundle
 from quantize.bundle.layout import MemberLayout, bundle_bytes
+from quantize.bundle.tags import Tag
 from quantize.errors import BudgetError, BundleError
 from quantize.precision import (
     Codes,
@@ -30,6 +31,7 @@ __all__ = [
     "Problem",
     "QuantizedState",
     "Solution",
+    "Tag",
     "bundle_bytes",
     "curve_rows",
     "dequantize",

@@ -1,10 +1,10 @@
-"""How students may be stored."""
+"""How students may be stored, and what else is put into the bundle."""
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Le
 
 from families.size import THRESHOLD
 
@@ -39,3 +39,28 @@ class QuantizeConfig:
         """Of all precisions that may be measured."""
         lists = (self.precisions, self.group_precisions, self.tensor_precisions)
         return list(dict.fromkeys(chain(*lists, self.memory_precisions)))
+
+
+@dataclass(frozen=True)
+class WantedPrecision:
+    """The share of the clips with a tag that ought to have the label."""
+
+    precision: Annotated[float, Gt(0), Le(1)]
+
+
+@dataclass(frozen=True)
+class PackConfig:
+    """What goes into a bundle beside its members.
+
+    Attributes:
+        thresholds: By what a threshold is chosen for each label: its best F1, a precision, or
+            `none` are chosen.
+    """
+
+    thresholds: Literal["f1", "none"] | WantedPrecision = "f1"
+
+    @property
+    def wanted_precision(self) -> float | None:
+        """That of each label; None for its best F1."""
+        wanted = self.thresholds
+        return wanted.precision if isinstance(wanted, WantedPrecision) else None

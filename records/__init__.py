@@ -1,6 +1,6 @@
 """Shards to batches: formats of files, schemas, splits."""
 
-from records.batches import Batch, FrameSampling, iterate_batches
+from records.batches import Batch, FrameSampling, collate, iterate_batches
 from records.census import check_census, check_ids
 from records.clip import Clip
 from records.config import SplitSpec, id_number
@@ -29,6 +29,7 @@ __all__ = [
     "check_census",
     "check_disjoint",
     "check_ids",
+    "collate",
     "encode_clip",
     "generate",
     "id_number",

@@ -257,6 +257,16 @@ class _Batches(Dataset[Batch | DataError]):
         return _collate(clips, self.split.schema, self.sampling, generator)
 
 
+def collate(clips: list[Clip], schema: Schema) -> Batch:
+    """A batch of at least one clip, with every frame.
+
+    Args:
+        clips: As in `check_clip`; where the schema has bytes there may be floats, dequantized.
+        schema: Theirs.
+    """
+    return _collate(clips, schema, FrameSampling(), np.random.default_rng(0))
+
+
 def _collate(
     clips: list[Clip], schema: Schema, sampling: FrameSampling, generator: np.random.Generator
 ) -> Batch:
@@ -291,7 +301,8 @@ def _collate_frames(
     longest = max(1, int(counts.max()))
     features: dict[str, Tensor] = {}
     for stream in schema.streams:
-        frames = np.zeros((len(clips), longest, stream.size), stream.encoding)
+        dtype = clips[0].features[stream.name].dtype
+        frames = np.zeros((len(clips), longest, stream.size), dtype)
         for clip, rows, count, out in zip(clips, chosen, counts, frames, strict=True):
             out[:count] = clip.features[stream.name][rows]
         features[stream.name] = torch.from_numpy(frames)

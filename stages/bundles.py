@@ -105,12 +105,13 @@ def _check_finite(batch: Batch, log_odds: torch.Tensor) -> None:
 
 
 def score(bundle: Bundle, split: Split) -> StreamingScores:
-    """The scores of a bundle over a split.
+    """The scores of a bundle over a split, with those of its tags where it has thresholds.
 
     Raises:
         records.DataError: no clip has a label.
     """
-    scores = StreamingScores(split.schema.num_labels)
+    thresholds = None if bundle.thresholds is None else bundle.thresholds.numpy()
+    scores = StreamingScores(split.schema.num_labels, thresholds)
     labels = 0
     for batch, log_odds in scored_batches(bundle, split, f"score {split.name}"):
         labels += len(batch.labels)

@@ -24,7 +24,7 @@ from common.problems import quoted
 from distill.config import DistillConfig, StudentConfig
 from ensemble.config import EnsembleConfig
 from families import host_of, remembers
-from quantize.config import QuantizeConfig
+from quantize.config import PackConfig, QuantizeConfig
 from records.config import DataConfig
 from runs.code_changes import OnCodeChange
 from runs.store import is_name
@@ -102,6 +102,7 @@ class Config:
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
+    pack: PackConfig = field(default_factory=PackConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     bundle: Text | None = None

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from common.codec import from_plain
 from common.files import read_json
 from quantize.bundle.manifest import VERSION
+from quantize.bundle.tags import THRESHOLDS
 from quantize.selection.comparison import Comparison
 from quantize.selection.curve import front
 from quantize.selection.problem import Solution
@@ -27,6 +28,7 @@ from stages.workspace import Workspace
 
 CURVE_FOLDER, UNIFORM8_FOLDER = "curve", "uniform8"
 _MODULES = (
+    "stages.card",
     "stages.catalogue",
     "stages.copies",
     "stages.measured",
@@ -86,7 +88,9 @@ def pack(workspace: Workspace) -> Packed:
     tasks = Tasks(workspace)
     # The budget is not among what the curve depends on.
     inputs = search_inputs(workspace, packer.catalogue.tasks)
-    inputs |= {"schema": workspace.schema, "file": [VERSION, *Receipt.names_in_file()]}
+    thresholds = workspace.config.pack.thresholds
+    file = [VERSION, *Receipt.names_in_file(), *([] if thresholds == "none" else [THRESHOLDS])]
+    inputs |= {"schema": workspace.schema, "file": file}
     traced = tasks.of_work(CURVE_FOLDER, inputs, packer.trace, _MODULES)
     solutions = _read(traced, SOLUTIONS_NAME, tuple[Solution, ...])
     compared = tasks.of_work(
@@ -111,6 +115,7 @@ def pack(workspace: Workspace) -> Packed:
     chosen = _read(selected, CHOSEN_NAME, Chosen)
     inputs = {
         "selection": selected.digest(),
+        "thresholds": thresholds,
         "schema": workspace.schema,
         "fingerprint": workspace.fingerprints["report"],
     }

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from common.codec import to_plain
-from common.files import TEMPORARY_SUFFIX, sha256_file, write_json
+from common.files import TEMPORARY_SUFFIX, sha256_file, write_bytes, write_json
 from common.units import parse_bytes
 from ensemble import WeightedScorer
 from metrics import Labels
 from metrics.bootstrap import standard_error
+from metrics.thresholds import choose_thresholds
 from quantize.bundle.content import BundleMember, write_bundle
 from quantize.bundle.inference import Bundle
 from quantize.bundle.layout import bundle_bytes
@@ -26,11 +29,12 @@ from quantize.selection.solver import Solver
 from records.seen import SeenClips, seen_clips
 from runs import Task
 from stages.bundles import BUNDLE_NAME, score
+from stages.card import CARD_NAME, model_card
 from stages.catalogue import Catalogue
 from stages.copies import Gain, UnseenByAll
 from stages.jobs import UNLABELED
 from stages.measured import MeasuredModel
-from stages.receipt import RECEIPT_NAME, Baseline, Receipt
+from stages.receipt import RECEIPT_NAME, Baseline, Receipt, TagsReceipt
 from stages.tuning.searches import searches_kept
 from stages.workspace import Workspace
 
@@ -63,6 +67,8 @@ class Packer:
         self.budget = parse_bytes(config.budget)
         self._workspace = workspace
         self._mix = config.ensemble.mix
+        self._has_thresholds = config.pack.thresholds != "none"
+        self._wanted_precision = config.pack.wanted_precision
         self._search: dict[str, Any] = {
             "method": config.ensemble.method,
             "trials": config.ensemble.trials,
@@ -84,6 +90,13 @@ class Packer:
         further = self._workspace.unlabeled
         return seen + (seen_clips(further, (UNLABELED,)) if further else ())
 
+    @property
+    def _clips(self) -> dict[str, int]:
+        """How many clips there are of each split that the bundle is made of, and of `report`."""
+        source, further = self._workspace.source, self._workspace.unlabeled
+        clips = {name: len(source.open(name)) for name in (*self._workspace.learned_from, "report")}
+        return clips | ({UNLABELED: len(further.open(UNLABELED))} if further else {})
+
     def _size_of(self, copies: int) -> Callable[[Mapping[str, str]], int]:
         """Exact bytes of the file with these recipes by member; the figures do not change it."""
 
@@ -94,7 +107,8 @@ class Packer:
                 for name, recipe in choice.items()
                 for model in self.catalogue.packed(name, copies)
             ]
-            return bundle_bytes(self._workspace.schema, layouts, receipt, self._mix)
+            schema, thresholds = self._workspace.schema, self._has_thresholds
+            return bundle_bytes(schema, layouts, receipt, self._mix, thresholds=thresholds)
 
         return size
 
@@ -159,10 +173,10 @@ class Packer:
             for name in choice
             for model, weight in self._shared(name, weights[name], copies)
         ]
-        receipt = self._receipt(choice, weights, copies)
+        receipt, thresholds = self._receipt(choice, weights, copies), self._thresholds(solution)
         # Cut short, it leaves a file by whose name the next attempt removes it.
         beside = path.with_name(f".{path.name}.unscored{TEMPORARY_SUFFIX}")
-        self._write_file(beside, members, receipt)
+        self._write_file(beside, members, receipt, thresholds)
         loaded = Bundle.load(beside)
         beside.unlink()
         scores = score(loaded, self._workspace.data.open("report"))
@@ -182,10 +196,11 @@ class Packer:
             copies_gain=chosen.gain.gap,
             copies_gain_error=chosen.gain.error,
             gap_float=gap_float,
+            tags=tuple(_tags_scored(tags, figures) for tags in receipt.tags),
         )
         if chosen.baseline:
             receipt = self._against(receipt, chosen.baseline, scores.resampled_gap())
-        self._write_file(path, members, receipt)
+        self._write_file(path, members, receipt, thresholds)
         left_out = [
             models[0].receipt(UNIFORM8, 0.0)
             for name, models in self.catalogue.models.items()
@@ -199,7 +214,10 @@ class Packer:
             left_out=tuple(left_out),
         )
         write_json(task.folder / RECEIPT_NAME, to_plain(receipt))
-        return [BUNDLE_NAME, RECEIPT_NAME], {"gap": receipt.gap, "bytes": receipt.bytes}
+        config, schema = self._workspace.config, self._workspace.schema
+        card = model_card(config.run, schema, self._clips, config.folds, receipt)
+        write_bytes(task.folder / CARD_NAME, card.encode())
+        return [BUNDLE_NAME, RECEIPT_NAME, CARD_NAME], {"gap": receipt.gap, "bytes": receipt.bytes}
 
     def _against(self, receipt: Receipt, baseline: Solution, drawn: np.ndarray) -> Receipt:
         """The receipt with what uniform 8 bits, one model of each, and their flat mean score.
@@ -221,9 +239,25 @@ class Packer:
             flat_gain_error=standard_error(drawn - flat_drawn),
         )
 
-    def _write_file(self, path: Path, members: Sequence[BundleMember], receipt: Receipt) -> None:
-        schema, entropy = self._workspace.schema, self._workspace.config.quantize.entropy
-        write_bundle(path, schema, members, receipt.in_file(), self._mix, entropy=entropy)
+    def _thresholds(self, solution: Solution) -> Tensor | None:
+        """Of each label, chosen on `search`, where the solution is of one model of each student."""
+        if not self._has_thresholds:
+            return None
+        mixed, labels = self._problem.mixed(solution), self._problem.labels
+        wanted = self._wanted_precision
+        found = choose_thresholds(labels, mixed.labels, mixed.log_odds, wanted)
+        return torch.from_numpy(found)
+
+    def _write_file(
+        self,
+        path: Path,
+        members: Sequence[BundleMember],
+        receipt: Receipt,
+        thresholds: Tensor | None,
+    ) -> None:
+        content = self._workspace.schema, members, receipt.in_file(), self._mix
+        entropy = self._workspace.config.quantize.entropy
+        write_bundle(path, *content, entropy=entropy, thresholds=thresholds)
 
     def _receipt(
         self, choice: Mapping[str, str], weights: Mapping[str, float], copies: int
@@ -244,6 +278,7 @@ class Packer:
                     for model, _ in shared[name]
                 },
             },
+            tags=(TagsReceipt(self._wanted_precision or 0.0),) if self._has_thresholds else (),
             seen=self._seen,
         )
 
@@ -263,3 +298,8 @@ class Packer:
         scorer = WeightedScorer(members, self._labels_of_report, mix=self._mix)
         row = np.array([weight for _, weight in shared])
         return float(scorer.gap(row[None]).gap[0]), scorer.resampled_gap(row)
+
+
+def _tags_scored(tags: TagsReceipt, figures: Mapping[str, float]) -> TagsReceipt:
+    names = ("f1", "f1_error", "precision", "recall")
+    return replace(tags, **{name: figures[name] for name in names})

@@ -42,6 +42,25 @@ class Baseline:
     weights: dict[str, float]
 
 
+@dataclass(frozen=True)
+class TagsReceipt:
+    """The tags that a bundle gives by its thresholds.
+
+    Attributes:
+        wanted_precision: what the thresholds were chosen for, on `search`; 0 for each label's best
+            F1.
+        f1: of all tags of all clips of `report`; `f1_error` is its standard error.
+        precision: of them.
+        recall: of them.
+    """
+
+    wanted_precision: float
+    f1: float = 0.0
+    f1_error: float = 0.0
+    precision: float = 0.0
+    recall: float = 0.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
     """What lies beside the file, and most of it in the file; scores are of `report`.
@@ -65,6 +84,7 @@ class Receipt:
             `search_gap` is. `copies_gain_error` is its standard error.
         members: what is in it.
         hashes: fingerprints of the splits (`data`) and digests of the students (`students`).
+        tags: what its thresholds are worth, where it has any.
         seen: the clips that its members were trained on, and those that it was chosen on.
         uniform8: the baseline, where any member fits at 8 bits.
         left_out: the students that are not in it.
@@ -91,6 +111,7 @@ class Receipt:
     copies_gain_error: float = 0.0
     members: tuple[MemberReceipt, ...]
     hashes: dict[str, dict[str, str]]
+    tags: tuple[TagsReceipt, ...] = ()
     seen: tuple[SeenClips, ...] = ()
     uniform8: tuple[Baseline, ...] = ()
     left_out: tuple[MemberReceipt, ...] = ()

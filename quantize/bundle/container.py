@@ -52,7 +52,8 @@ class Container:
 
     Attributes:
         metadata: Texts by name, without the checksums.
-        tensors: By name; the uint8 ones are views of the memory-mapped file.
+        tensors: By name, views of the memory-mapped file; another writer may have put those of
+            several bytes a value at odd addresses.
         checked: Whether the file has checksums, of every byte; they are right.
         size: Bytes of the file.
     """
@@ -202,10 +203,6 @@ def read_container(path: Path) -> Container:
     if found and _checksum(before, after).encode() != digits:
         raise BundleError(f"{path}: its header is damaged: the checksum is of another")
     metadata, tensors = map_tensors(path, _ITEM_BYTES, BundleError)
-    for name, tensor in tensors.items():
-        if tensor.dtype != torch.uint8:
-            # Another writer may have put it at an odd address, and the file may go.
-            tensors[name] = tensor.clone()
     checksums = metadata.pop(_CHECKSUMS, None)
     if checksums is not None:
         _verify(path, checksums if found else "", tensors)

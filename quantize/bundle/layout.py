@@ -9,6 +9,7 @@ from typing import Any, Self
 from quantize.bundle.container import TensorLayout, container_bytes
 from quantize.bundle.manifest import METADATA_KEY, VERSION, Manifest, MemberEntry, complete, to_text
 from quantize.bundle.stored import to_tensors
+from quantize.bundle.tags import THRESHOLDS
 from quantize.state import QuantizedState
 from records import Schema
 
@@ -68,6 +69,8 @@ def bundle_bytes(
     members: Sequence[MemberLayout],
     receipt: Mapping[str, Any],
     mix: str = "probability",
+    *,
+    thresholds: bool = False,
 ) -> int:
     """The exact size of the file that `write_bundle` would write of members with these layouts.
 
@@ -75,10 +78,24 @@ def bundle_bytes(
     their figures alone, both give the same size. Called again with the same layouts, as by a search
     for the best members, it takes well below a millisecond.
 
+    Args:
+        schema: As in `write_bundle`, and so are the others.
+        members: The layouts.
+        receipt: Of any figures.
+        mix: What the weights mix.
+        thresholds: Whether the labels have thresholds.
+
     Raises:
         BundleError: As in `write_bundle`.
     """
     entries = tuple(member.entry for member in members)
     text, slack = to_text(Manifest(VERSION, schema, mix, entries, receipt))
     tensors = chain.from_iterable(member.placed for member in members)
+    if thresholds:
+        tensors = chain(tensors, [thresholds_layout(schema)])
     return container_bytes({METADATA_KEY: text}, tensors, slack)
+
+
+def thresholds_layout(schema: Schema) -> TensorLayout:
+    """What the labels' thresholds take in a file."""
+    return TensorLayout(THRESHOLDS, "F32", (schema.num_labels,))

@@ -16,8 +16,8 @@ from quantize.precision import LARGEST
 from records import Schema
 
 METADATA_KEY = "onegig"
-VERSION = 3
-READABLE = (1, 2, 3)
+VERSION = 4
+READABLE = (1, 2, 3, 4)
 MIXES = ("probability", "log_odds")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
 # As `ensemble.mix` takes them.

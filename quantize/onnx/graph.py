@@ -6,6 +6,7 @@ This module and `quantize.onnx.weights`, and no other, import the packages of th
 import io
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -157,6 +158,9 @@ def _set_weights(
 
 def _metadata(content: BundleContent) -> Mapping[str, str]:
     """What a reader of the file may want to know, as JSON."""
+    found = [] if content.thresholds is None else content.thresholds.tolist()
+    # JSON has no infinity.
+    thresholds = json.dumps([own if math.isfinite(own) else None for own in found])
     return {
         "schema": json.dumps(to_plain(content.schema)),
         "labels": json.dumps(content.schema.label_names, ensure_ascii=False),
@@ -165,4 +169,5 @@ def _metadata(content: BundleContent) -> Mapping[str, str]:
             [{"name": m.name, "family": m.family, "weight": m.weight} for m in content.members]
         ),
         "receipt": json.dumps(content.receipt),
+        **({"thresholds": thresholds} if found else {}),
     }

@@ -294,6 +294,12 @@ class Problem:
         chosen = choice_of(row)
         return self._scorer_of(chosen).resampled_gap(row[list(chosen)])
 
+    def mixed(self, solution: Solution) -> Predictions:
+        """What a solution says of the clips that it was chosen on."""
+        row = self.row(solution)
+        chosen = choice_of(row)
+        return self._scorer_of(chosen).mixed(row[list(chosen)])
+
     def standard_error(self, solution: Solution) -> float:
         """That of the GAP of a solution."""
         return standard_error(self.resampled_gap(solution))

@@ -5,14 +5,15 @@ written. They were made once and are never rewritten: what no longer loads them 
 bundle that people keep. Each holds a netvlad (4 clusters, hidden 8) and a perceptron (hidden 16)
 with random weights, mixed at 0.625 and 0.375, on a schema of 8 and 4 bytes a frame and 6 labels;
 tensors of more than 40 elements are codes. In version 2 they are at several precisions, and one of
-them, half of it zeros, is compressed; version 3 has the same, with checksums. `bundle-v2-rnn` holds
-two LSTMs (hidden 6) from before `rnn` had the field `state`. `bundle-inputs.json` holds three clips
-of 5, 3 and no frames.
+them, half of it zeros, is compressed; version 3 has the same, with checksums, and version 4 that
+with thresholds. `bundle-v2-rnn` holds two LSTMs (hidden 6) from before `rnn` had the field `state`.
+`bundle-inputs.json` holds three clips of 5, 3 and no frames.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_an_lstm_of_before_it_could_choose_reads_its_cell_state() -> None:
     torch.testing.assert_close(bundle.predict(inputs()), expected, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_bundle_of_every_version_scores_as_it_did(version: int) -> None:
     bundle = Bundle.load(FOLDER / f"bundle-v{version}.safetensors")
     assert bundle.labels == ("zero", "one", "zwei", "drei", "naïve", "日本")
@@ -50,11 +51,13 @@ def test_a_bundle_of_every_version_scores_as_it_did(version: int) -> None:
     assert bundle.receipt["gap"] == 0.5
     expected = torch.tensor(json.loads((FOLDER / f"bundle-v{version}.json").read_text()))
     torch.testing.assert_close(bundle.predict(inputs()), expected, atol=1e-6, rtol=0)
+    thresholds = None if bundle.thresholds is None else bundle.thresholds.tolist()
+    assert thresholds == ([0.5, -1.25, math.inf, 0.0, -3.5, 2.75] if version == 4 else None)
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_the_fixture_has_codes_of_every_kind(version: int) -> None:
     container = read_container(FOLDER / f"bundle-v{version}.safetensors")
-    assert container.checked == (version == 3)
+    assert container.checked == (version >= 3)
     names = {name.rpartition("/")[2] for name in container.tensors}
     assert names >= {"uniform8.zst", "uniform4", "kmeans5", "channel6", "channel8", "float16"}

@@ -80,7 +80,9 @@ def write(path: Path, schema: Schema, members: Members, mix: str = "log_odds") -
         random_member(f"{family}-{number}.x", family, config, schema, 1 / len(members))
         for number, (family, config) in enumerate(members)
     ]
-    write_bundle(path, schema, made, {"gap": 0.5}, mix)
+    thresholds = torch.arange(schema.num_labels).float()
+    thresholds[2] = torch.inf
+    write_bundle(path, schema, made, {"gap": 0.5}, mix, thresholds=thresholds)
     return Bundle.load(path)
 
 
@@ -179,6 +181,7 @@ def test_inputs_outputs_and_metadata(mixed: Path) -> None:
     assert tuple(json.loads(metadata["labels"])) == FRAMES.label_names
     assert from_plain(Schema, json.loads(metadata["schema"]), "schema") == FRAMES
     assert json.loads(metadata["receipt"]) == {"gap": 0.5}
+    assert json.loads(metadata["thresholds"]) == [0.0, 1.0, None, 3.0, 4.0, 5.0, 6.0]
     assert [member["family"] for member in json.loads(metadata["members"])] == ["netvlad", "rnn"]
 
 
