@@ -59,7 +59,8 @@ def test_it_shows_the_leaderboard(cells: dict[str, Any]) -> None:
 
 
 def test_it_predicts_one_clip(cells: dict[str, Any]) -> None:
-    rows = text_of(cells["from pathlib import Path"], "stdout").splitlines()
+    shapes, *rows = text_of(cells["from pathlib import Path"], "stdout").splitlines()
+    assert "1024), dtype('uint8')" in shapes
     chances = [float(row.split()[0]) for row in rows]
     assert len(chances) == 5 and chances == sorted(chances, reverse=True)
 

@@ -102,7 +102,7 @@ def test_a_run_its_trainings_scores_and_files(finished: Line, tmp_path: Path) ->
     assert parent.data.params["members.vlad.config.clusters"] == "4"
     assert parent.data.params["budget"] == "2MB"
     files = {own.path: own for own in logged.client.list_artifacts(parent.info.run_id)}
-    assert files.keys() == {"receipt.json", "curve.png", "report.html"}
+    assert files.keys() == {"receipt.json", "README.md", "curve.png", "report.html"}
     kept = Path(parent.info.artifact_uri.removeprefix("file://"), "receipt.json")
     assert kept.read_bytes() == line.receipt.read_bytes()
     assert kept.is_relative_to(line.run / "mlruns")

@@ -22,6 +22,7 @@ from runs import content_key
 from runs.checksums import read_checked_json
 from runs.marker import DONE_NAME, Marker
 from runs.store import TASK_NAME
+from stages.card import CARD_NAME
 from stages.config import Config
 from stages.jobs import JOB_NAME
 from stages.receipt import RECEIPT_NAME, read_receipt
@@ -153,7 +154,7 @@ class Tracker:
         if _BUNDLE in self._done:
             receipt = self._root / _BUNDLE / RECEIPT_NAME
             store.log_figures(self._parent, _packed(receipt), _milliseconds(receipt))
-            names += [f"{_BUNDLE}/{RECEIPT_NAME}", "curve.png"]
+            names += [f"{_BUNDLE}/{RECEIPT_NAME}", f"{_BUNDLE}/{CARD_NAME}", "curve.png"]
         if self._config.stage in ("all", "report"):
             names.append("report.html")
         for path in (self._root / name for name in names):
