@@ -15,7 +15,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import ConfigError, UserError
@@ -92,7 +92,9 @@ def test_what_a_run_shows(
     assert "python orchestrate.py stage=all experiment=smoke" in Path(page).read_text()
 
 
-def test_one_call_after_the_other(finished: Line, tmp_path: Path) -> None:
+def test_one_call_after_the_other(
+    finished: Line, tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     line = finished.copy(tmp_path)
     (line.run / "report.html").unlink()
     before = GlobalHydra.instance().is_initialized()
@@ -103,11 +105,14 @@ def test_one_call_after_the_other(finished: Line, tmp_path: Path) -> None:
     # The table of a stage that scores no contribution, and the page that it did not write.
     assert "adds" not in smaller.leaderboard()
     assert Path(smaller.report()).exists()
-    larger = run_stage("pack", *overrides)
+    monkeypatch.chdir(line.outputs.parent)
+    larger = run_stage("pack", *overrides, outputs=line.outputs.name)
+    monkeypatch.chdir(elsewhere)
     assert line.bundle.read_bytes() == finished.bundle.read_bytes()
     scores: Any = run_stage("evaluate", *overrides, bundle=line.bundle).result
     assert scores["gap"] == pytest.approx(json.loads(line.receipt.read_text())["gap"], abs=1e-6)
     assert len(larger.bundle.members) == len(Bundle.load(line.bundle).members)
+    assert set(larger.leaderboard().index) == {"vlad", "plain"}
     assert GlobalHydra.instance().is_initialized() == before
 
 
@@ -213,7 +218,8 @@ def test_an_interrupted_call_leaves_a_process_that_goes_on(finished: Line, tmp_p
 
 
 WORDS = st.text() | st.sampled_from(["null", "True", "1e3", "2MB", "0x1", "/a/b", "a,b", "'", "\\"])
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+LEAVES = st.none() | st.booleans() | st.integers() | FLOATS | WORDS
 NAMES = st.from_regex(r"[a-z][a-z0-9_.+ =:{},\[\]-]*", fullmatch=True)
 VALUES = st.recursive(
     LEAVES,
@@ -222,6 +228,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_hydra_reads_what_was_given(value: Any) -> None:
     (text,) = as_overrides({"distill.train.deep": [value]})
