@@ -24,31 +24,29 @@ from pathlib import Path
 
 from common.threads import LIBRARY_VARIABLES
 
-# Worker processes import the same packages, from wherever this file is called.
-ROOT = Path(__file__).resolve().parent
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-# Results of this process must not depend on the number of cores either.
-os.environ.update(dict.fromkeys(LIBRARY_VARIABLES, "1"))
+if __name__ == "__main__":
+    # Libraries make no threads that `one_thread` would leave idle.
+    os.environ.update(dict.fromkeys(LIBRARY_VARIABLES, "1"))
 # Hydra shall raise: its own report of an error is many lines and ends with status 1.
 os.environ["HYDRA_FULL_ERROR"] = "1"
 
-import hydra  # noqa: E402
-from hydra.core.config_store import ConfigStore  # noqa: E402
-from hydra.core.hydra_config import HydraConfig  # noqa: E402
-from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
-from hydra.errors import ConfigCompositionException, HydraException  # noqa: E402
-from hydra.types import RunMode  # noqa: E402
-from omegaconf import DictConfig, OmegaConf  # noqa: E402
-from omegaconf.errors import OmegaConfBaseException  # noqa: E402
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from common import messages, system_errors  # noqa: E402
-from common.errors import ConfigError, UserError  # noqa: E402
-from report import print_stages  # noqa: E402
-from stages.arguments import check_overrides, check_words  # noqa: E402
-from stages.config import Config, config_from, hydra_node  # noqa: E402
-from stages.described import check_stage, is_experiment  # noqa: E402
-from stages.errors import JobsFailed  # noqa: E402
-from stages.refusals import check_key, one_line  # noqa: E402
+from common import messages, system_errors
+from common.errors import ConfigError, UserError
+from report import print_stages
+from stages.arguments import check_overrides, check_words
+from stages.config import Config, config_from, hydra_node
+from stages.described import check_stage, is_experiment
+from stages.errors import JobsFailed
+from stages.refusals import check_key, one_line
 
 # Keys that choose a run, or what is done with it; jobs that differ in nothing else share the run.
 _OF_NO_RUN = {"run", "outputs", "stage", "bundle", "split", "verbosity", "tune.storage"}
@@ -193,21 +191,15 @@ def run_stage(config: Config) -> float | None:
     if not config.extensions:
         check_stage(config.stage)
     # They import torch, which takes seconds: a wrong key or name is answered before.
-    from report import score_of, show
-    from stages.stage import STAGES
+    from report import perform, say_changes, score_of
     from stages.workspace import Workspace
 
     workspace = Workspace(config)
+    workspace.arguments = sys.argv[1:]
     try:
-        stage = STAGES.get(config.stage)
-        with workspace.run.lock():
-            result = stage.run(workspace)
-            show(result)
-            return score_of(result)
+        return score_of(perform(workspace))
     finally:
-        line = workspace.code_changes.line()
-        if line:
-            messages.warn(line)
+        say_changes(workspace)
 
 
 def main() -> int:

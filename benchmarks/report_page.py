@@ -22,7 +22,7 @@ def measure(
     findings = generate_findings(members, clips, num_labels)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "report.html")
-        writing, _ = timed(lambda: write_page(path, run_page(findings, [])))
+        writing, _ = timed(lambda: write_page(path, run_page(findings)))
         figures = {"bytes": path.stat().st_size, "seconds to write": writing}
         if why_there_is_none() is None:
             with Browser(Path(folder, "profile")) as browser:

@@ -123,8 +123,17 @@ def restored() -> Iterator[None]:
 
 @contextmanager
 def adding(extension: Extension) -> Iterator[None]:
-    """Says of what is added within it that it is of a file; on an error nothing is added."""
+    """Says of what is added within it that it is of a file; on an error nothing is added.
+
+    It takes the place of what the same file added before it was edited.
+    """
     restore = _remember()
+    for registry in Registry._all:
+        registry._entries = {
+            name: (entry, source)
+            for name, (entry, source) in registry._entries.items()
+            if source is None or source.path != extension.path
+        }
     Registry._adding = extension
     try:
         yield

@@ -8,6 +8,8 @@ Imported before those libraries, so it imports none of them.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 LIBRARY_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -34,3 +36,18 @@ def pool_threads() -> int:
 def environment(threads: int) -> dict[str, str]:
     """What gives a process so many threads; libraries read it when they are imported."""
     return dict.fromkeys((*LIBRARY_VARIABLES, POOL_VARIABLE), str(threads))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Meanwhile libraries that were imported with more threads compute with one; then as before."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    with threadpool_limits(limits=1):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

@@ -1,6 +1,5 @@
 """What a person reads at the end of a stage, by the type of what the stage returned."""
 
-import sys
 from collections import Counter
 from functools import singledispatch
 from pathlib import Path
@@ -283,7 +282,7 @@ def _findings(findings: Findings) -> None:
     from report.run import REPORT_NAME, run_page
 
     path = findings.folder / REPORT_NAME
-    write_page(path, run_page(findings, sys.argv[1:]))
+    write_page(path, run_page(findings))
     print(path)
 
 

@@ -103,8 +103,9 @@ class Project:
             if not found:
                 path = Path(str(sys.modules[module].__file__))
                 found = [path.name]
-                if path.name not in self._files:
-                    self._add(path.name, path)
+                # In a notebook it may have been edited since the last call.
+                self._add(path.name, path)
+                self._known.pop(path.name, None)
             files += found
         return files
 

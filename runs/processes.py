@@ -17,6 +17,7 @@ from runs.parent import PARENT_PIPE
 from runs.store import LOG_NAME, PROGRESS_NAME
 
 Process = subprocess.Popen[bytes] | Forked
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ def _parent_pipe() -> int:
 
 
 def _environment(threads: int) -> dict[str, str]:
+    # Jobs import the same packages, from wherever this process was started.
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     # The log of a killed job has its last words, and no module is of the current folder.
-    python = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    python = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
     own = {PARENT_PIPE: str(_parent_pipe()), **python}
     return {**os.environ, **thread_variables(threads), **own}

@@ -24,6 +24,7 @@ from rich.progress import (
 from common.files import naming
 from common.messages import is_quiet, is_verbose
 from common.units import format_seconds
+from runs.notebook import NotebookDisplay, in_notebook
 from runs.store import LOG_NAME, PROGRESS_NAME
 
 Item = TypeVar("Item")
@@ -113,6 +114,8 @@ def last_progress(folder: Path) -> dict[str, Any] | None:
 class ProgressDisplay:
     """Draws jobs as bars with a rate and an estimate on a terminal, as plain lines elsewhere.
 
+    In a notebook the lines of the jobs that run replace each other.
+
     A plain line is printed when a job starts, ends, and every ten seconds in between, with `-v`
     every two; nothing is shown with `-q`.
 
@@ -138,8 +141,10 @@ class ProgressDisplay:
             TextColumn("{task.fields[figures]}"),
             console=Console(file=self._stream),
         )
+        self._notebook = NotebookDisplay() if stream is None and in_notebook() else None
         self._rows: dict[str, TaskID] = {}
         self._printed: dict[str, tuple[str, float]] = {}
+        self._has_shown = False
 
     def __enter__(self) -> Self:
         return self
@@ -147,19 +152,24 @@ class ProgressDisplay:
     def __exit__(self, *_: object) -> None:
         if self._rows:
             self._bars.stop()
+        if self._notebook:
+            self._notebook.flush()
 
     @property
     def has_shown(self) -> bool:
         """Whether there was anything to show."""
-        return bool(self._rows or self._printed)
+        return self._has_shown
 
     def update(self, progress: JobProgress) -> None:
         """Shows where a job stands now."""
         if is_quiet():
             return
+        self._has_shown = True
         ProgressDisplay.last_shown = time.monotonic()
         if self._stream.isatty():
             self._draw(progress)
+        elif self._notebook:
+            self._notebook.update(progress.name, _line(progress), progress.state == "done")
         else:
             self._print(progress)
 
@@ -181,10 +191,14 @@ class ProgressDisplay:
         if state == progress.state and now - when < between:
             return
         self._printed[progress.name] = (progress.state, now)
-        started = "started" if progress.state == "running" and not progress.figures else ""
-        counts = f"{progress.step}/{progress.steps}" if progress.steps else started
-        words = [f"{progress.name}:", counts, _ending(progress)]
-        print(" ".join(word for word in words if word), file=self._stream, flush=True)
+        print(_line(progress), file=self._stream, flush=True)
+
+
+def _line(progress: JobProgress) -> str:
+    started = "started" if progress.state == "running" and not progress.figures else ""
+    counts = f"{progress.step}/{progress.steps}" if progress.steps else started
+    words = [f"{progress.name}:", counts, _ending(progress)]
+    return " ".join(word for word in words if word)
 
 
 def _ending(progress: JobProgress) -> str:

@@ -29,6 +29,7 @@ from runs.code_changes import OnCodeChange
 from runs.store import is_name
 from stages.budgets import parse_budgets
 from stages.composed import check_composed
+from stages.tracking.config import TrackingConfig
 from training.config import TrainConfig
 from tune.config import TuneConfig
 
@@ -106,6 +107,7 @@ class Config:
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
     pack: PackConfig = field(default_factory=PackConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     bundle: Text | None = None
     split: Literal["train", "search", "report", "test"] | None = None
     format: Literal["kaggle", "top10"] = "kaggle"

@@ -17,6 +17,7 @@ from families.registry import meta_module
 from families.size import parameter_count
 from runs import (
     MACHINE_FAILED,
+    JobProgress,
     JobSource,
     ProgressDisplay,
     RunError,
@@ -86,6 +87,8 @@ class Tasks:
         processes = [process_of(jobs[name], tasks[name]) for name in in_order]
         if processes:
             self._run(processes)
+        for task in tasks.values():
+            self.workspace.tracker.done(task.name)
         return tasks
 
     def _in_order(self, jobs: Mapping[Name, Job]) -> list[Name]:
@@ -123,6 +126,7 @@ class Tasks:
                 record_code(task, modules)
                 with working(name):
                     task.finish(*work(task))
+        self.workspace.tracker.done(name)
         return task
 
     def of_source(self, source: JobSource, threads: int) -> None:
@@ -137,7 +141,7 @@ class Tasks:
                 source,
                 self._parallel(threads),
                 silent_seconds=self._silent_seconds,
-                on_progress=display.update,
+                on_progress=self._tracked(display.update),
             )
 
     def is_done(self, task: Task, modules: Sequence[str], takes: Takes = _takes_all) -> bool:
@@ -186,6 +190,16 @@ class Tasks:
                 (task.folder / TASK_NAME).unlink(missing_ok=True)
         return True
 
+    def _tracked(self, update: Callable[[JobProgress], None]) -> Callable[[JobProgress], None]:
+        """What is told where a job stands, and tells the tracker of those that are done."""
+
+        def moved(progress: JobProgress) -> None:
+            update(progress)
+            if progress.state == "done":
+                self.workspace.tracker.done(progress.name)
+
+        return moved
+
     def _run(self, processes: Sequence[Process]) -> None:
         parallel = self._parallel(max(process.threads for process in processes))
         ahead = trainings_ahead(self.workspace) | {process.name for process in processes}
@@ -196,7 +210,7 @@ class Tasks:
                 processes,
                 parallel,
                 silent_seconds=self._silent_seconds,
-                on_progress=batch.update,
+                on_progress=self._tracked(batch.update),
                 on_start=sharing.begin,
             )
         for result in results:

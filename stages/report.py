@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,6 +52,7 @@ class Findings:
         speeds: clips a second at prediction, by student, or by member where there are none.
         machine: on which the page was made.
         notices: what is missing or no longer fits, each in a line.
+        arguments: those of the command line by which the run was last worked on.
     """
 
     folder: Path
@@ -67,6 +68,7 @@ class Findings:
     speeds: dict[str, float] = field(default_factory=dict)
     machine: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    arguments: Sequence[str] = ()
 
     @property
     def distilled(self) -> dict[str, Model]:
@@ -89,6 +91,17 @@ def report(workspace: Workspace) -> Findings:
     return _Reader(workspace).read()
 
 
+def glance(workspace: Workspace) -> Findings:
+    """Of the same what is written down: models, their figures, and the receipt.
+
+    Raises:
+        UserError: as in `Workspace.check_members`.
+        RunError: no training was begun.
+    """
+    workspace.check_members()
+    return _Reader(workspace).glance()
+
+
 class _Reader:
     """Reads a run part by part; a part that cannot be read becomes a notice."""
 
@@ -98,31 +111,42 @@ class _Reader:
         self._notices: list[str] = []
 
     def read(self) -> Findings:
-        workspace, config = self._workspace, self._workspace.config
+        found, workspace = self.glance(), self._workspace
+        config, teachers, students = workspace.config, found.teachers, found.students
+        trained = self._trained()
+        curve = self._solutions(CURVE_FOLDER) if found.receipt else []
+        catalogue = self._catalogue(trained) if curve else None
+        firsts = {name: own for name, own in students.items() if name in config.students}
+        evidence = self._try(
+            lambda: gather_evidence(workspace, teachers, students, found.receipt), None
+        )
+        return replace(
+            found,
+            schema=self._try(lambda: workspace.schema, found.schema),
+            packed=self._packed(catalogue, found.receipt),
+            comparisons=self._comparisons(catalogue, curve),
+            evidence=evidence,
+            speeds=self._try(lambda: prediction_speeds(workspace, firsts or teachers), {}),
+            machine=describe_machine(config.device),
+            notices=list(dict.fromkeys(self._notices)),
+        )
+
+    def glance(self) -> Findings:
+        workspace = self._workspace
         teachers = read_models(teacher_places(workspace))
         students = self._students()
         if not teachers:
             raise RunError(f"{self._root}: no training was begun; run stage=teachers first")
-        trained = self._trained()
-        receipt = self._receipt(students)
-        curve = self._solutions(CURVE_FOLDER) if receipt else []
-        catalogue = self._catalogue(trained) if curve else None
-        firsts = {name: own for name, own in students.items() if name in config.students}
-        schema = self._try(lambda: workspace.schema, workspace.planned_schema)
         return Findings(
             self._root,
-            config,
-            schema,
+            workspace.config,
+            workspace.planned_schema,
             {own.name: own.done(workspace) for own in list_stages() if own.done},
             teachers,
             students,
-            receipt,
-            self._packed(catalogue, receipt),
-            self._comparisons(catalogue, curve),
-            self._try(lambda: gather_evidence(workspace, teachers, students, receipt), None),
-            self._try(lambda: prediction_speeds(workspace, firsts or teachers), {}),
-            describe_machine(config.device),
-            list(dict.fromkeys(self._notices)),
+            self._receipt(students),
+            notices=list(dict.fromkeys(self._notices)),
+            arguments=workspace.arguments,
         )
 
     def _try(self, read: Callable[[], Found], otherwise: Found) -> Found:

@@ -36,6 +36,7 @@ from stages.config import Config
 from stages.jobs import UNLABELED, HostModel, Job, Setting, Training, Upstream
 from stages.progress import RunProgress
 from stages.summaries import better_phase, mean_stop
+from stages.tracking.tracker import Tracker
 from training.inference import labels_of
 
 
@@ -55,6 +56,7 @@ class Workspace:
         self, config: Config, whole: Workspace | None = None, fold: int | None = None
     ) -> None:
         self.config = config
+        self.arguments: Sequence[str] = ()  # of the command line, for the page of the run
         self.whole, self._fold = whole, fold
         self.run: Run = whole.run if whole else Run(Path(config.outputs) / config.run)
         self.extensions: Sequence[Extension] = (
@@ -63,6 +65,7 @@ class Workspace:
         own_changes = CodeChanges(config.on_code_change)
         self.code_changes: CodeChanges = whole.code_changes if whole else own_changes
         self.progress: RunProgress = whole.progress if whole else RunProgress()
+        self.tracker: Tracker = whole.tracker if whole else Tracker(config, self.run.root)
         self.time: RunTime | None = whole.time if whole else RunTime.of(config.time_limit)
 
     @cached_property

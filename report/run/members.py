@@ -13,13 +13,13 @@ _NAMED = 40
 
 
 def member_section(findings: Findings) -> Section:
-    elements: list[Element] = [_leaderboard(findings)]
+    elements: list[Element] = [leaderboard(findings)]
     if findings.evidence is not None:
         elements += _shares(findings)
     return Section("Members", elements)
 
 
-def _leaderboard(findings: Findings) -> Table:
+def leaderboard(findings: Findings) -> Table:
     """A row for each student, and for each member that has none."""
     students = {name: own.member for name, own in findings.config.students.items()}
     rows = [

@@ -1,7 +1,6 @@
 """The whole page, from what stage `report` found."""
 
 import shlex
-from collections.abc import Sequence
 
 import yaml
 
@@ -19,13 +18,8 @@ from stages.receipt import RECEIPT_NAME, Receipt
 from stages.report import Findings
 
 
-def run_page(findings: Findings, arguments: Sequence[str]) -> Page:
-    """The page of a run.
-
-    Args:
-        findings: of stage `report`.
-        arguments: those of the command line, of which the same run is made again.
-    """
+def run_page(findings: Findings) -> Page:
+    """The page of what stage `report` found."""
     sections = [
         _result(findings),
         member_section(findings),
@@ -35,7 +29,7 @@ def run_page(findings: Findings, arguments: Sequence[str]) -> Page:
         *clip_section(findings),
         *together_section(findings),
         cost_section(findings),
-        _origin(findings, arguments),
+        _origin(findings),
     ]
     data = findings.schema
     labels = f"{data.num_labels:,} labels, {data.level} level"
@@ -127,9 +121,9 @@ def _packed(findings: Findings, receipt: Receipt) -> list[Element]:
     return elements
 
 
-def _origin(findings: Findings, arguments: Sequence[str]) -> Section:
+def _origin(findings: Findings) -> Section:
     """The commands, the configuration, and the receipt."""
-    others = [own for own in arguments if not own.startswith("stage=")]
+    others = [own for own in findings.arguments if not own.startswith("stage=")]
     command = shlex.join(["python", "orchestrate.py", "stage=all", *others])
     elements: list[Element] = [Text("The command that makes this run:"), Code(command)]
     path = findings.folder / BUNDLE_FOLDER / RECEIPT_NAME

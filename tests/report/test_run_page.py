@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ SHOWN = HOSTILE.replace("\u2028", "\\u2028")
 def large_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     findings = generate_findings(MEMBERS, CLIPS, LABELS, HOSTILE)
     path = tmp_path_factory.mktemp("large") / "report.html"
-    write_page(path, run_page(findings, [HOSTILE]))
+    write_page(path, run_page(replace(findings, arguments=[HOSTILE])))
     return path
 
 

@@ -1,0 +1,28 @@
+"""A stage run and shown, as the command line and a call from Python have it."""
+
+from common.messages import warn
+from common.threads import one_thread
+from report.show import show
+from stages.stage import STAGES
+from stages.workspace import Workspace
+
+
+def perform(workspace: Workspace) -> object:
+    """Runs the stage that a workspace's configuration names, and prints what comes of it.
+
+    Returns:
+        What the stage returned.
+    """
+    stage = STAGES.get(workspace.config.stage or "")
+    # Results of this process must not depend on the number of cores.
+    with workspace.run.lock(), one_thread(), workspace.tracker.session():
+        result = stage.run(workspace)
+        show(result)
+        return result
+
+
+def say_changes(workspace: Workspace) -> None:
+    """Says at the end whether other code made what was worked on."""
+    line = workspace.code_changes.line()
+    if line:
+        warn(line)

@@ -1,0 +1,1 @@
+"""A run as MLflow shows it, beside others."""
