@@ -1,5 +1,6 @@
 """Shards to batches: formats of files, schemas, splits."""
 
+from records.arrow.parquet import ParquetFile
 from records.batches import Batch, FrameSampling, collate, iterate_batches
 from records.census import check_census, check_ids
 from records.clip import Clip
@@ -20,6 +21,7 @@ __all__ = [
     "DemoSpec",
     "FrameSampling",
     "Listing",
+    "ParquetFile",
     "Schema",
     "ShardFile",
     "Split",

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from common.codec import to_plain
 from records.census import CensusTaker
 from records.checked import read_checked, write_checked
 from records.config import SplitSpec
 from records.errors import DataError
 from records.formats import ClipReader, Listing, format_of
-from records.schema import Schema
+from records.schema import Schema, plain_schema
 
 # The widest first, so that every number lies at a multiple of its size.
 _ROW = np.dtype([("position", "<u8"), ("shard", "<u4"), ("length", "<u4")])
@@ -62,7 +61,7 @@ class IndexBuilder:
 
     def _key(self) -> str:
         """Name of the index in a cache."""
-        ranges, schema = repr(self.spec.ranges), json.dumps(to_plain(self.schema))
+        ranges, schema = repr(self.spec.ranges), json.dumps(plain_schema(self.schema))
         settings = (str(self.root.resolve()), ranges, schema, self.skip, self.max_skipped)
         digest = hashlib.sha256(f"{_ROW}{settings}".encode())
         for path in self.shards:
