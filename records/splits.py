@@ -230,11 +230,14 @@ class Truth:
         ids: (N,) strings.
         offsets: (N + 1,) int64; record i has the labels ``columns[offsets[i]:offsets[i + 1]]``.
         columns: (n,) int64, ascending within a record.
+        unknown: (N, ceil(V / 8)) uint8, bits of the labels that are unknown, the first label in the
+            highest bit (`np.packbits`); None where the schema has no such labels.
     """
 
     ids: NDArray[np.str_]
     offsets: NDArray[np.int64]
     columns: NDArray[np.int64]
+    unknown: NDArray[np.uint8] | None = None
 
 
 def read_truth(split: Split) -> Truth:
@@ -245,12 +248,16 @@ def read_truth(split: Split) -> Truth:
     """
     ids: list[str] = []
     labels: list[NDArray[np.int64]] = []
+    masks: list[NDArray[np.uint8]] = []
     for clip in split.clips(with_features=False):
         ids.append(clip.id)
         labels.append(clip.labels)
+        if clip.unknown is not None:
+            masks.append(np.packbits(clip.unknown))
     offsets = np.zeros(len(ids) + 1, np.int64)
     np.cumsum([len(columns) for columns in labels], out=offsets[1:])
-    return Truth(np.array(ids), offsets, np.concatenate(labels))
+    unknown = np.stack(masks) if masks else None
+    return Truth(np.array(ids), offsets, np.concatenate(labels), unknown)
 
 
 def with_frames(split: Split, least: int) -> Split:

@@ -206,7 +206,7 @@ def test_a_format_is_chosen_by_suffix_or_by_name(
         path.parent, "x", SplitSpec("*"), frame_schema, cache=None, format="tfrecord"
     )
     assert len(read_truth(split).ids) == 3
-    with pytest.raises(DataError, match="unknown format 'tfrecrod'; there are .*tfrecord, "):
+    with pytest.raises(DataError, match=r"unknown format 'tfrecrod'; there are .*tfrecord, "):
         open_split(path.parent, "x", SplitSpec("*"), frame_schema, cache=None, format="tfrecrod")
     with pytest.raises(DataError, match=r"'x': no file under .* ends in .*\.tfrecord or "):
         open_split(path.parent, "x", SplitSpec(), frame_schema, cache=None)
