@@ -113,9 +113,7 @@ def _stored_all_known(parts: Sequence[Predictions], unknown: np.ndarray) -> np.n
     return np.asarray(np.max(stored, axis=0) == known)
 
 
-def _stored_labels(
-    parts: Sequence[Predictions], hidden: np.ndarray | None, k: int
-) -> Candidates:
+def _stored_labels(parts: Sequence[Predictions], hidden: np.ndarray | None, k: int) -> Candidates:
     """Every label of a clip that a member stored, rising, but those that `hidden` (N, V) marks.
 
     Where some are hidden there are k places at least.

@@ -9,7 +9,6 @@ import numpy as np
 
 from metrics.errors import MetricError
 
-
 _ALL = slice(None)
 
 

@@ -63,6 +63,11 @@ class ShardFile(ABC):
         self.path = path
         self.schema = schema
 
+    @classmethod
+    def open(cls, path: Path, schema: Schema, cache: Path | None) -> ShardFile:
+        """The file, opened; a format that keeps something beside the index does so in `cache`."""
+        return cls(path, schema)
+
     @abstractmethod
     def list_records(self) -> Listing:
         """Finds the records, as cheaply as the format can."""
@@ -85,6 +90,10 @@ class ShardFile(ABC):
     def keys(self, position: int, length: int) -> list[str]:
         """What a record holds, for messages; nothing where the format has no names for it."""
         return []
+
+    def place(self, position: int) -> str:
+        """A position in words, for messages."""
+        return f"{self.unit} {position}"
 
     def close(self) -> None:  # noqa: B027
         """Gives back what the file holds; not used afterwards."""
@@ -162,11 +171,17 @@ class ClipReader:
     """
 
     def __init__(
-        self, shards: tuple[Path, ...], schema: Schema, format: str, max_open: int = 128
+        self,
+        shards: tuple[Path, ...],
+        schema: Schema,
+        format: str,
+        cache: Path | None = None,
+        max_open: int = 128,
     ) -> None:
         self._shards = shards
         self._schema = schema
         self._format = format
+        self._cache = cache
         self._max_open = max_open
         self._open: OrderedDict[int, ShardFile] = OrderedDict()
 
@@ -184,7 +199,11 @@ class ClipReader:
         try:
             return file.clip(position, length, with_features)
         except DataError as error:
-            raise DataError(f"{file.path}, {file.unit} {position}: {error}") from None
+            raise DataError(f"{file.path}, {file.place(position)}: {error}") from None
+
+    def place(self, shard: int, position: int) -> str:
+        """A position in shard number `shard`, in words."""
+        return self._file(shard).place(position)
 
     def keys(self, shard: int, position: int, length: int) -> list[str]:
         """What the record at a position of shard number `shard` holds; see `ShardFile.keys`."""
@@ -198,7 +217,7 @@ class ClipReader:
         if len(self._open) >= self._max_open:
             self._open.popitem(last=False)[1].close()
         path = self._shards[shard]
-        self._open[shard] = format_of(path, self._format).file(path, self._schema)
+        self._open[shard] = format_of(path, self._format).file.open(path, self._schema, self._cache)
         return self._open[shard]
 
     def __enter__(self) -> ClipReader:

@@ -48,13 +48,13 @@ class IndexBuilder:
         """
         if cache is None:
             with tempfile.TemporaryDirectory() as folder:
-                rows, about = self._made(Path(folder, "index"), None)
+                rows, about = self._made(Path(folder, "index"), None, None)
                 # Mapped they would be of a file that goes away.
                 return _columns(np.array(rows), about)
         path, seen = cache / f"{self._key()}.index", self._seen()
         kept = read_checked(path)
         if kept is None or kept[1]["seen"] != seen:
-            kept = self._made(path, seen)
+            kept = self._made(path, seen, cache)
             if self._reads_clips:
                 self._taker.store(cache, kept[1]["fingerprint"], self.schema)
         return _columns(*kept)
@@ -86,17 +86,19 @@ class IndexBuilder:
         """Whether a listing of the records is not enough."""
         return self.skip or (0, 1) not in self.spec.ranges
 
-    def _made(self, path: Path, seen: str | None) -> tuple[np.ndarray, dict[str, Any]]:
+    def _made(
+        self, path: Path, seen: str | None, cache: Path | None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Writes the index of shards that look like `seen`, and reads it back."""
-        self._write(path, seen)
+        self._write(path, seen, cache)
         made = read_checked(path)
         if made is None:
             raise DataError(f"{path}: is not what was written; check the disk")
         return made
 
-    def _write(self, path: Path, seen: str | None) -> None:
+    def _write(self, path: Path, seen: str | None, cache: Path | None) -> None:
         digest = hashlib.sha256()
-        all_records = ClipReader(self.shards, self.schema, self.format)
+        all_records = ClipReader(self.shards, self.schema, self.format, cache)
         with write_checked(path) as file, all_records as reader:
             for number, shard in enumerate(self.shards):
                 found = self._records(reader, number)

@@ -20,7 +20,7 @@ from records.clip import Clip
 from records.config import SplitSpec
 from records.errors import DataError
 from records.folds import HELD, Part
-from records.formats import AUTO, ClipReader, format_of
+from records.formats import AUTO, ClipReader
 from records.index import IndexBuilder
 from records.schema import Schema
 from records.shards import find_shards
@@ -44,6 +44,7 @@ class Split:
         fingerprint: Hex SHA-256 of the names of the shards, the records' lengths and checksums, and
             a user's own files that read them.
         skipped: Damaged records that were left out.
+        cache: Folder in which a format may keep what it needs to read them again; None for none.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Split:
     length: NDArray[np.uint32]
     fingerprint: str
     skipped: int
+    cache: Path | None = None
 
     def __len__(self) -> int:
         return len(self.shard)
@@ -91,7 +93,7 @@ class Split:
 
     def reader(self) -> ClipReader:
         """A reader of the split's clips."""
-        return ClipReader(self.shards, self.schema, self.format)
+        return ClipReader(self.shards, self.schema, self.format, self.cache)
 
     def clips(self, with_features: bool = True) -> Iterator[Clip]:
         """All clips in order; raises what `ClipReader.clip` does."""
@@ -140,7 +142,7 @@ def open_split(
     shards = find_shards(root, name, spec, format)
     skip = on_corrupt == "skip"
     builder = IndexBuilder(root, shards, spec, schema, format, skip, max_skipped)
-    split = Split(name, schema, shards, format, **builder.build(cache))
+    split = Split(name, schema, shards, format, **builder.build(cache), cache=cache)
     if not len(split):
         ranges = " or ".join(f"[{start}, {end}]" for start, end in spec.ranges)
         raise DataError(
@@ -292,10 +294,11 @@ def check_disjoint(splits: Sequence[Split]) -> None:
             path, theirs = positions[second][file]
             shared = positions[first][file][1] & theirs
             if shared:
-                unit = format_of(path, splits[second].format).file.unit
+                with splits[second].reader() as reader:
+                    place = reader.place(splits[second].shards.index(path), min(shared))
                 raise DataError(
                     f"splits {splits[first].name!r} and {splits[second].name!r} share "
-                    f"{len(shared)} records of {path}, the first at {unit} {min(shared)}; make "
+                    f"{len(shared)} records of {path}, the first at {place}; make "
                     "their shards or id hashes disjoint"
                 )
 

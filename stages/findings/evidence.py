@@ -100,9 +100,7 @@ def gather_evidence(
     if not members:
         return None
     truth = read_truth(workspace.data.open("report"))
-    labels = Labels(
-        truth.offsets, truth.columns, workspace.schema.num_labels, truth.unknown
-    )
+    labels = Labels(truth.offsets, truth.columns, workspace.schema.num_labels, truth.unknown)
     for name, models in members.items():
         if not all(np.array_equal(own.ids, truth.ids) for own in models):
             raise RunError(f"{name}: predicted other clips than `report` has now")
