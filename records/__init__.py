@@ -1,5 +1,6 @@
 """Shards to batches: formats of files, schemas, splits."""
 
+from records.arrow.datasets import DatasetFile
 from records.arrow.parquet import ParquetFile
 from records.batches import Batch, FrameSampling, collate, iterate_batches
 from records.census import check_census, check_ids
@@ -9,6 +10,7 @@ from records.demo.synthesize import generate
 from records.demo.world import DemoSpec
 from records.errors import DataError
 from records.formats import Listing, ShardFile, register_format
+from records.numpy.shards import NumpyShard
 from records.schema import Schema, Stream, load_schema, with_vocabulary
 from records.splits import Split, check_disjoint, open_split, read_truth, with_frames
 from records.tfrecord.example import TFRecordFile, encode_clip
@@ -18,9 +20,11 @@ __all__ = [
     "Batch",
     "Clip",
     "DataError",
+    "DatasetFile",
     "DemoSpec",
     "FrameSampling",
     "Listing",
+    "NumpyShard",
     "ParquetFile",
     "Schema",
     "ShardFile",

@@ -11,9 +11,10 @@ import gzip
 import hashlib
 import tempfile
 import zlib
+from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from common.files import atomic_path
 from records.errors import DataError
@@ -26,26 +27,47 @@ _ALWAYS = 1 << 24
 _PIECE = 1 << 20
 
 
-def is_gzip(path: Path) -> bool:
-    """Whether a file begins as gzip does."""
-    with path.open("rb") as file:
-        return file.read(len(GZIP)) == GZIP
+class Pieces:
+    """A file that is written up to a number of bytes.
+
+    Raises:
+        DataError: There are more.
+    """
+
+    def __init__(self, file: IO[bytes], path: Path) -> None:
+        self._file, self._path = file, path
+        self._left = max(_ALWAYS, _MOST_GROWTH * path.stat().st_size)
+
+    def write(self, data: bytes) -> int:
+        self._left -= len(data)
+        if self._left < 0:
+            raise DataError(
+                f"{self._path}: grows to more than {_MOST_GROWTH} times its size when it is "
+                "decompressed; decompress it yourself if that is meant"
+            )
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
-def gunzipped(path: Path, cache: Path | None) -> IO[bytes]:
-    """The content of a gzip file, as a file open for reading.
+def decompressed(
+    path: Path, cache: Path | None, unpack: Callable[[Path, Pieces], None]
+) -> IO[bytes]:
+    """A shard decompressed, as a file open for reading.
 
     Args:
-        path: Of the file; several streams behind each other are one content.
-        cache: Where it is kept until the file changes; None: it is on no disk afterwards.
+        path: Of the shard.
+        cache: Where it is kept until the shard changes; None: it is on no disk afterwards.
+        unpack: Writes it, piece by piece.
 
     Raises:
         DataError: It is damaged, or grows to more than 64 times its size (and 16 MiB): what a file
-            can fill of a disk is bounded by its size. Of memory it takes a megabyte.
+            can fill of a disk is bounded by its size. Of memory it takes a piece.
     """
     if cache is None:
         file = tempfile.TemporaryFile()  # noqa: SIM115
-        _decompress(path, file)
+        unpack(path, Pieces(file, path))
         file.flush()
         return file
     stat = path.stat()
@@ -58,26 +80,19 @@ def gunzipped(path: Path, cache: Path | None) -> IO[bytes]:
         for older in cache.glob(f"{name}-*.decompressed"):
             older.unlink(missing_ok=True)
         with atomic_path(place) as beside, beside.open("wb") as file:
-            _decompress(path, file)
+            unpack(path, Pieces(file, path))
     return FileIO(place)
 
 
-def _decompress(path: Path, into: IO[bytes]) -> None:
-    most = max(_ALWAYS, _MOST_GROWTH * path.stat().st_size)
-    size = 0
+def gunzip(path: Path, into: Pieces) -> None:
+    """Decompresses a gzip file; several streams behind each other are one content.
+
+    Raises:
+        DataError: It is damaged, or grows too much.
+    """
     try:
         with gzip.open(path) as pieces:
-            while piece := _read(pieces):
-                size += len(piece)
-                if size > most:
-                    raise DataError(
-                        f"{path}: grows to more than {_MOST_GROWTH} times its size when it is "
-                        "decompressed; decompress it yourself if that is meant"
-                    )
+            while piece := pieces.read(_PIECE):
                 into.write(piece)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be decompressed: {error}; fetch it again") from None
-
-
-def _read(pieces: BinaryIO | gzip.GzipFile) -> bytes:
-    return pieces.read(_PIECE)

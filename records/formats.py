@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from common.registry import Extension, Registry
 from records.clip import Clip, check_clip
 from records.errors import DataError
+from records.foreign import refuse_foreign
 from records.schema import Schema
 
 AUTO = "auto"
@@ -67,6 +68,16 @@ class ShardFile(ABC):
     def open(cls, path: Path, schema: Schema, cache: Path | None) -> ShardFile:
         """The file, opened; a format that keeps something beside the index does so in `cache`."""
         return cls(path, schema)
+
+    @classmethod
+    def whole(cls, path: Path, schema: Schema) -> Path:
+        """The file that stands for the shard which a file is a part of."""
+        return path
+
+    @classmethod
+    def parts(cls, path: Path) -> tuple[Path, ...]:
+        """The files that hold the shard for which one stands."""
+        return (path,)
 
     @abstractmethod
     def list_records(self) -> Listing:
@@ -149,13 +160,25 @@ def format_of(path: Path, choice: str) -> Format:
     """
     if choice != AUTO:
         return _FORMATS.get(choice)
-    suffix = max(filter(path.name.endswith, known_suffixes(AUTO)), key=len, default=None)
-    if suffix is None:
+    found = _by_suffix(path)
+    if found is None:
+        refuse_foreign(path)
         raise DataError(
             f"{path}: no format has this suffix; there are {', '.join(known_suffixes(AUTO))}; "
             f"narrow the pattern, or set data.format to one of {', '.join(_FORMATS.names())}"
         )
-    return next(format for format in _formats() if suffix in format.suffixes)
+    return found
+
+
+def shard_of(path: Path, choice: str, schema: Schema) -> Path:
+    """The file that stands for the shard which a file is a part of, mostly itself."""
+    format = _by_suffix(path) if choice == AUTO else _FORMATS.get(choice)
+    return path if format is None else format.file.whole(path, schema)
+
+
+def _by_suffix(path: Path) -> Format | None:
+    suffix = max(filter(path.name.endswith, known_suffixes(AUTO)), key=len, default=None)
+    return next((format for format in _formats() if suffix in format.suffixes), None)
 
 
 def known_suffixes(choice: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The index of a split: where its records lie, in columns that are mapped into memory."""
 
 import hashlib
+import itertools
 import json
 import tempfile
 from dataclasses import dataclass, field
@@ -76,7 +77,8 @@ class IndexBuilder:
         A copy may keep the time at which the content changed; the inode's own (ctime) it cannot.
         """
         digest = hashlib.sha256()
-        for path in self.shards:
+        parts = (format_of(path, self.format).file.parts(path) for path in self.shards)
+        for path in itertools.chain.from_iterable(parts):
             stat = path.stat()
             digest.update(repr((stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)).encode())
         return digest.hexdigest()

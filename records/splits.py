@@ -139,7 +139,7 @@ def open_split(
     """
     if on_corrupt not in ("error", "skip"):
         raise DataError(f"on_corrupt is {on_corrupt!r}; use 'error' or 'skip'")
-    shards = find_shards(root, name, spec, format)
+    shards = find_shards(root, name, spec, format, schema)
     skip = on_corrupt == "skip"
     builder = IndexBuilder(root, shards, spec, schema, format, skip, max_skipped)
     split = Split(name, schema, shards, format, **builder.build(cache), cache=cache)

@@ -13,6 +13,7 @@ from records.clip import Clip, check_id, clip_of
 from records.errors import DataError, listed
 from records.labels import Written
 from records.schema import Schema, Stream
+from records.values import as_encoded
 
 
 def wanted_columns(names: list[str], schema: Schema, with_features: bool = True) -> list[str]:
@@ -181,8 +182,7 @@ class Vectors:
                 f"stream {quoted(stream.name)} should be {stream.size} x {stream.encoding} a "
                 f"vector; found {size} values {of}; check the schema"
             )
-        if values.dtype != stream.encoding:
-            values = self._converted(values)
+        values = as_encoded(values, stream)
         return values.reshape(-1, stream.size) if self._at_frame_level else values
 
     def _within(self, vectors: pa.Array) -> pa.Array:
@@ -200,16 +200,6 @@ class Vectors:
             self._wrong = np.diff(before[self._bounds]) > 0
         self._bounds = inner[self._bounds]
         return _plain(values)
-
-    def _converted(self, values: np.ndarray) -> np.ndarray:
-        is_byte = self._stream.encoding == "uint8" and values.size
-        if is_byte and not 0 <= values.min() <= values.max() <= 255:
-            raise DataError(
-                f"stream {quoted(self._stream.name)} holds numbers beyond 0 to 255, which are no "
-                "bytes; write floats, and set its encoding to float32"
-            )
-        with np.errstate(over="ignore"):
-            return values.astype(self._stream.encoding)
 
     def _misfit(self) -> DataError:
         stream, lists = self._stream, "a list of lists" if self._at_frame_level else "a list"

@@ -16,8 +16,9 @@ from tfrecord import example_pb2
 
 from common.problems import quoted
 from records.clip import LONGEST_ID, Clip, check_id, clip_of, schema_features
-from records.decompressed import GZIP, gunzipped
+from records.decompressed import GZIP, decompressed, gunzip
 from records.errors import DataError, listed
+from records.foreign import kind_of
 from records.formats import Listing, ShardFile, register_format
 from records.schema import Schema, Stream
 from records.tfrecord import wire
@@ -48,7 +49,7 @@ class TFRecordFile(ShardFile):
         self._compressed = os.pread(self._file.fileno(), len(GZIP), 0) == GZIP
         if self._compressed:
             self._file.close()
-            self._file = gunzipped(path, cache)
+            self._file = decompressed(path, cache, gunzip)
 
     @classmethod
     def open(cls, path: Path, schema: Schema, cache: Path | None) -> TFRecordFile:
@@ -56,6 +57,10 @@ class TFRecordFile(ShardFile):
 
     def list_records(self) -> Listing:
         listing = scan(self.path, self._file.fileno())
+        if listing.fault and not len(listing.positions):
+            kind = kind_of(os.pread(self._file.fileno(), 8, 0))
+            if kind:
+                raise DataError(f"{self.path}: is {kind}, and no TFRecord; give it its own suffix")
         return self._with_segments(listing) if self.schema.segments else listing
 
     def clip(self, position: int, length: int, with_features: bool = True) -> Clip:
