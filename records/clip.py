@@ -118,6 +118,7 @@ def clip_of(
     features: dict[str, np.ndarray],
     schema: Schema,
     unknown: Written = (),
+    finite: bool = False,
 ) -> Clip:
     """The clip of labels as a record writes them, and of features as the schema has them.
 
@@ -127,6 +128,7 @@ def clip_of(
         features: Of the schema's sizes and types.
         schema: Says how labels are written.
         unknown: Labels of which nobody knows whether the clip has them, written like `labels`.
+        finite: Whether it is known already that all features are finite.
 
     Raises:
         DataError: Labels are not as the schema says, one is both there and unknown, a value is not
@@ -140,7 +142,7 @@ def clip_of(
             mask = unknown_mask(label_indices(unknown, schema), ordered, schema)
     except DataError as error:
         raise DataError(f"clip {quoted(clip_id)}: {error}") from None
-    for name, values in features.items():
+    for name, values in () if finite else features.items():
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise DataError(
                 f"clip {quoted(clip_id)}: stream {quoted(name)} holds NaN or infinity; remove the "

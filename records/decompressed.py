@@ -79,8 +79,8 @@ def decompressed(
     if not place.is_file():
         for older in cache.glob(f"{name}-*.decompressed"):
             older.unlink(missing_ok=True)
-        with atomic_path(place) as beside, beside.open("wb") as file:
-            unpack(path, Pieces(file, path))
+        with atomic_path(place) as beside, beside.open("wb") as written:
+            unpack(path, Pieces(written, path))
     return FileIO(place)
 
 

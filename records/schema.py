@@ -121,7 +121,7 @@ class Schema:
         """The index of each label by its name."""
         return {name: index for index, name in enumerate(self.label_names)}
 
-    @property
+    @cached_property
     def has_unknown_labels(self) -> bool:
         """Whether there may be labels of which it is not known whether a clip has them."""
         return bool(self.labels_key) and (bool(self.unknown_labels_key) or self.segments)

@@ -54,15 +54,21 @@ class Rows:
 
     def __init__(self, columns: Mapping[str, pa.Array], schema: Schema) -> None:
         self._schema = schema
-        self._ids = _plain(columns[wanted_columns(list(columns), schema, False)[0]])
+        # One by one they would take longer than all the rest.
+        ids = _plain(columns[wanted_columns(list(columns), schema, False)[0]])
+        self._ids: list[object] = ids.to_pylist()
         self._streams = {
             stream.name: Vectors(columns[stream.name], stream, schema.level)
             for stream in schema.streams
             if stream.name in columns
         }
+        self._finite = all(vectors.finite for vectors in self._streams.values())
         keys = (schema.labels_key, schema.unknown_labels_key)
         self._labels, self._unknown = (
-            Lists(columns[key]) if key and key in columns else None for key in keys
+            Lists(columns[key], schema.label_encoding == "multi_hot")
+            if key and key in columns
+            else None
+            for key in keys
         )
         if not schema.labels_key:
             self._unknown = None
@@ -81,10 +87,13 @@ class Rows:
             unknown = () if self._unknown is None else self._unknown.row(row)
         except DataError as error:
             raise DataError(f"clip {quoted(clip_id)}: {error}") from None
-        return clip_of(clip_id, labels, features, self._schema, unknown)
+        return clip_of(clip_id, labels, features, self._schema, unknown, self._finite)
 
     def _id(self, row: int) -> str:
-        value = self._ids[row].as_py()
+        value = self._ids[row]
+        if isinstance(value, str):
+            check_id(value)
+            return value
         if isinstance(value, bytes):
             try:
                 value = value.decode()
@@ -99,17 +108,25 @@ class Rows:
 
 
 class Lists:
-    """A column of labels: a list a row, or one label a row; no label where there is null."""
+    """A column of labels: a list a row, or one label a row; no label where there is null.
 
-    def __init__(self, array: pa.Array) -> None:
+    Args:
+        array: The column.
+        dense: Whether they are long rows of numbers, which are better left as they are.
+    """
+
+    def __init__(self, array: pa.Array, dense: bool) -> None:
         array = _plain(array)
         self._nulls = _nulls(array)
         if _is_list(array.type):
-            self._bounds, self._values = _bounds(array)
+            bounds, self._values = _bounds(array)
         else:
-            self._bounds, self._values = np.arange(len(array) + 1), array
+            bounds, self._values = np.arange(len(array) + 1), array
+        self._bounds: list[int] = bounds.tolist()
         self._values = _plain(self._values)
-        self._numbers = _numbers(self._values)
+        self._whole = self._values.null_count == 0
+        numbers = _numbers(self._values)
+        self._written: Written | None = numbers if dense or numbers is None else numbers.tolist()
 
     def row(self, row: int) -> Written:
         """What is written there.
@@ -119,14 +136,14 @@ class Lists:
         """
         if self._nulls is not None and self._nulls[row]:
             return ()
-        start, end = self._bounds[row : row + 2].tolist()
-        if self._values.null_count and self._values[start:end].null_count:
+        start, end = self._bounds[row], self._bounds[row + 1]
+        if not self._whole and self._values[start:end].null_count:
             raise DataError(
                 "a label is null; leave it out, or name the unknown labels under a key of their "
                 "own (unknown_labels_key)"
             )
-        if self._numbers is not None:
-            return self._numbers[start:end]
+        if self._written is not None:
+            return self._written[start:end]
         written: list[object] = self._values[start:end].to_pylist()
         return written
 
@@ -136,6 +153,9 @@ class Vectors:
 
     A vector is a list of numbers, or a byte string of its bytes (little-endian); frames are a list
     of vectors, or all their values as one list or byte string.
+
+    Attributes:
+        finite: Whether all values are, as far as that can be told of all at once.
     """
 
     def __init__(self, array: pa.Array, stream: Stream, level: str) -> None:
@@ -159,6 +179,10 @@ class Vectors:
         if numbers.dtype.kind not in fitting:
             raise self._misfit()
         self._values, self._array = numbers, values
+        self._starts: list[int] = self._bounds.tolist()
+        # What is looked at once for all rows costs a row nothing.
+        self._exact = numbers.dtype == stream.encoding
+        self.finite = not self._packed and self._exact and _finite(numbers)
 
     def row(self, row: int) -> np.ndarray:
         """(D,) or (T, D) of the stream's type.
@@ -167,7 +191,7 @@ class Vectors:
             DataError: It is null, of another size, or a value is null or no byte.
         """
         stream = self._stream
-        start, end = self._bounds[row : row + 2].tolist()
+        start, end = self._starts[row], self._starts[row + 1]
         if self._nulls is not None and self._nulls[row]:
             raise DataError(f"stream {quoted(stream.name)} is null; leave the row out")
         if not self._whole and self._array[start:end].null_count:
@@ -182,7 +206,8 @@ class Vectors:
                 f"stream {quoted(stream.name)} should be {stream.size} x {stream.encoding} a "
                 f"vector; found {size} values {of}; check the schema"
             )
-        values = as_encoded(values, stream)
+        if not self._exact:
+            values = as_encoded(values, stream)
         return values.reshape(-1, stream.size) if self._at_frame_level else values
 
     def _within(self, vectors: pa.Array) -> pa.Array:
@@ -210,10 +235,19 @@ class Vectors:
         )
 
 
+def _finite(values: np.ndarray) -> bool:
+    """Whether all are; where their squares have a finite sum it takes no array more."""
+    if values.dtype.kind != "f":
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.dot(values, values)) or np.isfinite(values).all())
+
+
 def _plain(array: pa.Array) -> pa.Array:
     """The array without an extension's type, and without a dictionary."""
     if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+        # To combine copies, even where there is one.
+        array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array

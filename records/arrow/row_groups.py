@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -32,13 +32,28 @@ _MOST_GROWTH, _ALWAYS = 512, 1 << 26
 _PIECE = 1 << 20
 
 
+class _Last(NamedTuple):
+    """The rows that were asked for last: `first` to `end` of a file."""
+
+    owner: RowGroups
+    whole: bool
+    first: int
+    end: int
+    rows: Rows
+
+
 class Kept:
-    """What was decoded last, up to a number of bytes; one of it may be greater alone."""
+    """What was decoded last, up to a number of bytes; one of it may be greater alone.
+
+    Attributes:
+        last: Of it, what was asked for last.
+    """
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
         self._held: OrderedDict[Any, tuple[Rows, int]] = OrderedDict()
         self._bytes = 0
+        self.last: _Last | None = None
 
     def get(self, key: Any, decode: Callable[[], tuple[Rows, int]]) -> Rows:
         """What is kept under a key; `decode` gives it and its bytes where it is not."""
@@ -56,6 +71,8 @@ class Kept:
         """Lets go of all keys that begin with the owner."""
         for key in [key for key in self._held if key[0] is owner]:
             self._bytes -= self._held.pop(key)[1]
+        if self.last is not None and self.last.owner is owner:
+            self.last = None
 
 
 _KEPT = Kept(_BUDGET)
@@ -134,12 +151,22 @@ class RowGroups:
             DataError: The row is not there, its group is damaged, or it is not as the schema has
                 it.
         """
+        # Clips in order need not look for their group.
+        last = _KEPT.last
+        if (
+            last is not None
+            and last.owner is self
+            and last.whole == with_features
+            and last.first <= row < last.end
+        ):
+            return last.rows.clip(row - last.first, with_features)
         group = bisect_right(self._ends, row)
         if group == len(self._ends):
             raise DataError("the shard changed after it was indexed; start again")
         first = self._ends[group] - self.counts[group]
         # Whoever wants labels alone does not wait for the features.
         rows = _KEPT.get((self, group, with_features), lambda: self._decoded(group, with_features))
+        _KEPT.last = _Last(self, with_features, first, self._ends[group], rows)
         return rows.clip(row - first, with_features)
 
     def close(self) -> None:
