@@ -49,7 +49,7 @@ def measure(level: str, clips: int, repeats: int = REPEATS) -> dict[str, Any]:
             kind: partial(read_all, path, schema, places(path, schema))
             for kind, path in paths.items()
         }
-        readers["pyarrow alone"] = lambda: _by_hand(paths["parquet"], schema)
+        readers["pyarrow alone"] = partial(_by_hand, paths["parquet"], schema)
         seconds = best_times(readers, repeats)
         megabytes = split.shards[0].stat().st_size / 1e6
     return {
@@ -70,7 +70,10 @@ def written(folder: Path, split: Split) -> dict[str, Path]:
     pq.write_table(table, parquet, row_group_size=ROW_GROUP[schema.level])
     with pa.OSFile(str(arrow), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table, max_chunksize=_BATCH)
-    arrays = {"id": np.array(ids), **_ragged("labels", [clip.labels for clip in clips])}
+    arrays: dict[str, Any] = {
+        "id": np.array(ids),
+        **_ragged("labels", [clip.labels for clip in clips]),
+    }
     for stream in schema.streams:
         arrays |= _ragged(stream.name, [np.atleast_2d(c.features[stream.name]) for c in clips])
         if schema.level == "video":
@@ -90,7 +93,7 @@ def _column(clips: Sequence[Clip], stream: Stream) -> pa.Array:
     return pa.ListArray.from_arrays(np.cumsum([0, *map(len, arrays)], dtype=np.int32), vectors)
 
 
-def _ragged(name: str, rows: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def _ragged(name: str, rows: Sequence[np.ndarray]) -> dict[str, Any]:
     return {name: np.concatenate(rows), f"{name}_offsets": np.cumsum([0, *map(len, rows)])}
 
 

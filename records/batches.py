@@ -282,7 +282,8 @@ def _collate(
 ) -> Batch:
     rows = np.repeat(np.arange(len(clips)), [len(clip.labels) for clip in clips])
     labels = np.concatenate([clip.labels for clip in clips])
-    masks = np.stack([clip.unknown for clip in clips]) if schema.has_unknown_labels else None
+    unknown = [clip.unknown for clip in clips if clip.unknown is not None]
+    masks = np.stack(unknown) if schema.has_unknown_labels else None
     if schema.level == "video":
         mask = None
         features = {

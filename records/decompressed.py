@@ -50,6 +50,9 @@ class Pieces:
     def flush(self) -> None:
         self._file.flush()
 
+    def close(self) -> None:
+        """The file is closed by whoever opened it."""
+
 
 def decompressed(
     path: Path, cache: Path | None, unpack: Callable[[Path, Pieces], None]

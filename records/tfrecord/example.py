@@ -96,8 +96,8 @@ class TFRecordFile(ShardFile):
                 counts.append(1)
         numbers = np.concatenate([np.arange(count, dtype=np.uint64) for count in (0, *counts)])
         positions = np.repeat(found.positions * np.uint64(_SEGMENTS), counts) + numbers
-        columns = (np.repeat(column, counts) for column in (found.lengths, found.checksums))
-        return Listing(positions, *columns, found.fault)
+        lengths, checksums = np.repeat(found.lengths, counts), np.repeat(found.checksums, counts)
+        return Listing(positions, lengths, checksums, found.fault)
 
     def keys(self, position: int, length: int) -> list[str]:
         """The keys of the record, with the kinds of their values."""
@@ -236,8 +236,8 @@ def _vector_of(feature: Any, stream: Stream) -> np.ndarray:
     if stream.encoding == "uint8" or texts:
         # Floats may be one byte string too, their bytes little-endian.
         text = texts[0] if len(texts) == 1 else b""
-        kind = np.dtype("<f4" if stream.encoding == "float32" else "u1")
-        vector = np.frombuffer(text if len(text) % kind.itemsize == 0 else b"", kind)
+        stored = np.dtype("<f4" if stream.encoding == "float32" else "u1")
+        vector = np.frombuffer(text if len(text) % stored.itemsize == 0 else b"", stored)
     else:
         vector = np.array(feature.float_list.value, np.float32)
     if len(vector) != stream.size:

@@ -22,7 +22,8 @@ def drawn(share: float) -> tuple[np.ndarray, Labels, np.ndarray]:
     unknown[3] = True
     true = labels.dense() & ~unknown
     dense[:, unknown] += 4
-    return dense, Labels.from_pairs(*np.nonzero(true), *true.shape, unknown), unknown
+    rows, columns = np.nonzero(true)
+    return dense, Labels.from_pairs(rows, columns, CLIPS, COLUMNS, unknown), unknown
 
 
 def known_first(dense: np.ndarray, unknown: np.ndarray, k: int) -> Predictions:

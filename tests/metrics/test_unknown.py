@@ -28,7 +28,8 @@ def drawn(share: float, seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def labels_of(true: np.ndarray, unknown: np.ndarray) -> Labels:
-    return Labels.from_pairs(*np.nonzero(true), *true.shape, unknown)
+    rows, columns = np.nonzero(true)
+    return Labels.from_pairs(rows, columns, len(true), true.shape[1], unknown)
 
 
 def by_score(scores: np.ndarray, true: np.ndarray, unknown: np.ndarray) -> list[list[bool]]:
@@ -123,6 +124,6 @@ def test_clips_keep_what_is_unknown_of_them() -> None:
         loops(scores[rows], true[rows], unknown[rows])["gap"]
     )
     with pytest.raises(MetricError, match="clip number 0 has label 2, which is unknown too"):
-        Labels.from_pairs([0], [2], 1, 3, np.array([[False, False, True]]))
+        Labels.from_pairs(np.array([0]), np.array([2]), 1, 3, np.array([[False, False, True]]))
     with pytest.raises(MetricError, match="some parts have unknown labels, and some cannot"):
         Labels.concatenate([labels, Labels.from_dense(true)])

@@ -58,7 +58,8 @@ def test_the_batches_are_those_of_tfrecords(
     split = opened(tmp_path, schema)
     assert len(split) == 23
     records = opened(tmp_path / "data", schema, "train-*")
-    for options in ({}, {"shuffle_seed": 2}):
+    shuffled: dict[str, Any] = {"shuffle_seed": 2}
+    for options in ({}, shuffled):
         batches = (iterate_batches(one, 5, **options) for one in (split, records))
         for one, other in zip(*batches, strict=True):
             assert_equal_batch(one, other)

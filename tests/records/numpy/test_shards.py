@@ -26,7 +26,7 @@ from tests.records.tables import assert_equal_batch, multi_hot, names_of
 
 MakeClip = Callable[..., Clip]
 MakeShards = Callable[..., list[Path]]
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, Any]
 
 
 @pytest.fixture(params=["frame", "video"])
@@ -90,7 +90,8 @@ def test_the_batches_are_those_of_tfrecords(
     assert len(split.shards) == 3
     records = opened(tmp_path / "data", schema, "train-*")
     np.testing.assert_array_equal(read_truth(split).columns, read_truth(records).columns)
-    for options in ({}, {"shuffle_seed": 2}):
+    shuffled: dict[str, Any] = {"shuffle_seed": 2}
+    for options in ({}, shuffled):
         batches = (iterate_batches(one, 5, **options) for one in (split, records))
         for one, other in zip(*batches, strict=True):
             assert_equal_batch(one, other)

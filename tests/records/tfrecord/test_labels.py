@@ -180,7 +180,12 @@ def test_wrong_segments_are_named(tmp_path: Path, rated: dict[str, Any], said: s
 
 
 def test_segments_need_frames() -> None:
-    for change in ({"level": "video"}, {"label_encoding": "names"}, {"unknown_labels_key": "x"}):
+    changes: list[dict[str, Any]] = [
+        {"level": "video"},
+        {"label_encoding": "names"},
+        {"unknown_labels_key": "x"},
+    ]
+    for change in changes:
         with pytest.raises(DataError, match="segments"):
             dataclasses.replace(SEGMENTS, **change)
 
