@@ -19,7 +19,8 @@ def write_merged(folder: Path, split: Split, targets: SoftTargets) -> list[Path]
     """Writes the clips of a split with their soft targets as TFRecord shards.
 
     Each record is the clip as its schema has it, with three features more in its context:
-    `soft_labels` (int64, K), `soft_probabilities` (float, K) and `soft_tail` (float, 1).
+    `soft_labels` (int64, K), `soft_probabilities` (float, K) and `soft_tail` (float, 1); labels are
+    indices there, and where some are unknown these are in `unknown_labels` (int64).
 
     Raises:
         SoftTargetError: a clip has no soft targets.
@@ -36,4 +37,6 @@ def _merged_records(split: Split, targets: SoftTargets) -> Iterator[bytes]:
             "soft_probabilities": targets.probabilities[row],
             "soft_tail": targets.tail[row : row + 1],
         }
+        if clip.unknown is not None:
+            extra["unknown_labels"] = np.flatnonzero(clip.unknown)
         yield encode_clip(clip, split.schema, extra)

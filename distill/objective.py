@@ -15,7 +15,8 @@ class SoftAndHardLabels(Objective):
 
     loss = hard_weight * BCE(labels) + (1 - hard_weight) * BCE(soft targets), each summed over the
     labels and averaged over the batch. The probability of the tail is spread evenly over the
-    labels that are not stored, so that the soft term knows all V labels without holding them.
+    labels that are not stored, so that the soft term knows all V labels without holding them. Of a
+    label that is unknown of a clip there is the soft term alone.
 
     Args:
         targets: Of the training clips.
@@ -57,5 +58,8 @@ class SoftAndHardLabels(Objective):
         rows = torch.cat([batch.labels[:, 0], clips.flatten()])
         columns = torch.cat([batch.labels[:, 1], labels.flatten()])
         goals = torch.cat([hard, (soft_weights[:, None] * (stored - share[:, None])).flatten()])
-        weights = None if self._clip_weights is None else of_batch(self._clip_weights)
+        weights = None if self._clip_weights is None else of_batch(self._clip_weights)[:, None]
+        if batch.unknown is not None:
+            whole = torch.ones(len(batch), 1, device=device) if weights is None else weights
+            weights = whole - self._hard_weight * batch.unknown
         return Targets(rows, columns, goals, soft_weights * share, weights)

@@ -50,7 +50,8 @@ def union_candidates(predictions: Sequence[Predictions], labels: Labels, k: int)
     width = min(labels.num_labels, UNION * max(own.stored for own in predictions))
     step = max(1, CHUNK_CELLS // (len(predictions) * width))
     parts = Parallel(pool_threads(), prefer="threads")(
-        delayed(_chunk_candidates)(predictions, rows, k) for rows in slices(len(labels), step)
+        delayed(_chunk_candidates)(predictions, labels, rows, k)
+        for rows in slices(len(labels), step)
     )
     width = max(part.labels.shape[1] for part in parts)
     found = np.concatenate([columns(part.labels, width, ANYTHING_ELSE) for part in parts])
@@ -78,15 +79,21 @@ def _check_alike(predictions: Sequence[Predictions], labels: Labels, k: int) -> 
             )
 
 
-def _chunk_candidates(predictions: Sequence[Predictions], rows: slice, k: int) -> Candidates:
+def _chunk_candidates(
+    predictions: Sequence[Predictions], labels: Labels, rows: slice, k: int
+) -> Candidates:
     """Those of a few clips, not yet marked as true."""
     parts = [own.select(rows) for own in predictions]
-    found = _stored_labels(parts)
+    unknown = labels.is_unknown(None, rows)
+    found = _stored_labels(parts, unknown, k)
     found = _compact(found, _above_the_bar(found, k))
     if not any(part.complete for part in parts):
         # A column more for whatever nobody stored: as good as every member's bound allows.
         width = found.labels.shape[1] + 1
         bounds = np.stack([part.left_out for part in parts])[:, :, None]
+        if unknown is not None:
+            # Where a member stored all that is known, nothing else counts.
+            bounds[:, _stored_all_known(parts, unknown)] = -np.inf
         found = Candidates(
             columns(found.labels, width, ANYTHING_ELSE),
             np.concatenate([found.log_odds, bounds], axis=2),
@@ -96,18 +103,35 @@ def _chunk_candidates(predictions: Sequence[Predictions], rows: slice, k: int) -
     return _compact(found, _beaten_by(found) < k)
 
 
-def _stored_labels(parts: Sequence[Predictions]) -> Candidates:
-    """Every label of a clip that a member stored, rising."""
+def _stored_all_known(parts: Sequence[Predictions], unknown: np.ndarray) -> np.ndarray:
+    """For which clips (N,) a member stored every label that is not unknown (N, V)."""
+    known = (~unknown).sum(axis=1)
+    stored = [
+        (~np.take_along_axis(unknown, part.labels.astype(np.int64), axis=1)).sum(axis=1)
+        for part in parts
+    ]
+    return np.asarray(np.max(stored, axis=0) == known)
+
+
+def _stored_labels(parts: Sequence[Predictions], hidden: np.ndarray | None, k: int) -> Candidates:
+    """Every label of a clip that a member stored, rising, but those that `hidden` (N, V) marks.
+
+    Where some are hidden there are k places at least.
+    """
     held = np.zeros((len(parts[0]), parts[0].num_labels), dtype=bool)
     stored = [part.labels.astype(np.int64) for part in parts]
     for own in stored:
         np.put_along_axis(held, own, True, axis=1)
+    if hidden is not None:
+        held &= ~hidden
     clip, label = np.nonzero(held)
     counts = held.sum(axis=1)
+    width = int(counts.max()) if hidden is None else max(k, int(counts.max()))
     place = np.arange(label.size) - (np.cumsum(counts) - counts)[clip]
-    found = np.full((len(held), int(counts.max())), ANYTHING_ELSE)
+    # What is hidden goes to a place behind all others.
+    found = np.full((len(held), width + (hidden is not None)), ANYTHING_ELSE)
     found[clip, place] = label
-    place_of = np.zeros(held.shape, dtype=np.int64)
+    place_of = np.full(held.shape, width)
     place_of[clip, label] = place
     log_odds = np.repeat(np.stack([p.left_out for p in parts])[:, :, None], found.shape[1], axis=2)
     unknown = np.ones(log_odds.shape, dtype=bool)
@@ -115,6 +139,7 @@ def _stored_labels(parts: Sequence[Predictions]) -> Candidates:
         places = np.take_along_axis(place_of, own, axis=1)
         np.put_along_axis(log_odds[member], places, part.log_odds, axis=1)
         np.put_along_axis(unknown[member], places, False, axis=1)
+    found, log_odds, unknown = found[:, :width], log_odds[:, :, :width], unknown[:, :, :width]
     surplus = found == ANYTHING_ELSE
     log_odds[:, surplus], unknown[:, surplus] = -np.inf, False
     return Candidates(found, log_odds, unknown, np.zeros_like(surplus))
@@ -177,7 +202,7 @@ def _bits(sets: np.ndarray, words: int) -> np.ndarray:
 def _compact(candidates: Candidates, keep: np.ndarray) -> Candidates:
     """The candidates (N, C) that `keep` marks and that there are, moved to the left."""
     keep = keep & np.isfinite(candidates.log_odds[0])
-    width = int(keep.sum(axis=1).max())
+    width = max(1, int(keep.sum(axis=1).max()))
     order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
     empty = ~np.take_along_axis(keep, order, axis=1)
     labels = np.take_along_axis(candidates.labels, order, axis=1)

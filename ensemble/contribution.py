@@ -75,5 +75,8 @@ def error_correlations(
             found = np.take_along_axis(dense, asked[rows].astype(np.int64), axis=1)
             place = slice(rows.start * asked.shape[1], rows.stop * asked.shape[1])
             own[place] = (0.5 + 0.5 * np.tanh(found / 2) - true[rows]).ravel()
+    unknown = labels.is_unknown(asked)
+    if unknown is not None:
+        errors = errors[:, ~unknown.ravel()]
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.atleast_2d(np.corrcoef(errors))

@@ -46,7 +46,7 @@ class WeightedScorer:
     counts with the bound that was stored in its place, the greatest value it can have had. A
     weighting is exact if no such label comes among the k best: at their true values, which are
     lower still, these labels would not either. All others are known, so the GAP is that of
-    dense predictions.
+    dense predictions. Labels that are unknown of a clip are no candidates there.
 
     Scores are ranked as odds, sum w p / sum w (1 - p), in float32: their order is that of the
     probabilities, but odds do not saturate. Log-odds beyond 87 in either direction tie.
@@ -132,7 +132,9 @@ class WeightedScorer:
         for rows in slices(len(self._labels), step):
             dense = np.stack([own.select(rows).to_dense() for own in self._predictions])
             mixed = mix(torch.from_numpy(dense), torch.from_numpy(weights), self._mode)
-            writer.append(first.ids[rows].tolist(), mixed)
+            unknown = self._labels.is_unknown(None, rows)
+            mask = None if unknown is None else torch.from_numpy(unknown)
+            writer.append(first.ids[rows].tolist(), mixed, mask)
         return writer.finish()
 
     def _score_block(self, weights: np.ndarray, gap: np.ndarray, exact: np.ndarray) -> None:

@@ -119,6 +119,11 @@ class Neighbors(RememberingModule):
 
     def __init__(self, config: NeighborsConfig, schema: Schema) -> None:
         super().__init__(config, schema)
+        if schema.has_unknown_labels:
+            raise FamilyError(
+                "neighbors: a clip that is remembered has its labels or has them not, and of this "
+                "data some are unknown (unknown_labels_key, segments); leave the member out"
+            )
         names = [stream.name for stream in self.streams]
         for name in config.stream_weights.keys() - names:
             raise FamilyError(f"stream_weights: no stream {name[:50]!r}; there are {names}")

@@ -54,7 +54,9 @@ def score_labels(
     scores = checked_scores(labels, top_labels, top_scores)
     true = true_pairs(labels, top_labels) > 0
     precision, recall = _at_best_f1(labels, top_labels, scores, true)
-    confused, confusions = _confusions(labels, top_labels[:, :k], true[:, :k])
+    unknown = labels.is_unknown(top_labels)
+    not_wrong = true if unknown is None else true | unknown
+    confused, confusions = _confusions(labels, top_labels[:, :k], not_wrong[:, :k])
     return LabelScores(
         np.bincount(labels.columns, minlength=labels.num_labels),
         label_average_precisions(labels, top_labels, scores),
@@ -81,11 +83,11 @@ def _at_best_f1(
 
 
 def _confusions(
-    labels: Labels, best: np.ndarray, true: np.ndarray
+    labels: Labels, best: np.ndarray, not_wrong: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(V, 3) wrong labels above each label, and in how many clips, from the k best (N, k)."""
     parts = [
-        _wrong_above(labels, best, true, rows)
+        _wrong_above(labels, best, not_wrong, rows)
         for rows in slices(len(labels), max(1, _CELLS // labels.num_labels))
     ]
     columns, wrong = (np.concatenate(own) for own in zip(*parts, strict=True))
@@ -104,7 +106,7 @@ def _confusions(
 
 
 def _wrong_above(
-    labels: Labels, best: np.ndarray, true: np.ndarray, rows: slice
+    labels: Labels, best: np.ndarray, not_wrong: np.ndarray, rows: slice
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (n,) of a true label and a wrong one above it, of some clips."""
     width = best.shape[1]
@@ -115,5 +117,5 @@ def _wrong_above(
     clips = np.repeat(np.arange(len(listed)), counts)
     columns = labels.columns[labels.offsets[rows.start] : labels.offsets[rows.stop]]
     above = np.arange(width) < places[clips, columns][:, None]
-    pair, place = np.nonzero(above & ~true[rows][clips])
+    pair, place = np.nonzero(above & ~not_wrong[rows][clips])
     return columns[pair], listed[clips[pair], place]

@@ -29,7 +29,7 @@ class Calibration:
 
 
 def calibrate(labels: Labels, top_labels: np.ndarray, log_odds: np.ndarray) -> Calibration:
-    """Compares probabilities with truth in bins of equal width.
+    """Compares probabilities with truth in bins of equal width; unknown labels are left out.
 
     Args:
         labels: The true labels of N clips.
@@ -42,6 +42,9 @@ def calibrate(labels: Labels, top_labels: np.ndarray, log_odds: np.ndarray) -> C
     scores = checked_scores(labels, top_labels, log_odds).astype(np.float64)
     said = (0.5 + 0.5 * np.tanh(scores / 2)).ravel()
     true = true_pairs(labels, top_labels).ravel()
+    unknown = labels.is_unknown(top_labels)
+    if unknown is not None:
+        said, true = said[~unknown.ravel()], true[~unknown.ravel()]
     places = np.minimum((said * BINS).astype(np.int64), BINS - 1)
     count = np.bincount(places, minlength=BINS)
     filled = count > 0

@@ -65,7 +65,9 @@ def cross_entropies(
         tail: (N,) the summed probability of what is not listed.
     """
     true = true_pairs(labels, top_labels) > 0
-    listed = np.logaddexp(0, np.where(true, -log_odds, log_odds).astype(np.float64)).sum(axis=1)
+    losses = np.logaddexp(0, np.where(true, -log_odds, log_odds).astype(np.float64))
+    unknown = labels.is_unknown(top_labels)
+    listed = (losses if unknown is None else np.where(unknown, 0, losses)).sum(axis=1)
     missing = labels.counts - true.sum(axis=1)
     bound = np.where(missing > 0, left_out, 0.0).astype(np.float64)
     # -log(1 - p) is p or more, and about that where p is small. The tail holds true labels too.

@@ -87,7 +87,14 @@ def rank(labels: Labels, top_labels: np.ndarray | None, top_scores: np.ndarray, 
 def checked_scores(
     labels: Labels, top_labels: np.ndarray | None, top_scores: np.ndarray
 ) -> np.ndarray:
-    """Scores as float32 or float64; a MetricError if shapes disagree or a label is out of range."""
+    """Scores as float32 or float64, those of unknown labels below all others.
+
+    There they cost nothing: what stands below every true label is in no precision, and in no list.
+
+    Raises:
+        MetricError: Shapes disagree, or a label is out of range; where labels are unknown, also for
+            a score that is NaN or infinite.
+    """
     top_scores = np.asarray(top_scores)
     if top_scores.ndim != 2 or len(top_scores) != len(labels):
         raise MetricError(f"scores {top_scores.shape} for the labels of {len(labels)} clips")
@@ -105,7 +112,11 @@ def checked_scores(
             f"labels {top_labels.min()} to {top_labels.max()} are ranked, but must lie in "
             f"[0, {labels.num_labels})"
         )
-    return top_scores
+    unknown = labels.is_unknown(top_labels)
+    if unknown is None:
+        return top_scores
+    refuse_non_finite(top_scores)
+    return np.where(unknown, np.finfo(top_scores.dtype).min, top_scores)
 
 
 def best_labels(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

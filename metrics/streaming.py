@@ -10,7 +10,7 @@ from metrics.average_precision import average_precision, mean_average_precision
 from metrics.clips import average_precisions, hits_of_clips, precisions_at_recall
 from metrics.errors import MetricError
 from metrics.labels import Labels
-from metrics.ranking import Ranking, best_labels, rank
+from metrics.ranking import Ranking, best_labels, checked_scores, rank
 from metrics.tags import TagScores
 
 Array = torch.Tensor | np.ndarray
@@ -44,13 +44,19 @@ class StreamingScores:
         self._labels: list[Labels] = []
         self._batches: list[tuple[np.ndarray, ...]] = []
 
-    def update(self, log_odds: Array | tuple[Array, Array], labels: Array | Labels) -> None:
+    def update(
+        self,
+        log_odds: Array | tuple[Array, Array],
+        labels: Array | Labels,
+        unknown: Array | None = None,
+    ) -> None:
         """Adds a batch of B clips.
 
         Args:
             log_odds: (B, V), or a pair of labels (B, K) and their log-odds (B, K). Finite; any
                 monotonous function of them does as well.
             labels: Labels, or pairs (n, 2) of row and column in whole numbers.
+            unknown: With pairs, (B, V) True for labels that are neither true nor false.
 
         Raises:
             MetricError: A log-odds is NaN or infinite, or shapes disagree.
@@ -59,7 +65,8 @@ class StreamingScores:
             top_labels, scores = _to_numpy(log_odds[0]), _to_numpy(log_odds[1])
         else:
             top_labels, scores = None, _to_numpy(log_odds)
-        truth = self._as_labels(labels, len(scores))
+        truth = self._as_labels(labels, len(scores), unknown)
+        scores = checked_scores(truth, top_labels, scores)
         counts = truth.counts
         if self._tags is not None:
             if top_labels is not None:
@@ -138,13 +145,14 @@ class StreamingScores:
         if not counts.any():
             raise MetricError(f"nothing to score: none of {len(counts)} clips has a true label")
         columns = np.concatenate([labels.columns for labels in self._labels])
+        # What is unknown stands below all else in what was kept.
         return Labels(np.append(0, np.cumsum(counts)), columns, self.num_labels)
 
     def _columns(self) -> list[np.ndarray]:
         """What `update` kept, of all clips."""
         return [_joined(parts) for parts in zip(*self._batches, strict=True)]
 
-    def _as_labels(self, labels: Array | Labels, clips: int) -> Labels:
+    def _as_labels(self, labels: Array | Labels, clips: int, unknown: Array | None) -> Labels:
         if isinstance(labels, Labels):
             return labels
         pairs = _to_numpy(labels)
@@ -152,7 +160,8 @@ class StreamingScores:
             raise MetricError(
                 f"labels {pairs.shape} {pairs.dtype}: whole-number pairs (n, 2) are wanted"
             )
-        return Labels.from_pairs(pairs[:, 0], pairs[:, 1], clips, self.num_labels)
+        mask = None if unknown is None else _to_numpy(unknown)
+        return Labels.from_pairs(pairs[:, 0], pairs[:, 1], clips, self.num_labels, mask)
 
 
 def _to_numpy(array: Array) -> np.ndarray:

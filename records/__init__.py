@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from common.on_demand import exports_of
 
 if TYPE_CHECKING:
+    from records.arrow.datasets import DatasetFile
+    from records.arrow.parquet import ParquetFile
     from records.batches import Batch, FrameSampling, collate, iterate_batches
     from records.census import check_census, check_ids
     from records.clip import Clip
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from records.demo.world import DemoSpec
     from records.errors import DataError
     from records.formats import Listing, ShardFile, register_format
+    from records.numpy.shards import NumpyShard
     from records.schema import Schema, Stream, load_schema, with_vocabulary
     from records.splits import Split, check_disjoint, open_split, read_truth, with_frames
     from records.tfrecord.example import TFRecordFile, encode_clip
@@ -24,9 +27,12 @@ __all__ = [
     "Batch",
     "Clip",
     "DataError",
+    "DatasetFile",
     "DemoSpec",
     "FrameSampling",
     "Listing",
+    "NumpyShard",
+    "ParquetFile",
     "Schema",
     "ShardFile",
     "Split",

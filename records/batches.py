@@ -124,6 +124,8 @@ class Batch:
         labels: (n, 2) int64, rows of (clip in the batch, label).
         num_labels: Labels are in ``[0, num_labels)``.
         quantized_min, quantized_max: The range of uint8 features.
+        unknown: (B, num_labels) bool, True for the labels of which nobody knows whether the clip
+            has them: neither true nor false. None where the schema has no such labels.
     """
 
     ids: list[str]
@@ -133,6 +135,7 @@ class Batch:
     num_labels: int
     quantized_min: float
     quantized_max: float
+    unknown: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -146,7 +149,11 @@ class Batch:
         mask = self.mask
         if mask is not None and other.mask is not None:
             mask = torch.cat(_as_long(mask[..., None], other.mask[..., None]))[..., 0]
-        return dataclasses.replace(self, ids=self.ids + other.ids, features=features, mask=mask)
+        unknown = self.unknown
+        if unknown is not None:
+            unknown = F.pad(unknown, (0, 0, 0, len(other)))
+        ids = self.ids + other.ids
+        return dataclasses.replace(self, ids=ids, features=features, mask=mask, unknown=unknown)
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on `device`, features as dequantized float32, padding exactly 0."""
@@ -159,7 +166,10 @@ class Batch:
                 moved = dequantize(moved, self.quantized_min, self.quantized_max, mask)
             features[name] = moved
         labels = _move(self.labels, device)
-        return dataclasses.replace(self, features=features, mask=mask, labels=labels)
+        unknown = None if self.unknown is None else _move(self.unknown, device)
+        return dataclasses.replace(
+            self, features=features, mask=mask, labels=labels, unknown=unknown
+        )
 
 
 def _as_long(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -272,6 +282,8 @@ def _collate(
 ) -> Batch:
     rows = np.repeat(np.arange(len(clips)), [len(clip.labels) for clip in clips])
     labels = np.concatenate([clip.labels for clip in clips])
+    unknown = [clip.unknown for clip in clips if clip.unknown is not None]
+    masks = np.stack(unknown) if schema.has_unknown_labels else None
     if schema.level == "video":
         mask = None
         features = {
@@ -288,6 +300,7 @@ def _collate(
         num_labels=schema.num_labels,
         quantized_min=schema.quantized_min,
         quantized_max=schema.quantized_max,
+        unknown=None if masks is None else torch.from_numpy(masks),
     )
 
 

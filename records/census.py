@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from common.codec import to_plain
 from common.problems import quoted
 from records.checked import read_checked, write_checked
 from records.clip import Clip
 from records.config import id_number
 from records.errors import DataError, listed
-from records.schema import Schema
+from records.schema import Schema, plain_schema
 
 if TYPE_CHECKING:
     from records.splits import Split
@@ -190,5 +189,5 @@ def _place(split: Split, row: int) -> str:
 
 
 def _path(cache: Path, fingerprint: str, schema: Schema) -> Path:
-    digest = hashlib.sha256(f"{_ROW}{fingerprint}{json.dumps(to_plain(schema))}".encode())
+    digest = hashlib.sha256(f"{_ROW}{fingerprint}{json.dumps(plain_schema(schema))}".encode())
     return cache / f"{digest.hexdigest()[:32]}.census"

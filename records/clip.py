@@ -1,7 +1,6 @@
 """One clip, as every format of data hands it out, and what it is held against."""
 
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from common.problems import quoted
 from records.errors import DataError
+from records.labels import Written, label_indices, unknown_mask
 from records.schema import Schema
 
 LONGEST_ID = 256  # bytes of UTF-8: the ids of a split are kept side by side, as wide as the longest
@@ -25,34 +25,46 @@ class Clip:
         features: By stream: (T, D) at frame level, (D,) at video level; uint8 or float32. They may
             be read-only, strided and unaligned views of the record: copy what is to be kept.
         repeated_labels: How many labels the record has beyond those, each a repetition.
+        unknown: (V,) True for the labels of which nobody knows whether the clip has them; None
+            where all are known.
     """
 
     id: str
     labels: NDArray[np.int64]
     features: dict[str, np.ndarray]
     repeated_labels: int = 0
+    unknown: NDArray[np.bool_] | None = None
 
 
 def check_clip(clip: Clip, schema: Schema) -> Clip:
     """A clip as a schema has it; what a format reads is not believed.
+
+    Its labels, and those that are unknown, are as the record writes them: see `label_indices`.
 
     Returns:
         Its labels are ascending, each once, and its features those of the schema only.
 
     Raises:
         DataError: The id is not as in `check_id`, a stream is missing or has another size, type or
-            number of frames, the labels are out of range or a multi-hot vector, or a feature holds
-            NaN or infinity.
+            number of frames, the labels are out of range or not written as the schema says, or a
+            feature holds NaN or infinity.
     """
     if not isinstance(clip.id, str):
         raise DataError(f"the id is {quoted(clip.id)}; it must be a text")
     check_id(clip.id)
-    labels = np.asarray(clip.labels) if schema.labels_key else np.zeros(0, np.int64)
     features = schema_features(clip, schema)
-    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
-        found = f"{labels.dtype} {labels.shape}"
-        raise DataError(f"clip {quoted(clip.id)}: the labels are {found}, not a row of integers")
-    return clip_of(clip.id, labels.tolist(), features, schema)
+    labels = _row(clip.labels, clip.id) if schema.labels_key else ()
+    unknown = _row(clip.unknown, clip.id) if schema.has_unknown_labels else ()
+    return clip_of(clip.id, labels, features, schema, unknown)
+
+
+def _row(written: Written | None, clip_id: str) -> Written:
+    """Labels as a record writes them, shown to be a row."""
+    row = np.asarray(() if written is None else written)
+    if row.ndim != 1:
+        found = f"{row.dtype} {row.shape}"
+        raise DataError(f"clip {quoted(clip_id)}: the labels are {found}, not a row of labels")
+    return row
 
 
 def check_id(clip_id: str) -> None:
@@ -101,28 +113,36 @@ def schema_features(clip: Clip, schema: Schema) -> dict[str, np.ndarray]:
 
 
 def clip_of(
-    clip_id: str, labels: Sequence[int], features: dict[str, np.ndarray], schema: Schema
+    clip_id: str,
+    labels: Written,
+    features: dict[str, np.ndarray],
+    schema: Schema,
+    unknown: Written = (),
+    finite: bool = False,
 ) -> Clip:
-    """The clip of labels in any order, and of features whose sizes and types are the schema's.
+    """The clip of labels as a record writes them, and of features as the schema has them.
+
+    Args:
+        clip_id: Checked already.
+        labels: In any order; see `label_indices`.
+        features: Of the schema's sizes and types.
+        schema: Says how labels are written.
+        unknown: Labels of which nobody knows whether the clip has them, written like `labels`.
+        finite: Whether it is known already that all features are finite.
 
     Raises:
-        DataError: A label is out of range, the labels are a multi-hot vector, a value is not
+        DataError: Labels are not as the schema says, one is both there and unknown, a value is not
             finite, or streams have different numbers of frames.
     """
-    ordered = sorted(set(labels))
-    if ordered and (ordered[0] < 0 or ordered[-1] >= schema.num_labels):
-        wrong = ordered[0] if ordered[0] < 0 else ordered[-1]
-        raise DataError(
-            f"clip {quoted(clip_id)}: label {wrong} is out of range; schema {quoted(schema.name)} "
-            f"has num_labels {schema.num_labels}"
-        )
-    # So many indices, each once, would go up to the last label.
-    if len(labels) == schema.num_labels > 2 and ordered[-1] <= 1:
-        raise DataError(
-            f"clip {quoted(clip_id)}: the labels are {len(labels)} numbers that are all 0 or 1: a "
-            "multi-hot vector; write the indices of the ones, such as [3, 17]"
-        )
-    for name, values in features.items():
+    try:
+        indices = label_indices(labels, schema)
+        ordered = sorted(set(indices))
+        mask = None
+        if schema.has_unknown_labels:
+            mask = unknown_mask(label_indices(unknown, schema), ordered, schema)
+    except DataError as error:
+        raise DataError(f"clip {quoted(clip_id)}: {error}") from None
+    for name, values in () if finite else features.items():
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise DataError(
                 f"clip {quoted(clip_id)}: stream {quoted(name)} holds NaN or infinity; remove the "
@@ -134,4 +154,5 @@ def clip_of(
             f"clip {quoted(clip_id)}: streams have different numbers of frames: "
             f"{quoted(counts)}; mend it"
         )
-    return Clip(clip_id, np.array(ordered, np.int64), features, len(labels) - len(ordered))
+    repeated = len(indices) - len(ordered)
+    return Clip(clip_id, np.array(ordered, np.int64), features, repeated, mask)

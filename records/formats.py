@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from common.registry import Extension, Registry
 from records.clip import Clip, check_clip
 from records.errors import DataError
+from records.foreign import refuse_foreign
 from records.schema import Schema
 
 AUTO = "auto"
@@ -63,6 +64,21 @@ class ShardFile(ABC):
         self.path = path
         self.schema = schema
 
+    @classmethod
+    def open(cls, path: Path, schema: Schema, cache: Path | None) -> ShardFile:
+        """The file, opened; a format that keeps something beside the index does so in `cache`."""
+        return cls(path, schema)
+
+    @classmethod
+    def whole(cls, path: Path, schema: Schema) -> Path:
+        """The file that stands for the shard which a file is a part of."""
+        return path
+
+    @classmethod
+    def parts(cls, path: Path) -> tuple[Path, ...]:
+        """The files that hold the shard for which one stands."""
+        return (path,)
+
     @abstractmethod
     def list_records(self) -> Listing:
         """Finds the records, as cheaply as the format can."""
@@ -86,6 +102,10 @@ class ShardFile(ABC):
         """What a record holds, for messages; nothing where the format has no names for it."""
         return []
 
+    def place(self, position: int) -> str:
+        """A position in words, for messages."""
+        return f"{self.unit} {position}"
+
     def close(self) -> None:  # noqa: B027
         """Gives back what the file holds; not used afterwards."""
 
@@ -105,6 +125,8 @@ class Format:
 
 
 def _own() -> None:
+    from records.arrow import datasets, parquet  # noqa: F401
+    from records.numpy import shards  # noqa: F401
     from records.tfrecord import example  # noqa: F401
 
 
@@ -144,13 +166,25 @@ def format_of(path: Path, choice: str) -> Format:
     """
     if choice != AUTO:
         return _FORMATS.get(choice)
-    suffix = max(filter(path.name.endswith, known_suffixes(AUTO)), key=len, default=None)
-    if suffix is None:
+    found = _by_suffix(path)
+    if found is None:
+        refuse_foreign(path)
         raise DataError(
             f"{path}: no format has this suffix; there are {', '.join(known_suffixes(AUTO))}; "
             f"narrow the pattern, or set data.format to one of {', '.join(_FORMATS.names())}"
         )
-    return next(format for format in _formats() if suffix in format.suffixes)
+    return found
+
+
+def shard_of(path: Path, choice: str, schema: Schema) -> Path:
+    """The file that stands for the shard which a file is a part of, mostly itself."""
+    format = _by_suffix(path) if choice == AUTO else _FORMATS.get(choice)
+    return path if format is None else format.file.whole(path, schema)
+
+
+def _by_suffix(path: Path) -> Format | None:
+    suffix = max(filter(path.name.endswith, known_suffixes(AUTO)), key=len, default=None)
+    return next((format for format in _formats() if suffix in format.suffixes), None)
 
 
 def known_suffixes(choice: str) -> tuple[str, ...]:
@@ -166,11 +200,17 @@ class ClipReader:
     """
 
     def __init__(
-        self, shards: tuple[Path, ...], schema: Schema, format: str, max_open: int = 128
+        self,
+        shards: tuple[Path, ...],
+        schema: Schema,
+        format: str,
+        cache: Path | None = None,
+        max_open: int = 128,
     ) -> None:
         self._shards = shards
         self._schema = schema
         self._format = format
+        self._cache = cache
         self._max_open = max_open
         self._open: OrderedDict[int, ShardFile] = OrderedDict()
 
@@ -188,7 +228,11 @@ class ClipReader:
         try:
             return file.clip(position, length, with_features)
         except DataError as error:
-            raise DataError(f"{file.path}, {file.unit} {position}: {error}") from None
+            raise DataError(f"{file.path}, {file.place(position)}: {error}") from None
+
+    def place(self, shard: int, position: int) -> str:
+        """A position in shard number `shard`, in words."""
+        return self._file(shard).place(position)
 
     def keys(self, shard: int, position: int, length: int) -> list[str]:
         """What the record at a position of shard number `shard` holds; see `ShardFile.keys`."""
@@ -202,7 +246,7 @@ class ClipReader:
         if len(self._open) >= self._max_open:
             self._open.popitem(last=False)[1].close()
         path = self._shards[shard]
-        self._open[shard] = format_of(path, self._format).file(path, self._schema)
+        self._open[shard] = format_of(path, self._format).file.open(path, self._schema, self._cache)
         return self._open[shard]
 
     def __enter__(self) -> ClipReader:

@@ -1,6 +1,7 @@
 """The index of a split: where its records lie, in columns that are mapped into memory."""
 
 import hashlib
+import itertools
 import json
 import tempfile
 from dataclasses import dataclass, field
@@ -9,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from common.codec import to_plain
 from records.census import CensusTaker
 from records.checked import read_checked, write_checked
 from records.config import SplitSpec
 from records.errors import DataError
 from records.formats import ClipReader, Listing, format_of
-from records.schema import Schema
+from records.schema import Schema, plain_schema
 
 # The widest first, so that every number lies at a multiple of its size.
 _ROW = np.dtype([("position", "<u8"), ("shard", "<u4"), ("length", "<u4")])
@@ -49,20 +49,20 @@ class IndexBuilder:
         """
         if cache is None:
             with tempfile.TemporaryDirectory() as folder:
-                rows, about = self._made(Path(folder, "index"), None)
+                rows, about = self._made(Path(folder, "index"), None, None)
                 # Mapped they would be of a file that goes away.
                 return _columns(np.array(rows), about)
         path, seen = cache / f"{self._key()}.index", self._seen()
         kept = read_checked(path)
         if kept is None or kept[1]["seen"] != seen:
-            kept = self._made(path, seen)
+            kept = self._made(path, seen, cache)
             if self._reads_clips:
                 self._taker.store(cache, kept[1]["fingerprint"], self.schema)
         return _columns(*kept)
 
     def _key(self) -> str:
         """Name of the index in a cache."""
-        ranges, schema = repr(self.spec.ranges), json.dumps(to_plain(self.schema))
+        ranges, schema = repr(self.spec.ranges), json.dumps(plain_schema(self.schema))
         settings = (str(self.root.resolve()), ranges, schema, self.skip, self.max_skipped)
         digest = hashlib.sha256(f"{_ROW}{settings}".encode())
         for path in self.shards:
@@ -77,7 +77,8 @@ class IndexBuilder:
         A copy may keep the time at which the content changed; the inode's own (ctime) it cannot.
         """
         digest = hashlib.sha256()
-        for path in self.shards:
+        parts = (format_of(path, self.format).file.parts(path) for path in self.shards)
+        for path in itertools.chain.from_iterable(parts):
             stat = path.stat()
             digest.update(repr((stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)).encode())
         return digest.hexdigest()
@@ -87,17 +88,19 @@ class IndexBuilder:
         """Whether a listing of the records is not enough."""
         return self.skip or (0, 1) not in self.spec.ranges
 
-    def _made(self, path: Path, seen: str | None) -> tuple[np.ndarray, dict[str, Any]]:
+    def _made(
+        self, path: Path, seen: str | None, cache: Path | None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Writes the index of shards that look like `seen`, and reads it back."""
-        self._write(path, seen)
+        self._write(path, seen, cache)
         made = read_checked(path)
         if made is None:
             raise DataError(f"{path}: is not what was written; check the disk")
         return made
 
-    def _write(self, path: Path, seen: str | None) -> None:
+    def _write(self, path: Path, seen: str | None, cache: Path | None) -> None:
         digest = hashlib.sha256()
-        all_records = ClipReader(self.shards, self.schema, self.format)
+        all_records = ClipReader(self.shards, self.schema, self.format, cache)
         with write_checked(path) as file, all_records as reader:
             for number, shard in enumerate(self.shards):
                 found = self._records(reader, number)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, MinLen
 
-from common.codec import Positive, from_plain, read_yaml
+from common.codec import Positive, from_plain, read_yaml, to_plain
 from common.problems import quoted
 from records.errors import DataError, listed
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 Level = Literal["frame", "video"]
 Encoding = Literal["uint8", "float32"]
+LabelEncoding = Literal["indices", "names", "multi_hot"]
 
 _BUILT_IN = Path(__file__).resolve().parent.parent / "conf" / "schema"
 _INDEX_COLUMNS = ("Index", "index", "label_id")
@@ -28,6 +31,7 @@ _NAME_COLUMNS = ("Name", "display_name", "label_name")
 _MACHINE_NAME_COLUMNS = ("KnowledgeGraphId", "mid")
 _VERTICAL_COLUMNS = ("Vertical1", "Vertical2", "Vertical3")
 _MOST_DIGITS = 9
+_LATER_KEYS = ("label_encoding", "unknown_labels_key", "segments")
 _RANGE = re.compile(rf"([0-9]{{1,{_MOST_DIGITS}}})(?:-([0-9]{{1,{_MOST_DIGITS}}}))?")
 
 
@@ -58,6 +62,12 @@ class Schema:
         num_labels: Labels are integers in ``[0, num_labels)``.
         id_keys: Keys under which a record may hold its id; the first that is there counts.
         labels_key: Key of the labels; a record without it has none. Empty: labels are not read.
+        label_encoding: How a record writes its labels: ``indices`` of them, their ``names`` as in
+            `label_names`, or ``multi_hot``, a row of `num_labels` zeros and ones.
+        unknown_labels_key: Key of the labels of which it is not known whether the clip has them,
+            written as the labels are; a record without it has none. Empty: all labels are known.
+        segments: Each segment of a record that raters looked at is a clip of its own, of which the
+            rated labels are known and no others (YouTube-8M 2019).
         quantized_min: Lower end of the range of a ``uint8`` stream (see `dequantize`).
         quantized_max: Upper end of that range.
         label_names: A name for each label, or empty.
@@ -76,6 +86,9 @@ class Schema:
     label_names: tuple[str, ...] = ()
     label_verticals: tuple[tuple[Annotated[int, Ge(0)], ...], ...] = ()
     vertical_names: tuple[str, ...] = ()
+    label_encoding: LabelEncoding = "indices"
+    unknown_labels_key: str = ""
+    segments: bool = False
 
     def __post_init__(self) -> None:
         place = f"schema {quoted(self.name)}"
@@ -93,6 +106,49 @@ class Schema:
         beyond = max((v for row in self.label_verticals for v in row), default=-1)
         if beyond >= len(self.vertical_names):
             raise DataError(f"{place}: vertical {beyond} has no name in vertical_names")
+        if self.label_encoding == "names" and len(self.index_of) < len(self.label_names):
+            twice = next(n for n, count in Counter(self.label_names).items() if count > 1)
+            raise DataError(
+                f"{place}: label_encoding is names, and {quoted(twice)} is two labels; rename one"
+            )
+        if self.segments and (self.level, self.label_encoding) != ("frame", "indices"):
+            raise DataError(f"{place}: segments need level frame and label_encoding indices")
+        if self.segments and self.unknown_labels_key:
+            raise DataError(
+                f"{place}: of segments it is said by their ratings what is unknown; leave out "
+                "unknown_labels_key"
+            )
+
+    @cached_property
+    def index_of(self) -> dict[str, int]:
+        """The index of each label by its name."""
+        return {name: index for index, name in enumerate(self.label_names)}
+
+    @cached_property
+    def has_unknown_labels(self) -> bool:
+        """Whether there may be labels of which it is not known whether a clip has them."""
+        return bool(self.labels_key) and (bool(self.unknown_labels_key) or self.segments)
+
+
+def plain_schema(schema: Schema) -> dict[str, Any]:
+    """The schema as plain JSON, as it is written into files and hashed.
+
+    Keys that came after the first release are in it where they are set alone: without them a bundle
+    keeps its bytes, and a task its key.
+    """
+    plain: dict[str, Any] = to_plain(schema)
+    unset = {key for key in _LATER_KEYS if plain[key] == getattr(Schema, key)}
+    return {key: value for key, value in plain.items() if key not in unset}
+
+
+def decisive_keys(schema: Schema) -> dict[str, Any]:
+    """What of the schema changes what is learned; renaming a label retrains nothing.
+
+    Where records write the labels' names, these say which label is which.
+    """
+    named = schema.label_encoding == "names"
+    without = {"vertical_names"} if named else {"vertical_names", "label_names"}
+    return {key: value for key, value in plain_schema(schema).items() if key not in without}
 
 
 def load_schema(name_or_path: str | Path) -> Schema:

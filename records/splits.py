@@ -20,7 +20,7 @@ from records.clip import Clip
 from records.config import SplitSpec
 from records.errors import DataError
 from records.folds import HELD, Part
-from records.formats import AUTO, ClipReader, format_of
+from records.formats import AUTO, ClipReader
 from records.index import IndexBuilder
 from records.schema import Schema
 from records.shards import find_shards
@@ -44,6 +44,7 @@ class Split:
         fingerprint: Hex SHA-256 of the names of the shards, the records' lengths and checksums, and
             a user's own files that read them.
         skipped: Damaged records that were left out.
+        cache: Folder in which a format may keep what it needs to read them again; None for none.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Split:
     length: NDArray[np.uint32]
     fingerprint: str
     skipped: int
+    cache: Path | None = None
 
     def __len__(self) -> int:
         return len(self.shard)
@@ -91,7 +93,7 @@ class Split:
 
     def reader(self) -> ClipReader:
         """A reader of the split's clips."""
-        return ClipReader(self.shards, self.schema, self.format)
+        return ClipReader(self.shards, self.schema, self.format, self.cache)
 
     def clips(self, with_features: bool = True) -> Iterator[Clip]:
         """All clips in order; raises what `ClipReader.clip` does."""
@@ -137,10 +139,10 @@ def open_split(
     """
     if on_corrupt not in ("error", "skip"):
         raise DataError(f"on_corrupt is {on_corrupt!r}; use 'error' or 'skip'")
-    shards = find_shards(root, name, spec, format)
+    shards = find_shards(root, name, spec, format, schema)
     skip = on_corrupt == "skip"
     builder = IndexBuilder(root, shards, spec, schema, format, skip, max_skipped)
-    split = Split(name, schema, shards, format, **builder.build(cache))
+    split = Split(name, schema, shards, format, **builder.build(cache), cache=cache)
     if not len(split):
         ranges = " or ".join(f"[{start}, {end}]" for start, end in spec.ranges)
         raise DataError(
@@ -230,11 +232,14 @@ class Truth:
         ids: (N,) strings.
         offsets: (N + 1,) int64; record i has the labels ``columns[offsets[i]:offsets[i + 1]]``.
         columns: (n,) int64, ascending within a record.
+        unknown: (N, ceil(V / 8)) uint8, bits of the labels that are unknown, the first label in the
+            highest bit (`np.packbits`); None where the schema has no such labels.
     """
 
     ids: NDArray[np.str_]
     offsets: NDArray[np.int64]
     columns: NDArray[np.int64]
+    unknown: NDArray[np.uint8] | None = None
 
 
 def read_truth(split: Split) -> Truth:
@@ -245,12 +250,16 @@ def read_truth(split: Split) -> Truth:
     """
     ids: list[str] = []
     labels: list[NDArray[np.int64]] = []
+    masks: list[NDArray[np.uint8]] = []
     for clip in split.clips(with_features=False):
         ids.append(clip.id)
         labels.append(clip.labels)
+        if clip.unknown is not None:
+            masks.append(np.packbits(clip.unknown))
     offsets = np.zeros(len(ids) + 1, np.int64)
     np.cumsum([len(columns) for columns in labels], out=offsets[1:])
-    return Truth(np.array(ids), offsets, np.concatenate(labels))
+    unknown = np.stack(masks) if masks else None
+    return Truth(np.array(ids), offsets, np.concatenate(labels), unknown)
 
 
 def with_frames(split: Split, least: int) -> Split:
@@ -285,10 +294,11 @@ def check_disjoint(splits: Sequence[Split]) -> None:
             path, theirs = positions[second][file]
             shared = positions[first][file][1] & theirs
             if shared:
-                unit = format_of(path, splits[second].format).file.unit
+                with splits[second].reader() as reader:
+                    place = reader.place(splits[second].shards.index(path), min(shared))
                 raise DataError(
                     f"splits {splits[first].name!r} and {splits[second].name!r} share "
-                    f"{len(shared)} records of {path}, the first at {unit} {min(shared)}; make "
+                    f"{len(shared)} records of {path}, the first at {place}; make "
                     "their shards or id hashes disjoint"
                 )
 

@@ -24,6 +24,8 @@ METADATA_KEY = "onegig"
 DTYPES = ("U8", "U16", "U32", "I64", "F32")
 _BY_CLIP = ("ids", "labels", "log_odds", "left_out", "tail")
 _CHECKED_CLIPS = 1 << 14
+# The log-odds of a label that counts in no score: below all others, and a probability of 0.
+UNKNOWN = -1e4
 # Of a sum in float32.
 _ROUNDING = 1e-4
 _TENSORS = {"id_ends", "id_bytes", *_BY_CLIP[1:]}
@@ -168,12 +170,16 @@ class PredictionsWriter:
         self.k = min(k, num_labels)
         self._parts: list[Predictions] = []
 
-    def append(self, ids: Sequence[str], log_odds: torch.Tensor) -> None:
+    def append(
+        self, ids: Sequence[str], log_odds: torch.Tensor, unknown: torch.Tensor | None = None
+    ) -> None:
         """Adds a batch.
 
         Args:
             ids: B names.
             log_odds: (B, V), on any device.
+            unknown: (B, V) bool, there, True for labels that count in no score: they come last, at
+                `UNKNOWN`, so that what is stored is what is known.
 
         Raises:
             RunError: A shape is wrong, or a log-odds is NaN or infinite.
@@ -188,6 +194,8 @@ class PredictionsWriter:
         if not bool(finite.all()):
             name = ids[int((~finite).nonzero()[0, 0])]
             raise RunError(f"predictions: the log-odds of clip {name!r} hold NaN or an infinity")
+        if unknown is not None:
+            log_odds = log_odds.masked_fill(unknown, UNKNOWN)
         missing = self.num_labels > self.k
         best = torch.topk(log_odds, self.k + missing, dim=1)
         values, labels = best.values.cpu().numpy(), best.indices[:, : self.k]

@@ -132,7 +132,7 @@ def score(bundle: Bundle, split: Split) -> StreamingScores:
     labels = 0
     for batch, log_odds in scored_batches(bundle, split, f"score {split.name}"):
         labels += len(batch.labels)
-        scores.update(log_odds, batch.labels)
+        scores.update(log_odds, batch.labels, batch.unknown)
     if labels == 0:
         raise DataError(f"split {split.name!r}: its clips have no labels, so there is no score")
     return scores

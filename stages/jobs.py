@@ -12,6 +12,7 @@ from common.extensions import load_extensions
 from common.registry import Extension
 from families import registry
 from records import Schema, Split
+from records.schema import decisive_keys
 from records.splits import DataSource
 from runs import RunError, Task
 from runs.checksums import read_checked_json, write_checked_json
@@ -25,9 +26,8 @@ WEIGHTS_NAME = "weights.safetensors"
 UNLABELED = "unlabeled"
 # The module of `runs` that a result depends on.
 PREDICTIONS = "runs.predictions"
-# What changes no result: renaming a label retrains nothing, nor does saving or scoring more often.
+# What changes no result: to save or to score more often.
 _NOT_COVERED: dict[type, tuple[str, ...]] = {
-    Schema: ("label_names", "vertical_names"),
     TrainConfig: ("checkpoint_seconds", "time_limit"),
 }
 # What changes a result only where a field is set that is named with it. That a training had no time
@@ -338,6 +338,8 @@ def _covered(value: Any, *without: str) -> Any:
     """What of a job, or of a part of one, its content key covers."""
     if isinstance(value, Upstream):
         return value.digest
+    if isinstance(value, Schema):
+        return decisive_keys(value)
     if is_dataclass(value):
         without += _NOT_COVERED.get(type(value), ())
         without += tuple(

@@ -62,8 +62,9 @@ def predict(
     batch_size: int,
     progress: Path | None = None,
     remembered: Mapping[str, int] | None = None,
+    to_score: bool = True,
 ) -> Predictions:
-    """The predictions of a job's model; the last two arguments are those of `predict_split`."""
+    """The predictions of a job's model; the last three arguments are those of `predict_split`."""
     return predict_split(
         model,
         split,
@@ -72,6 +73,7 @@ def predict(
         workers=setting.data.workers,
         progress=progress,
         remembered=remembered,
+        to_score=to_score,
     )
 
 
@@ -88,7 +90,9 @@ def predict_clips(job: Prediction, task: Task) -> None:
         own = {name: row for row, name in enumerate(ids)}
     split, name = job.setting.open(job.split), predictions_name(job.split)
     began = time.monotonic()
-    predict(job.setting, model, split, job.batch_size, task.folder, own).save(task.folder / name)
+    # Students learn from what a teacher says of labels that nobody knows.
+    found = predict(job.setting, model, split, job.batch_size, task.folder, own, to_score=False)
+    found.save(task.folder / name)
     seconds = time.monotonic() - began
     append_log(task.folder, f"predicted {len(split):,} clips of {job.split} in {seconds:.1f} s")
     task.finish([name], {})

@@ -99,7 +99,7 @@ class Evaluation:
                     f"log-odds on {self.split.name} are not finite; lower train.learning_rate or "
                     "train.clip_norm"
                 )
-            scores.update(log_odds, batch.labels)
+            scores.update(log_odds, batch.labels, batch.unknown)
         try:
             found = scores.compute()
         except MetricError:

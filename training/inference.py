@@ -24,6 +24,7 @@ def predict_split(
     workers: int = 0,
     progress: Path | None = None,
     remembered: Mapping[str, int] | None = None,
+    to_score: bool = True,
 ) -> Predictions:
     """Runs `model` over `split`, in float32: scores differ by what was trained, not by rounding.
 
@@ -36,6 +37,7 @@ def predict_split(
         progress: the folder of the job to report it to.
         remembered: for a model that remembers, by id the rows of clips that are not to see
             themselves.
+        to_score: labels that are unknown of a clip come last, as they count in no score.
     """
     device = device_of(model)
     model.eval()
@@ -49,14 +51,14 @@ def predict_split(
             log_odds = model.without_own(batch.features, batch.mask, rows)
         else:
             log_odds = model(batch.features, batch.mask)
-        writer.append(batch.ids, log_odds)
+        writer.append(batch.ids, log_odds, batch.unknown if to_score else None)
     return writer.finish()
 
 
 def labels_of(split: Split) -> Labels:
     """The true labels of a split, in its order: one pass over its records."""
     truth = read_truth(split)
-    return Labels(truth.offsets, truth.columns, split.schema.num_labels)
+    return Labels(truth.offsets, truth.columns, split.schema.num_labels, truth.unknown)
 
 
 def gap_of(labels: Labels, predictions: Predictions) -> float:

@@ -69,11 +69,15 @@ def loss_of(
 
 
 class HardLabels(Objective):
-    """The labels as they are: binary cross entropy summed over labels, mean over the batch."""
+    """The labels as they are: binary cross entropy summed over labels, mean over the batch.
+
+    Labels that are unknown of a clip are not in its sum.
+    """
 
     def targets(self, batch: Batch) -> Targets:
         rows, columns = batch.labels.unbind(1)
-        return Targets(rows, columns, torch.ones(len(rows), device=rows.device))
+        weights = None if batch.unknown is None else (~batch.unknown).float()
+        return Targets(rows, columns, torch.ones(len(rows), device=rows.device), weights=weights)
 
 
 def cross_entropy(
@@ -92,8 +96,8 @@ def cross_entropy(
         columns: (n,) int64, labels.
         targets: (n,) float32, the target in each of those cells, less the clip's `base`.
         base: (B,) float32, the target everywhere else; 0 where None.
-        weights: (B,) float32, of each clip's loss; `targets` and `base` have them in them already.
-            1 where None.
+        weights: float32, (B, 1) of each clip's loss or (B, V) of each label's in each clip;
+            `targets` and `base` have them in them already. 1 where None.
     """
     return _CrossEntropy.apply(log_odds, rows, columns, targets, base, weights)
 
@@ -113,7 +117,7 @@ class _CrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(log_odds, rows, columns, targets, base, weights)
         losses = F.softplus(log_odds)
-        loss = (losses if weights is None else losses * weights[:, None]).sum(0)
+        loss = (losses if weights is None else losses * weights).sum(0)
         loss.index_add_(0, columns, log_odds[rows, columns] * targets, alpha=-1)
         return loss if base is None else loss - base @ log_odds
 
@@ -122,7 +126,7 @@ class _CrossEntropy(torch.autograd.Function):
         log_odds, rows, columns, targets, base, weights = ctx.saved_tensors
         gradient = torch.sigmoid(log_odds)
         if weights is not None:
-            gradient *= weights[:, None]
+            gradient *= weights
         if base is not None:
             gradient -= base[:, None]
         gradient.index_put_((rows, columns), -targets, accumulate=True)

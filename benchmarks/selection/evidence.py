@@ -85,7 +85,7 @@ def of_run(run: Path) -> Evidence:
             if len(found) > len(truths):
                 truth = read_truth(job.setting.data.open(split))
                 num_labels = job.setting.data.schema.num_labels
-                truths.append(Labels(truth.offsets, truth.columns, num_labels))
+                truths.append(Labels(truth.offsets, truth.columns, num_labels, truth.unknown))
     if not jobs:
         raise UserError(f"{run}: no student is measured here; run stage=pack first")
     return Evidence(_joined(quantized), Labels.concatenate(truths), _joined(whole))

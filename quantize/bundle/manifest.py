@@ -8,12 +8,13 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from common.codec import from_plain, parse_json, to_plain
+from common.codec import from_plain, parse_json
 from common.problems import quoted
 from families import FamilyError, config_from_dict, config_to_dict, with_older_fields
 from quantize.errors import BundleError
 from quantize.precision import LARGEST
 from records import Schema
+from records.schema import plain_schema
 
 METADATA_KEY = "onegig"
 VERSION = 4
@@ -160,7 +161,7 @@ def _text(value: Any, place: str) -> tuple[str, int]:
 @lru_cache(maxsize=8)
 def _schema_text(schema: Schema) -> tuple[str, int]:
     # The longest part of all, which does not change while members are being chosen.
-    return _text(to_plain(schema), "schema")
+    return _text(plain_schema(schema), "schema")
 
 
 def from_text(text: str, most_members: int) -> Manifest:

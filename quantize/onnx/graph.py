@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 import families
-from common.codec import to_plain
 from quantize.bundle.content import BundleContent, BundleMember
 from quantize.errors import BundleError
 from quantize.onnx.model import OUTPUTS, OnnxMix, axis_names, input_names, trace
 from quantize.onnx.weights import WeightGraph
 from records import Schema
+from records.schema import plain_schema
 
 # Runs on onnxruntime from 1.17 on.
 _OPSET = 20
@@ -162,7 +162,7 @@ def _metadata(content: BundleContent) -> Mapping[str, str]:
     # JSON has no infinity.
     thresholds = json.dumps([own if math.isfinite(own) else None for own in found])
     return {
-        "schema": json.dumps(to_plain(content.schema)),
+        "schema": json.dumps(plain_schema(content.schema)),
         "labels": json.dumps(content.schema.label_names, ensure_ascii=False),
         "mix": content.mix,
         "members": json.dumps(

@@ -1,8 +1,13 @@
 """TFRecord files of ``tf.Example`` and ``tf.SequenceExample``: clips from and to their records."""
 
+from __future__ import annotations
+
+import os
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -11,38 +16,93 @@ from tfrecord import example_pb2
 
 from common.problems import quoted
 from records.clip import LONGEST_ID, Clip, check_id, clip_of, schema_features
+from records.decompressed import GZIP, decompressed, gunzip
 from records.errors import DataError, listed
+from records.foreign import kind_of
 from records.formats import Listing, ShardFile, register_format
 from records.schema import Schema, Stream
 from records.tfrecord import wire
 from records.tfrecord.framing import open_file, read_record, scan
+from records.tfrecord.segments import Segment, rated_segments, segment_clip
+
+# A position has the number of a segment in its lowest bits.
+_SEGMENTS = 1 << 16
 
 
-@register_format("tfrecord", suffixes=(".tfrecord", ".tfrecords", ".tfrec"))
+_SUFFIXES = (".tfrecord", ".tfrecords", ".tfrec")
+
+
+@register_format("tfrecord", suffixes=(*_SUFFIXES, *(f"{suffix}.gz" for suffix in _SUFFIXES)))
 class TFRecordFile(ShardFile):
     """A file of ``tf.SequenceExample`` (frame level) or ``tf.Example`` (video level).
 
-    A position is the byte at which a record's header starts, a length that of its data.
+    A position is the byte at which a record's header starts, a length that of its data. Where
+    segments are read a position is that byte times 2^16, and the number of the segment. A file that
+    begins as gzip does is one, whatever its suffix; its bytes are counted decompressed.
     """
 
     unit = "byte"
 
-    def __init__(self, path: Path, schema: Schema) -> None:
+    def __init__(self, path: Path, schema: Schema, cache: Path | None = None) -> None:
         super().__init__(path, schema)
-        self._file = open_file(path)
+        self._file: IO[bytes] = open_file(path)
+        self._compressed = os.pread(self._file.fileno(), len(GZIP), 0) == GZIP
+        if self._compressed:
+            self._file.close()
+            self._file = decompressed(path, cache, gunzip)
+
+    @classmethod
+    def open(cls, path: Path, schema: Schema, cache: Path | None) -> TFRecordFile:
+        return cls(path, schema, cache)
 
     def list_records(self) -> Listing:
-        return scan(self.path)
+        listing = scan(self.path, self._file.fileno())
+        if listing.fault and not len(listing.positions):
+            kind = kind_of(os.pread(self._file.fileno(), 8, 0))
+            if kind:
+                raise DataError(f"{self.path}: is {kind}, and no TFRecord; give it its own suffix")
+        return self._with_segments(listing) if self.schema.segments else listing
 
     def clip(self, position: int, length: int, with_features: bool = True) -> Clip:
-        record = read_record(self._file.fileno(), position, length)
-        return parse_clip(record, self.schema, with_features)
+        offset, number = divmod(position, _SEGMENTS) if self.schema.segments else (position, 0)
+        record = read_record(self._file.fileno(), offset, length)
+        if not self.schema.segments:
+            return parse_clip(record, self.schema, with_features)
+        segments = self._segments(record)
+        if number >= len(segments):
+            raise DataError("the shard changed after it was indexed; start again")
+        video = parse_clip(record, _without_labels(self.schema), with_features)
+        return segment_clip(video, segments[number], self.schema, with_features)
 
     read = clip
 
+    def place(self, position: int) -> str:
+        offset, number = divmod(position, _SEGMENTS) if self.schema.segments else (position, None)
+        decompressed = ", decompressed" if self._compressed else ""
+        segment = "" if number is None else f", segment {number}"
+        return f"byte {offset}{decompressed}{segment}"
+
+    def _segments(self, record: NDArray[np.uint8]) -> list[Segment]:
+        return rated_segments(_context(record, self.schema))
+
+    def _with_segments(self, found: Listing) -> Listing:
+        """A listing of segments. A record that is damaged has one, so that it is told of later."""
+        counts = []
+        for place in zip(found.positions.tolist(), found.lengths.tolist(), strict=True):
+            try:
+                count = len(self._segments(read_record(self._file.fileno(), *place)))
+                counts.append(min(count, _SEGMENTS))
+            except DataError:
+                counts.append(1)
+        numbers = np.concatenate([np.arange(count, dtype=np.uint64) for count in (0, *counts)])
+        positions = np.repeat(found.positions * np.uint64(_SEGMENTS), counts) + numbers
+        lengths, checksums = np.repeat(found.lengths, counts), np.repeat(found.checksums, counts)
+        return Listing(positions, lengths, checksums, found.fault)
+
     def keys(self, position: int, length: int) -> list[str]:
         """The keys of the record, with the kinds of their values."""
-        message = _message(read_record(self._file.fileno(), position, length), self.schema)
+        offset = position // _SEGMENTS if self.schema.segments else position
+        message = _message(read_record(self._file.fileno(), offset, length), self.schema)
         context, lists = _parts(message)
         kinds = {key: value.WhichOneof("kind") or "empty" for key, value in context.items()}
         for key in lists:
@@ -83,7 +143,8 @@ def parse_clip(data: NDArray[np.uint8], schema: Schema, with_features: bool = Tr
         start = fields.id[:LONGEST_ID]
         raise DataError(f"the id {quoted(start)} is not UTF-8; rewrite the record") from None
     check_id(clip_id)
-    return clip_of(clip_id, fields.labels, fields.features if with_features else {}, schema)
+    features = fields.features if with_features else {}
+    return clip_of(clip_id, fields.labels, features, schema, fields.unknown)
 
 
 def parse_with_protobuf(data: NDArray[np.uint8], schema: Schema) -> wire.Fields:
@@ -94,7 +155,8 @@ def parse_with_protobuf(data: NDArray[np.uint8], schema: Schema) -> wire.Fields:
     """
     at_frame_level = schema.level == "frame"
     context, lists = _parts(_message(data, schema))
-    fields = wire.Fields(_id_of(context, schema), _labels_of(context, schema), {})
+    labels, unknown = (_labels_of(context, key, schema) for key in wire.label_keys(schema))
+    fields = wire.Fields(_id_of(context, schema), labels, {}, unknown)
     for stream in schema.streams:
         if stream.name not in lists:
             raise DataError(
@@ -121,6 +183,23 @@ def _message(data: NDArray[np.uint8], schema: Schema) -> Any:
     return message
 
 
+def _context(data: NDArray[np.uint8], schema: Schema) -> Mapping[str, Any]:
+    """The features of one serialized example that stand once; its frames are left unread."""
+    try:
+        features = example_pb2.Features()
+        features.ParseFromString(wire.context(data).tobytes())
+        fields: Mapping[str, Any] = features.feature
+        return fields
+    except (wire.NotCanonicalError, DecodeError):
+        return _parts(_message(data, schema))[0]
+
+
+@lru_cache(maxsize=8)
+def _without_labels(schema: Schema) -> Schema:
+    """The schema of the whole videos that segments are of."""
+    return replace(schema, labels_key="", segments=False)
+
+
 def _parts(message: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The features of a message that stand once, and those that the streams lie in."""
     if isinstance(message, example_pb2.SequenceExample):
@@ -138,25 +217,29 @@ def _id_of(context: Mapping[str, Any], schema: Schema) -> bytes | None:
     return bytes(values[0])
 
 
-def _labels_of(context: Mapping[str, Any], schema: Schema) -> list[int]:
-    if not schema.labels_key or schema.labels_key not in context:
+def _labels_of(context: Mapping[str, Any], key: str, schema: Schema) -> list[Any]:
+    if not key or key not in context:
         return []
-    feature = context[schema.labels_key]
+    feature, kinds = context[key], wire.LABEL_KINDS[schema.label_encoding]
     kind = feature.WhichOneof("kind")
-    if kind not in (None, "int64_list"):
+    if kind is not None and kind not in kinds:
+        hint = "names in the schema if they are names" if kind == "bytes_list" else "as they are"
         raise DataError(
-            f"the labels under {quoted(schema.labels_key)} are not an int64 list but a {kind}; "
-            "write them as the indices of the clip's labels"
+            f"the labels under {quoted(key)} are not an {kinds[0].replace('_', ' ')} but a {kind}; "
+            f"write them as the indices of the clip's labels, or set label_encoding: {hint}"
         )
-    return list(feature.int64_list.value)
+    return list(getattr(feature, kind).value) if kind else []
 
 
 def _vector_of(feature: Any, stream: Stream) -> np.ndarray:
-    if stream.encoding == "float32":
-        vector = np.array(feature.float_list.value, np.float32)
+    texts = feature.bytes_list.value
+    if stream.encoding == "uint8" or texts:
+        # Floats may be one byte string too, their bytes little-endian.
+        text = texts[0] if len(texts) == 1 else b""
+        stored = np.dtype("<f4" if stream.encoding == "float32" else "u1")
+        vector = np.frombuffer(text if len(text) % stored.itemsize == 0 else b"", stored)
     else:
-        values = feature.bytes_list.value
-        vector = np.frombuffer(values[0] if len(values) == 1 else b"", np.uint8)
+        vector = np.array(feature.float_list.value, np.float32)
     if len(vector) != stream.size:
         kind = feature.WhichOneof("kind") or "nothing"
         raise DataError(

@@ -35,40 +35,45 @@ def masked_crc(data: bytes | NDArray[np.uint8]) -> int:
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
-def scan(path: Path) -> Listing:
+def scan(path: Path, descriptor: int | None = None) -> Listing:
     """Finds the records of a shard by walking its headers.
 
     The checksum of every length is verified, and no length reaches beyond the file. What follows a
     broken header cannot be found, so the scan ends there and reports it in `Listing.fault`. The
     checksums are those that the file stores of the data; they are not verified here.
 
+    Args:
+        path: Of the shard.
+        descriptor: Of the file that holds its records, open, where that is another one.
+
     Raises:
         DataError: The file cannot be opened.
     """
+    if descriptor is None:
+        with open_file(path) as file:
+            return scan(path, file.fileno())
     offsets: list[int] = []
     lengths: list[int] = []
     crcs: list[int] = []
     fault: DataError | None = None
     offset = 0
-    with open_file(path) as file:
-        descriptor = file.fileno()
-        size = os.fstat(descriptor).st_size
-        head = os.pread(descriptor, HEADER_BYTES, 0)
-        while offset < size:
-            try:
-                length = _length_of(head, size - offset - FRAMING_BYTES)
-                end = offset + HEADER_BYTES + length
-                tail = os.pread(descriptor, FOOTER_BYTES + HEADER_BYTES, end)
-                if len(tail) < FOOTER_BYTES:
-                    raise DataError("the file shrank while it was read")
-            except DataError as error:
-                fault = DataError(f"{path}, byte {offset}: {error}")
-                break
-            offsets.append(offset)
-            lengths.append(length)
-            crcs.append(_CRC.unpack_from(tail)[0])
-            head = tail[FOOTER_BYTES:]
-            offset = end + FOOTER_BYTES
+    size = os.fstat(descriptor).st_size
+    head = os.pread(descriptor, HEADER_BYTES, 0)
+    while offset < size:
+        try:
+            length = _length_of(head, size - offset - FRAMING_BYTES)
+            end = offset + HEADER_BYTES + length
+            tail = os.pread(descriptor, FOOTER_BYTES + HEADER_BYTES, end)
+            if len(tail) < FOOTER_BYTES:
+                raise DataError("the file shrank while it was read")
+        except DataError as error:
+            fault = DataError(f"{path}, byte {offset}: {error}")
+            break
+        offsets.append(offset)
+        lengths.append(length)
+        crcs.append(_CRC.unpack_from(tail)[0])
+        head = tail[FOOTER_BYTES:]
+        offset = end + FOOTER_BYTES
     return Listing(
         np.array(offsets, np.uint64), np.array(lengths, np.uint32), np.array(crcs, np.uint32), fault
     )

@@ -8,7 +8,7 @@ sends the caller to protobuf.
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,13 @@ _OF_VALUE, _OF_LENGTH = range(0, 70, 7), range(0, 35, 7)
 
 # A feature that is one number, as AudioSet has two in each record, opens with this.
 _ONE_FLOAT = bytes([FLOAT_LIST, 6, FIRST, 4])
+
+# The lists that labels may be written as, by their encoding.
+LABEL_KINDS = {
+    "indices": ("int64_list",),
+    "names": ("bytes_list",),
+    "multi_hot": ("int64_list", "float_list"),
+}
 
 # YouTube-8M's video-level records are written as SequenceExamples with an empty second field.
 _NO_FRAMES = bytes([SECOND, 0])
@@ -42,11 +49,13 @@ class Fields(NamedTuple):
         id: The clip's id, None where there is none.
         labels: As stored.
         features: By stream: (T, D) at frame level, (D,) at video level.
+        unknown: The labels that are unknown, as stored.
     """
 
     id: bytes | None
-    labels: list[int]
+    labels: list[Any]
     features: dict[str, np.ndarray]
+    unknown: list[Any]
 
 
 def walk(data: NDArray[np.uint8], schema: Schema, with_features: bool = True) -> Fields:
@@ -63,7 +72,9 @@ def walk(data: NDArray[np.uint8], schema: Schema, with_features: bool = True) ->
     buffer = data.data
     context_span, lists_span = _parts(buffer, schema)
     entries = _entries(buffer, *context_span)
-    fields = Fields(_id(buffer, entries, schema), _labels(buffer, entries, schema), {})
+    own_id = _id(buffer, entries, schema)
+    labels, unknown = (_labels(buffer, entries, key, schema) for key in label_keys(schema))
+    fields = Fields(own_id, labels, {}, unknown)
     if not with_features:
         return fields
     read = _vector
@@ -81,6 +92,16 @@ def walk(data: NDArray[np.uint8], schema: Schema, with_features: bool = True) ->
     else:
         _check_features(buffer, entries)
     return fields
+
+
+def context(data: NDArray[np.uint8]) -> memoryview:
+    """The bytes of a serialized example's context, or at video level of all its features.
+
+    Raises:
+        NotCanonicalError: The layout is another one.
+    """
+    start, end = _message(data.data, 0, len(data), FIRST)
+    return data.data[start:end]
 
 
 def _parts(buffer: memoryview, schema: Schema) -> tuple[Span, Span]:
@@ -181,9 +202,29 @@ def _id(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> bytes
     return None
 
 
-def _labels(buffer: memoryview, context: dict[bytes, Span], schema: Schema) -> list[int]:
-    span = context.pop(schema.labels_key.encode(), None) if schema.labels_key else None
-    return [] if span is None else _integers(buffer, *_message(buffer, *span, INT64_LIST, True))
+def label_keys(schema: Schema) -> tuple[str, str]:
+    """The keys of the labels and of the unknown ones; empty where they are not read."""
+    return schema.labels_key, schema.unknown_labels_key if schema.labels_key else ""
+
+
+def _labels(
+    buffer: memoryview, context: dict[bytes, Span], key: str, schema: Schema
+) -> list[int] | list[bytes]:
+    span = context.pop(key.encode(), None) if key else None
+    if span is None:
+        return []
+    if schema.label_encoding == "names":
+        return _texts(buffer, *_message(buffer, *span, BYTES_LIST, True))
+    return _integers(buffer, *_message(buffer, *span, INT64_LIST, True))
+
+
+def _texts(buffer: memoryview, at: int, end: int) -> list[bytes]:
+    """The values of a list of byte strings."""
+    values = []
+    while at < end:
+        start, at = _message(buffer, at, end, FIRST)
+        values.append(buffer[start:at].tobytes())
+    return values
 
 
 def _integers(buffer: memoryview, at: int, end: int) -> list[int]:

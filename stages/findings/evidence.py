@@ -100,7 +100,7 @@ def gather_evidence(
     if not members:
         return None
     truth = read_truth(workspace.data.open("report"))
-    labels = Labels(truth.offsets, truth.columns, workspace.schema.num_labels)
+    labels = Labels(truth.offsets, truth.columns, workspace.schema.num_labels, truth.unknown)
     for name, models in members.items():
         if not all(np.array_equal(own.ids, truth.ids) for own in models):
             raise RunError(f"{name}: predicted other clips than `report` has now")
@@ -209,7 +209,7 @@ def predict_bundle(workspace: Workspace, receipt: Receipt) -> Predictions:
         bundle = Bundle.load(path, choose_device(workspace.config.device))
         writer = PredictionsWriter(split.schema.num_labels, workspace.config.ensemble.stored_labels)
         for batch, log_odds in scored_batches(bundle, split, "bundle on report"):
-            writer.append(batch.ids, log_odds)
+            writer.append(batch.ids, log_odds, batch.unknown)
         writer.finish().save(task.folder / name)
         return [name], {}
 

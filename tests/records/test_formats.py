@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from common.errors import UserError
 from common.extensions import load_extension
 from common.registry import restored
 from records import (
-    Batch,
     Clip,
     DataError,
     FrameSampling,
@@ -32,6 +30,7 @@ from records import (
     with_frames,
 )
 from records.formats import format_of
+from tests.records.tables import assert_equal_batch
 
 MakeClip = Callable[..., Clip]
 MakeShards = Callable[..., list[Path]]
@@ -90,16 +89,6 @@ def assert_same(one: Split, other: Split) -> None:
         )
         for a, b in pairs:
             assert_equal_batch(a, b)
-
-
-def assert_equal_batch(one: Batch, other: Batch) -> None:
-    assert one.ids == other.ids
-    assert torch.equal(one.labels, other.labels)
-    for name, values in one.features.items():
-        assert values.dtype == other.features[name].dtype
-        assert torch.equal(values, other.features[name])
-    assert (one.mask is None) == (other.mask is None)
-    assert one.mask is None or torch.equal(one.mask, other.mask)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("spec", [{}, {"hash_from": 0.3}, {"exclude": "train-00002.*"}])
@@ -210,16 +199,16 @@ def test_a_format_is_chosen_by_suffix_or_by_name(
     for suffix in ("tfrecord", "tfrecords", "tfrec"):
         assert format_of(Path(f"a.{suffix}"), "auto").name == "tfrecord"
     renamed = path.rename(path.with_name("shard-1-of-1"))
-    unknown = rf"{renamed}: no format has this suffix; there are \.tfrecord, .*set data\.format"
+    unknown = rf"{renamed}: no format has this suffix; there are .*\.tfrecord, .*set data\.format"
     with pytest.raises(DataError, match=unknown):
         open_split(path.parent, "x", SplitSpec("*"), frame_schema, cache=None)
     split = open_split(
         path.parent, "x", SplitSpec("*"), frame_schema, cache=None, format="tfrecord"
     )
     assert len(read_truth(split).ids) == 3
-    with pytest.raises(DataError, match="unknown format 'tfrecrod'; there are tfrecord, "):
+    with pytest.raises(DataError, match=r"unknown format 'tfrecrod'; there are .*tfrecord, "):
         open_split(path.parent, "x", SplitSpec("*"), frame_schema, cache=None, format="tfrecrod")
-    with pytest.raises(DataError, match=r"'x': no file under .* ends in \.tfrecord or "):
+    with pytest.raises(DataError, match=r"'x': no file under .* ends in .*\.tfrecord or "):
         open_split(path.parent, "x", SplitSpec(), frame_schema, cache=None)
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from common.codec import from_plain
-from records import DataError, Schema, SplitSpec, open_split, read_truth
+from records import DataError, Schema, SplitSpec, Stream, open_split, read_truth
 from records.config import DataConfig, id_hash
 from records.shards import find_shards
 
@@ -24,8 +24,11 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+SCHEMA = Schema("x", "video", (Stream("x", 1),), 2)
+
+
 def found(root: Path, **spec: Any) -> list[str]:
-    return [p.name for p in find_shards(root, "train", SplitSpec(**spec), "auto")]
+    return [p.name for p in find_shards(root, "train", SplitSpec(**spec), "auto", SCHEMA)]
 
 
 def test_several_globs_name_each_shard_once(root: Path) -> None:

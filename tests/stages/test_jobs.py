@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from records import SplitSpec
+from records import Schema, SplitSpec, load_schema
 from records.folds import HELD, Part
 from records.splits import DataSource
 from runs import RunError, Task, content_key
@@ -189,3 +189,28 @@ def test_a_shortened_training_is_taken_as_long_as_there_is_a_limit(
     assert TRAINING.takes(task) is not shortened
     assert replace(TRAINING, in_time=True).takes(task)
     assert replace(TRAINING, train=TrainConfig(time_limit=5)).takes(task)
+
+
+def test_a_schema_without_later_keys_has_the_key_of_before() -> None:
+    """What was trained before there were these stays trained."""
+    inputs = replace(TRAINING, setting=_of(load_schema("audioset"))).inputs()
+    before = "6b9266de9139bc5ab843306f1659c2585477b04ecee0c9a4c903569bdca382e7"
+    assert content_key({"schema": inputs["schema"]}) == before
+
+
+def test_how_labels_are_read_is_in_the_key() -> None:
+    schemas = [
+        SMALL_FRAMES,
+        replace(SMALL_FRAMES, unknown_labels_key="unrated"),
+        replace(SMALL_FRAMES, segments=True),
+        replace(SMALL_FRAMES, label_encoding="multi_hot"),
+        # By name, the vocabulary says which label is which.
+        replace(SMALL_FRAMES, label_encoding="names", label_names=tuple(map(str, range(30)))),
+        replace(SMALL_FRAMES, label_encoding="names", label_names=tuple(map(str, range(1, 31)))),
+    ]
+    keys = {key(replace(TRAINING, setting=_of(schema))) for schema in schemas}
+    assert len(keys) == len(schemas)
+
+
+def _of(schema: Schema) -> Setting:
+    return replace(SETTING, data=replace(SETTING.data, schema=schema))

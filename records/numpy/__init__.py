@@ -1,0 +1,1 @@
+"""Arrays of NumPy: archives, and folders of single arrays."""
