@@ -23,6 +23,8 @@ def test_every_export_is_what_its_module_has(name: str) -> None:
     }
     assert set(places) == set(package.__all__)
     for export, module in places.items():
+        # Of a module of that name, once it is imported, the package would have the module.
+        assert not (Path(str(package.__file__)).parent / f"{export}.py").exists()
         assert getattr(package, export) is getattr(import_module(str(module)), export)
 
 

@@ -8,7 +8,7 @@ import pytest
 from common.units import format_bytes
 from ensemble.choice import Choice, Scores
 from ensemble.combination import Combination
-from report import show
+from report.show import show
 from report.tables import print_table
 
 
