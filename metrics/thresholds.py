@@ -25,6 +25,8 @@ def choose_thresholds(
 ) -> np.ndarray:
     """Thresholds (V,) float32 from the lists of N clips; a label is given from its own on.
 
+    Unknown labels are in no list.
+
     A threshold lies half way between the last score that is taken and the first that is not.
 
     Args:
@@ -40,13 +42,15 @@ def choose_thresholds(
     """
     scores = checked_scores(labels, top_labels, top_scores)
     true = true_pairs(labels, top_labels) > 0
+    listed, scores, true = top_labels.ravel(), scores.ravel(), true.ravel()
+    unknown = labels.is_unknown(top_labels)
+    if unknown is not None:
+        listed, scores, true = (array[~unknown.ravel()] for array in (listed, scores, true))
     positives = np.bincount(labels.columns, minlength=labels.num_labels)
-    order = np.argsort(-scores.ravel(), kind="stable")
-    shared = _threshold(
-        scores.ravel()[order], true.ravel()[order], labels.columns.size, precision, np.inf
-    )
+    order = np.argsort(-scores, kind="stable")
+    shared = _threshold(scores[order], true[order], labels.columns.size, precision, np.inf)
     thresholds = np.full(labels.num_labels, shared)
-    for label, values, hits in lists_of_labels(labels.num_labels, top_labels, scores, true):
+    for label, values, hits in lists_of_labels(labels.num_labels, listed, scores, true):
         if positives[label] >= fewest:
             # For F1, none is better than a cut behind which nothing is true.
             fallback = shared if precision is None else np.inf
@@ -61,9 +65,9 @@ def lists_of_labels(
 
     Args:
         num_labels: V.
-        top_labels: (N, K) labels of N clips.
-        scores: (N, K) theirs.
-        true: (N, K) bool.
+        top_labels: Labels of clips, of any shape.
+        scores: Theirs, of that shape, and so is `true`.
+        true: Bool.
     """
     order = np.lexsort((-scores.ravel(), top_labels.ravel()))
     values, hits = scores.ravel()[order], true.ravel()[order]

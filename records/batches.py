@@ -283,7 +283,8 @@ def _collate(
     rows = np.repeat(np.arange(len(clips)), [len(clip.labels) for clip in clips])
     labels = np.concatenate([clip.labels for clip in clips])
     unknown = [clip.unknown for clip in clips if clip.unknown is not None]
-    masks = np.stack(unknown) if schema.has_unknown_labels else None
+    # Clips that no record was read of have none.
+    masks = np.stack(unknown) if unknown else None
     if schema.level == "video":
         mask = None
         features = {

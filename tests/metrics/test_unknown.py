@@ -11,6 +11,7 @@ from metrics.average_precision import mean_average_precision
 from metrics.by_label import score_labels
 from metrics.calibration import calibrate
 from metrics.clips import cross_entropies
+from metrics.thresholds import choose_thresholds
 
 CLIPS, COLUMNS = 60, 33
 
@@ -127,3 +128,25 @@ def test_clips_keep_what_is_unknown_of_them() -> None:
         Labels.from_pairs(np.array([0]), np.array([2]), 1, 3, np.array([[False, False, True]]))
     with pytest.raises(MetricError, match="some parts have unknown labels, and some cannot"):
         Labels.concatenate([labels, Labels.from_dense(true)])
+
+
+@pytest.mark.parametrize("precision", [None, 0.3])
+def test_thresholds_are_of_what_is_known(precision: float | None) -> None:
+    scores, true, unknown = drawn(0.5)
+    scores = scores.astype(np.float32)
+    labels = labels_of(true, unknown)
+    every = np.broadcast_to(np.arange(COLUMNS), scores.shape)
+    found = choose_thresholds(labels, every, scores, precision, fewest=3)
+    for label in np.flatnonzero(true.sum(axis=0) >= 3).tolist():
+        known = ~unknown[:, label]
+        own = Labels.from_dense(true[known, label][:, None])
+        alone = np.zeros((len(own), 1), int)
+        wanted = choose_thresholds(own, alone, scores[known, label][:, None], precision, fewest=3)
+        if precision is None or np.isfinite(wanted[0]):
+            assert found[label] == wanted[0]
+    tags = StreamingScores(COLUMNS, found)
+    tags.update(scores, labels)
+    given = (scores >= found) & ~unknown
+    assert tags.compute()["f1"] == pytest.approx(
+        2 * (given & true).sum() / (given.sum() + true.sum())
+    )
