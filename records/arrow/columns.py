@@ -55,7 +55,7 @@ class Rows:
     def __init__(self, columns: Mapping[str, pa.Array], schema: Schema) -> None:
         self._schema = schema
         # One by one they would take longer than all the rest.
-        ids = _plain(columns[wanted_columns(list(columns), schema, False)[0]])
+        ids = plain(columns[wanted_columns(list(columns), schema, False)[0]])
         self._ids: list[object] = ids.to_pylist()
         self._streams = {
             stream.name: Vectors(columns[stream.name], stream, schema.level)
@@ -116,14 +116,14 @@ class Lists:
     """
 
     def __init__(self, array: pa.Array, dense: bool) -> None:
-        array = _plain(array)
+        array = plain(array)
         self._nulls = _nulls(array)
-        if _is_list(array.type):
+        if is_list(array.type):
             bounds, self._values = _bounds(array)
         else:
             bounds, self._values = np.arange(len(array) + 1), array
         self._bounds: list[int] = bounds.tolist()
-        self._values = _plain(self._values)
+        self._values = plain(self._values)
         self._whole = self._values.null_count == 0
         numbers = _numbers(self._values)
         self._written: Written | None = numbers if dense or numbers is None else numbers.tolist()
@@ -160,21 +160,21 @@ class Vectors:
 
     def __init__(self, array: pa.Array, stream: Stream, level: str) -> None:
         self._stream, self._at_frame_level = stream, level == "frame"
-        array = _plain(array)
+        array = plain(array)
         self._nulls, self._type = _nulls(array), array.type
         self._wrong: NDArray[np.bool_] | None = None
-        if not (_is_list(array.type) or _is_bytes(array.type)):
+        if not (is_list(array.type) or is_bytes(array.type)):
             raise self._misfit()
         self._bounds, values = _bounds(array)
-        values = _plain(values)
-        if self._at_frame_level and (_is_list(values.type) or _is_bytes(values.type)):
+        values = plain(values)
+        if self._at_frame_level and (is_list(values.type) or is_bytes(values.type)):
             values = self._within(values)
         self._whole = values.null_count == 0
         numbers = _numbers(values)
         if numbers is None:
             raise self._misfit()
         # Floats as a byte string are so many bytes.
-        self._packed = stream.encoding == "float32" and _is_bytes(self._type)
+        self._packed = stream.encoding == "float32" and is_bytes(self._type)
         fitting = "f" if stream.encoding == "float32" and not self._packed else "iu"
         if numbers.dtype.kind not in fitting:
             raise self._misfit()
@@ -214,7 +214,7 @@ class Vectors:
         """The values of frames that are lists or byte strings; bounds are those of values then."""
         inner, values = _bounds(vectors)
         self._type = vectors.type
-        packed = self._stream.encoding == "float32" and _is_bytes(vectors.type)
+        packed = self._stream.encoding == "float32" and is_bytes(vectors.type)
         size = self._stream.size * (4 if packed else 1)
         missing = _nulls(vectors)
         wrong = np.diff(inner) != size
@@ -224,7 +224,7 @@ class Vectors:
             before = np.concatenate([[0], np.cumsum(wrong)])
             self._wrong = np.diff(before[self._bounds]) > 0
         self._bounds = inner[self._bounds]
-        return _plain(values)
+        return plain(values)
 
     def _misfit(self) -> DataError:
         stream, lists = self._stream, "a list of lists" if self._at_frame_level else "a list"
@@ -243,7 +243,7 @@ def _finite(values: np.ndarray) -> bool:
         return bool(np.isfinite(np.dot(values, values)) or np.isfinite(values).all())
 
 
-def _plain(array: pa.Array) -> pa.Array:
+def plain(array: pa.Array) -> pa.Array:
     """The array without an extension's type, and without a dictionary."""
     if isinstance(array, pa.ChunkedArray):
         # To combine copies, even where there is one.
@@ -253,12 +253,14 @@ def _plain(array: pa.Array) -> pa.Array:
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether it is a type of lists, of whatever kind."""
     types = pa.types
     return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether it is a type of byte strings."""
     types = pa.types
     return types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
 
@@ -276,7 +278,7 @@ def _bounds(array: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
     kind = array.type
     if pa.types.is_fixed_size_list(kind):
         return (array.offset + np.arange(len(array) + 1)) * kind.list_size, array.values
-    if _is_list(kind):
+    if is_list(kind):
         return array.offsets.to_numpy().astype(np.int64), array.values
     buffers = array.buffers()
     if pa.types.is_fixed_size_binary(kind):

@@ -105,7 +105,7 @@ class NumpyShard(ShardFile):
     def _opened(path: Path, cache: Path | None) -> IO[bytes]:
         """The archive, its members as they are."""
         if is_compressed(path):
-            return decompressed(path, cache, _stored_again)
+            return decompressed(path, cache, stored_again)
         return path.open("rb")
 
     @cached_property
@@ -157,7 +157,7 @@ class NumpyShard(ShardFile):
         return np.atleast_1d(self._rows[key].row(row)) if key in self._rows else ()
 
 
-def _stored_again(path: Path, into: Pieces) -> None:
+def stored_again(path: Path, into: Pieces) -> None:
     """Writes an archive with the same members, none of them compressed."""
     try:
         with zipfile.ZipFile(path) as packed, zipfile.ZipFile(into, "w") as plain:

@@ -1,0 +1,1 @@
+"""Data that nothing is known of: what its files, its columns and its labels are."""
