@@ -9,7 +9,7 @@ from ensemble.combination import Combination, best_combination
 from ensemble.config import EnsembleConfig
 from ensemble.evenness import entropy_bonus
 from ensemble.scorer import WeightedScorer
-from ensemble.search import search_weights
+from ensemble.search import SearchResult, search_weights
 from metrics import Labels
 from metrics.bootstrap import standard_error
 from runs.predictions import Predictions
@@ -75,13 +75,7 @@ def choose(
         EnsembleError: Predictions are not of the same clips.
     """
     scorer = WeightedScorer(list(search.predictions.values()), search.labels, mix=settings.mix)
-    found = search_weights(
-        scorer,
-        settings.method,
-        trials=settings.trials,
-        seed=seed,
-        bonus=entropy_bonus(len(search.labels)),
-    )
+    found = searched(scorer, len(search.labels), settings, seed)
     teachers = {}
     for family in dict.fromkeys(families[name] for name in search.predictions):
         own = {n: p for n, p in search.predictions.items() if families[n] == family}
@@ -96,6 +90,19 @@ def choose(
         trials=found.trials,
         search=_scores(scorer, found.weights),
         report=_scores(unseen, found.weights),
+    )
+
+
+def searched(
+    scorer: WeightedScorer, clips: int, settings: EnsembleConfig, seed: int
+) -> SearchResult:
+    """The weights of members that were scored on so many clips."""
+    return search_weights(
+        scorer,
+        settings.method,
+        trials=settings.trials,
+        seed=seed,
+        bonus=entropy_bonus(clips),
     )
 
 

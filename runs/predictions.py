@@ -203,7 +203,7 @@ class PredictionsWriter:
         bound = values[:, self.k] if missing else np.full(len(ids), -np.inf, dtype=np.float32)
         part = Predictions(
             np.array(ids, dtype=np.str_),
-            labels.cpu().numpy().astype(_label_type(self.num_labels)),
+            labels.cpu().numpy().astype(label_type(self.num_labels)),
             np.ascontiguousarray(values[:, : self.k]),
             np.ascontiguousarray(bound),
             tail.cpu().numpy(),
@@ -222,7 +222,8 @@ class PredictionsWriter:
         return Predictions.concatenate(self._parts)
 
 
-def _label_type(num_labels: int) -> type[np.unsignedinteger]:
+def label_type(num_labels: int) -> type[np.unsignedinteger]:
+    """The type in which the labels of V are stored."""
     return np.uint16 if num_labels <= 1 << 16 else np.uint32
 
 
@@ -232,7 +233,7 @@ def _check(found: Predictions) -> None:
     Raises:
         RunError: One is not; the message names its clip.
     """
-    types = dict.fromkeys(_BY_CLIP[2:], np.float32) | {"labels": _label_type(found.num_labels)}
+    types = dict.fromkeys(_BY_CLIP[2:], np.float32) | {"labels": label_type(found.num_labels)}
     for name, wanted in types.items():
         if getattr(found, name).dtype != wanted:
             raise RunError(f"predictions: {name} must be {wanted.__name__}")
