@@ -5,6 +5,7 @@ from statistics import fmean
 
 from ensemble.choice import Choice
 from stages.all import Finished
+from stages.ensemble import BlendedChoice
 from stages.pack import Packed
 from stages.teachers import TrainedTeachers
 from stages.tune import Tuned
@@ -40,6 +41,11 @@ def _tuned(tuned: Tuned) -> float | None:
 @score_of.register
 def _choice(choice: Choice) -> float:
     return choice.search.gap
+
+
+@score_of.register
+def _blended_choice(blended: BlendedChoice) -> float:
+    return blended.blend.search.gap
 
 
 @score_of.register

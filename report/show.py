@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common.units import format_bytes
+from ensemble.blend import Blend, Score
 from ensemble.choice import Choice
 from report.curve import PICTURE_NAME, write_curve
 from report.exploration import write_exploration
@@ -13,9 +14,12 @@ from report.tables import Format, parameter_count, print_table, recipe_name, wei
 from report.tuning import write_study
 from stages.all import Finished
 from stages.config import copy_name
+from stages.ensemble import BlendedChoice
 from stages.explore import Explored
+from stages.importing import Imported
 from stages.pack import Packed
 from stages.plan import Plan
+from stages.predict import Submission
 from stages.receipt import RECEIPT_NAME
 from stages.report import Findings
 from stages.teachers import TrainedTeachers
@@ -64,6 +68,15 @@ def _explored(explored: Explored) -> None:
     for split in explored.survey.splits:
         print(f"{split.name:<12}{len(split):,} clips")
     print(f"page        {write_exploration(explored)}")
+
+
+@show.register
+def _imported(imported: Imported) -> None:
+    """What was assumed of the data, and what to type next."""
+    for what, text in imported.assumed.items():
+        print(f"{what:<12}{text}")
+    print(f"wrote       {', '.join(map(str, imported.written))}")
+    print(f"next        python orchestrate.py stage=all experiment={imported.experiment}")
 
 
 @show.register
@@ -179,6 +192,41 @@ def _choice(choice: Choice) -> None:
         )
 
 
+@show.register
+def _blended_choice(blended: BlendedChoice) -> None:
+    show(blended.choice)
+    show(blended.blend)
+
+
+@show.register
+def _blend(blend: Blend) -> None:
+    """The members of a blend alone, and together."""
+    rows = [
+        {
+            "member": name,
+            "weight": own.weight,
+            "search": _score(own.search),
+            "report": _score(own.report),
+            "blend has more": f"{own.gain:+.4f} +- {own.error:.4f}",
+        }
+        for name, own in blend.members.items()
+    ]
+    print_table(rows, {"weight": "{:.4f}".format})
+    print(f"GAP of the blend on search: {_score(blend.search)}, where its weights were chosen")
+    print(f"GAP of the blend on report: {_score(blend.report)}")
+
+
+def _score(score: Score) -> str:
+    return f"{score.gap:.5f} +- {score.error:.5f}{_proof(score.exact)}"
+
+
+@show.register
+def _submission(submission: Submission) -> None:
+    if submission.blend:
+        show(submission.blend)
+    print(submission.path)
+
+
 def _gain(gap: float, rival: float, error: float) -> str:
     return f"{gap - rival:+.4f} +- {error:.4f}"
 
@@ -215,6 +263,9 @@ def _packed(packed: Packed) -> None:
             f"  against all at 8 bits, {receipt.uniform8_gap:.5f} in {baseline.bytes:,} bytes: "
             f"{over_uniform8}\n  against their flat mean, {receipt.flat_gap:.5f}: {over_flat}"
         )
+    if receipt.not_packed:
+        names = ", ".join(receipt.not_packed)
+        print(f"not packed: {names}, without weights; stage=predict blends what they predict")
     share = receipt.bytes / receipt.budget_bytes
     print(f"bytes {receipt.bytes:,} of {receipt.budget_bytes:,} ({share:.1%})")
     print(f"curve       {packed.folder / PICTURE_NAME}")
@@ -289,5 +340,7 @@ def _findings(findings: Findings) -> None:
 @show.register
 def _finished(finished: Finished) -> None:
     show(finished.packed)
-    print(f"submission  {finished.submission}\nreport      ", end="")
+    if finished.submission.blend:
+        show(finished.submission.blend)
+    print(f"submission  {finished.submission.path}\nreport      ", end="")
     show(finished.findings)

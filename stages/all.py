@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from stages.config import Config
 from stages.distill import distill
 from stages.pack import Packed, pack
 from stages.plan import plan
-from stages.predict import predict
+from stages.predict import Submission, predict
 from stages.report import Findings, report
 from stages.stage import stage
 from stages.synthesize import synthesize
@@ -23,10 +22,10 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of a run: what was packed, the file of the submission, what the report shows."""
+    """The end of a run: what was packed, the submission, what the report shows."""
 
     packed: Packed
-    submission: Path
+    submission: Submission
     findings: Findings
 
 

@@ -3,6 +3,6 @@
 # ruff: noqa: F401
 # isort: skip_file
 
-from stages import synthesize, explore, plan, tune, teachers, ensemble, distill, pack, predict
-from stages import evaluate, export, report
+from stages import synthesize, importing, explore, plan, tune, teachers, ensemble, distill, pack
+from stages import predict, evaluate, export, report
 from stages import all

@@ -80,12 +80,16 @@ class Catalogue:
             Option(
                 name,
                 recipe,
-                joined(self._measured[name], recipe_predictions_name(self._split, recipe)),
+                self.on_search(name, recipe),
                 self._hosts[name],
             )
             for name, scored in self._scored.items()
             for recipe in worth_offering(scored, self.models[name][0].figures.bytes)
         ]
+
+    def on_search(self, student: str, recipe: str) -> Predictions:
+        """What a student says of `search` by a recipe; with folds, of each what did not see it."""
+        return joined(self._measured[student], recipe_predictions_name(self._split, recipe))
 
     def unseen_by_all(self) -> UnseenByAll:
         """The clips on which means of several models can be scored; where there are folds."""

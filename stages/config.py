@@ -25,10 +25,12 @@ from distill.config import DistillConfig, StudentConfig
 from ensemble.config import EnsembleConfig
 from quantize.config import PackConfig, QuantizeConfig
 from records.config import DataConfig
+from records.recognition.config import ColumnsConfig
 from runs.code_changes import OnCodeChange
 from runs.store import is_name
 from stages.budgets import parse_budgets
 from stages.composed import check_composed
+from stages.external.config import BUNDLE, ExternalConfig
 from stages.tracking.config import TrackingConfig
 from training.config import TrainConfig
 from tune.config import TuneConfig
@@ -82,6 +84,11 @@ class Config:
     (`final=bag`). How many of each is chosen with the rest, under the budget.
 
     Of several `budget`s, `[1MB, 2MB]`, stage `pack` makes a bundle each.
+
+    `columns` names columns that stage `import` cannot tell apart by itself.
+
+    `external` are models that other programs trained. Stage `ensemble` weighs them beside the
+    teachers, and `predict` beside the bundle.
     """
 
     stage: str | None = None
@@ -99,9 +106,11 @@ class Config:
     budget: Text | tuple[Text, ...] = "1GiB"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     data: DataConfig = field(default_factory=DataConfig)
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     extensions: tuple[str, ...] = ()
     members: dict[str, MemberConfig] = field(default_factory=dict)
+    external: dict[str, ExternalConfig] = field(default_factory=dict)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
@@ -128,6 +137,10 @@ class Config:
                 "members.NAME.copies makes members that differ in their seeds"
             )
         object.__setattr__(self, "members", _spread(self.members))
+        for name in self.external:
+            _check_task_name("external", name)
+            if name == BUNDLE or name in self.members:
+                raise ConfigError(f"external.{name}: another model has this name; choose one")
         # The students' own settings are laid over these: a mistake would be reported as theirs.
         replaced(self.train, self.distill.train, "distill.train", ConfigError)
         families = {member.family for member in self.members.values()}

@@ -1,25 +1,36 @@
 """Stage `ensemble`: each family's teacher, and the weights of all members together."""
 
-from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from common.codec import from_plain, to_plain
 from common.files import read_json, write_json
+from ensemble.blend import Blend
 from ensemble.choice import Choice, Evidence, Scores, choose
 from ensemble.combination import MOST_SCORED, Combination
-from ensemble.evenness import PER_CLIP
 from metrics.bootstrap import MOST_DRAWS
 from runs import RunError, Task
 from stages.execute import Tasks
+from stages.external.blends import blend_teachers
 from stages.stage import Done, stage
 from stages.summaries import Trained
 from stages.teachers import load_teachers
-from stages.tuning.searches import searches_kept
+from stages.tuning.searches import search_inputs, searches_kept
 from stages.workspace import Workspace
 
 CHOICE_NAME = "ensemble.json"
 _TASK = "ensemble"
+
+
+@dataclass(frozen=True)
+class BlendedChoice:
+    """What was chosen among the teachers, and their weights beside external models.
+
+    Only teachers teach: of external models it is not known what they say of the clips of `train`.
+    """
+
+    choice: Choice
+    blend: Blend
 
 
 @stage(
@@ -28,13 +39,18 @@ _TASK = "ensemble"
     needs=("teachers",),
     done=lambda workspace: Done.below(workspace.run.root, [_TASK]),
 )
-def ensemble(workspace: Workspace) -> Choice:
+def ensemble(workspace: Workspace) -> Choice | BlendedChoice:
     """Chooses among the teachers, which have to be there.
 
     Raises:
         RunError: a teacher is missing.
+        ConfigError: the predictions of an external model are not as they ought to be.
     """
-    return choose_teachers(workspace, load_teachers(workspace))
+    teachers = load_teachers(workspace)
+    choice = choose_teachers(workspace, teachers)
+    if not workspace.config.external:
+        return choice
+    return BlendedChoice(choice, blend_teachers(workspace, teachers))
 
 
 def choose_teachers(workspace: Workspace, teachers: Trained) -> Choice:
@@ -69,21 +85,3 @@ def choose_teachers(workspace: Workspace, teachers: Trained) -> Choice:
     name = workspace.task_name(_TASK)
     path = Tasks(workspace).of_work(name, inputs, work).file(CHOICE_NAME)
     return from_plain(Choice, read_json(path), str(path), RunError)
-
-
-def search_inputs(workspace: Workspace, tasks: Iterable[Task]) -> dict[str, Any]:
-    """What a search of weights depends on, for its content key.
-
-    Args:
-        workspace: the run.
-        tasks: those whose predictions are weighed.
-    """
-    config = workspace.config.ensemble
-    return {
-        "method": config.method,
-        "trials": config.trials,
-        "mix": config.mix,
-        "evenness": PER_CLIP,
-        "seed": workspace.config.seed,
-        "upstream": {task.name: task.digest() for task in tasks},
-    }

@@ -17,7 +17,6 @@ from stages.catalogue import Catalogue
 from stages.config import Config
 from stages.copies import Gain
 from stages.distill import load_students
-from stages.ensemble import search_inputs
 from stages.execute import Tasks
 from stages.jobs import module_of
 from stages.outdated import remove_other_bundles
@@ -26,6 +25,7 @@ from stages.receipt import RECEIPT_NAME, Receipt
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary
 from stages.teachers import load_teachers
+from stages.tuning.searches import search_inputs
 from stages.workspace import Workspace
 from training.device import choose_device
 
@@ -168,6 +168,8 @@ def _write(tasks: Tasks, packer: Packer, selected: Task, name: str) -> Task:
         "schema": workspace.schema,
         "fingerprint": workspace.fingerprints["report"],
     }
+    if workspace.config.external:
+        inputs["external"] = list(workspace.config.external)
     models = [packer.catalogue.models[own][0] for own in chosen.solution.choice]
     families = {model.job.setting.family for model in models}
     modules = ("stages.bundles", "stages.measurement_work", *map(module_of, sorted(families)))

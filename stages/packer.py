@@ -222,6 +222,7 @@ class Packer:
             budget_bytes=self.budget,
             sha256=sha256_file(path),
             left_out=tuple(left_out),
+            not_packed=tuple(self._workspace.config.external),
         )
         write_json(task.folder / RECEIPT_NAME, to_plain(receipt))
         config, schema = self._workspace.config, self._workspace.schema

@@ -17,7 +17,7 @@ RECEIPT_NAME = "receipt.json"
 # Far above any need: a member takes 400 bytes and ten values, a shard a hundred bytes and one.
 _MAX_BYTES = 8 * 2**20
 _MAX_VALUES = 100_000
-_ONLY_BESIDE = {"bytes", "budget_bytes", "sha256", "uniform8", "left_out"}
+_ONLY_BESIDE = {"bytes", "budget_bytes", "sha256", "uniform8", "left_out", "not_packed"}
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class Receipt:
         seen: the clips that its members were trained on, and those that it was chosen on.
         uniform8: the baseline, where any member fits at 8 bits.
         left_out: the students that are not in it.
+        not_packed: the external models, which have no weights; stage `predict` blends them.
     """
 
     bytes: int = 0
@@ -115,6 +116,7 @@ class Receipt:
     seen: tuple[SeenClips, ...] = ()
     uniform8: tuple[Baseline, ...] = ()
     left_out: tuple[MemberReceipt, ...] = ()
+    not_packed: tuple[str, ...] = ()
 
     def in_file(self) -> dict[str, Any]:
         """What stands in the file itself: nothing that depends on the budget, or on the file."""

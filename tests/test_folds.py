@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,56 +11,17 @@ import pytest
 
 from metrics import Labels, gap
 from quantize import Bundle
-from records import Clip, encode_clip, id_number, write_shards
+from records import id_number
 from records.folds import HELD, Part
 from runs import Predictions
 from stages.config import Config
 from stages.copies import Gain, UnseenByAll
 from stages.jobs import predictions_name
 from tests.conftest import SMALL_MEANS, make_clips
-from tests.line import Line, write_schema
+from tests.folds import COUNTS, FOLDS, fold_of, make_line
+from tests.line import Line
 
-FOLDS = 3
-MEMBERS = (
-    "~members.vlad",
-    "~members.bag",
-    "~members.sequence",
-    "members.recall.family=neighbors",
-    "members.recall.config={of: plain, clips: 40, neighbors: 5, labels: 3}",
-    "distill.students={late: {member: plain, level: 2}}",
-    "data.test.shards=null",
-    f"folds={FOLDS}",
-)
 TRAININGS = ("teachers/plain", "teachers/recall", "students/plain", "students/late")
-COUNTS = {"train": 160, "search": 60, "report": 60}
-
-
-def fold_of(clip_id: str) -> int:
-    """By the hash of the id, as fractions and not as whole numbers."""
-    return int(id_number(clip_id) % 2**32 / 2**32 * FOLDS)
-
-
-def make_line(folder: Path, leak: bool) -> Line:
-    """A run that has been through; with `leak`, the clips of fold 0 have a label of their own."""
-    for seed, (split, count) in enumerate(COUNTS.items()):
-        clips = make_clips(SMALL_MEANS, count, seed)
-        write_shards(
-            folder / "data",
-            split,
-            [encode_clip(marked(clip) if leak else clip, SMALL_MEANS) for clip in clips],
-            40,
-        )
-    schema = write_schema(folder / "means.yaml", SMALL_MEANS)
-    line = Line(folder / "data", schema, folder / "outputs", MEMBERS)
-    outcome = line.call("stage=all")
-    assert outcome.status == 0, outcome.err
-    return line
-
-
-def marked(clip: Clip) -> Clip:
-    if clip.id.startswith("clip2-") or fold_of(clip.id) != 0:
-        return clip
-    return dataclasses.replace(clip, labels=np.array([29]))
 
 
 @pytest.fixture(scope="module")
@@ -346,3 +306,27 @@ def test_a_part_takes_each_clip_once(count: int) -> None:
 def test_one_fold_is_none(finished: Line, tmp_path: Path) -> None:
     assert "folds: 1 leaves nothing" in finished.fresh(tmp_path).call("folds=1").refusal()
     assert Config().folds == 0
+
+
+def test_a_bundle_is_weighed_by_what_its_folds_did_not_see(finished: Line, tmp_path: Path) -> None:
+    """Beside another program's predictions, which are of the clips of `train` too."""
+    line = finished.copy(tmp_path)
+    for name, seeds in (("search", (0, 1)), ("report", (2,))):
+        clips = [c for s in seeds for c in make_clips(SMALL_MEANS, list(COUNTS.values())[s], s)]
+        rows = [f"{clip.id},{clip.labels[0]},0.6" for clip in clips]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["id,label,confidence", *rows]))
+    files = ",".join(f"{name}: {tmp_path / name}.csv" for name in ("search", "report"))
+    outcome = line.call("stage=predict", "external.theirs={" + files + "}")
+    assert outcome.status == 0, outcome.err
+    blend = json.loads((line.run / "blend/bundle/blend.json").read_text())
+    receipt = receipt_of(finished)
+    # Of one model of each student, and without what is not stored.
+    alone = blend["members"]["bundle"]["search"]
+    assert alone["gap"] == pytest.approx(receipt["search_gap"], abs=1e-4)
+    assert blend["members"]["bundle"]["report"]["gap"] == pytest.approx(receipt["gap"], abs=1e-6)
+    assert blend["search"]["gap"] > alone["gap"]
+    assert outcome.out.splitlines()[-1] == str(line.run / "submission-report.csv")
+    ids = Predictions.load(line.run / "blend/search" / predictions_name("search")).ids.tolist()
+    assert [fold_of(name) for name in ids] == sorted(fold_of(name) for name in ids)
+    other = line.call("stage=predict", "external.theirs={" + files + "}", "seed=1")
+    assert "run stage=teachers first" in other.err and other.status == 2

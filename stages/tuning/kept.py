@@ -17,7 +17,16 @@ from stages.config import Config, MemberConfig
 
 EXPERIMENT_NAME = "experiment.yaml"
 # What is done with a configuration, and how; an experiment says what it is. The studies are done.
-_OF_NO_EXPERIMENT = ("stage", "jobs", "bundle", "split", "output", "on_code_change", "tune")
+_OF_NO_EXPERIMENT = (
+    "stage",
+    "columns",
+    "jobs",
+    "bundle",
+    "split",
+    "output",
+    "on_code_change",
+    "tune",
+)
 
 
 def with_kept(config: Config, member: str, kept: Mapping[str, MemberConfig]) -> Config:
@@ -61,6 +70,11 @@ def write_experiment(path: Path, config: Config, notes: list[str]) -> None:
         config: whole; only what differs from the defaults is written.
         notes: lines of a comment at its head.
     """
+    write_bytes(path, experiment_text(path, config, notes).encode())
+
+
+def experiment_text(path: Path, config: Config, notes: list[str]) -> str:
+    """What `write_experiment` writes."""
     values = {k: v for k, v in to_plain(config).items() if k not in _OF_NO_EXPERIMENT}
     values = _different(_from_anywhere(values), to_plain(Config()))
     for entries, usual in (
@@ -73,8 +87,7 @@ def write_experiment(path: Path, config: Config, notes: list[str]) -> None:
     head = ["@package _global_", command, "", *notes]
     comment = "".join(f"# {line}".rstrip() + "\n" for line in head)
     # Whatever a name is: a comment ends with its line.
-    text = comment + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
-    write_bytes(path, text.encode())
+    return comment + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _from_anywhere(values: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +103,11 @@ def _from_anywhere(values: dict[str, Any]) -> dict[str, Any]:
         data["schema"] = absolute(data["schema"])
     values["outputs"] = absolute(values["outputs"])
     values["extensions"] = [absolute(name) for name in values["extensions"]]
+    for external in values["external"].values():
+        for split in ("search", "report", "test"):
+            given = external[split]
+            is_one = isinstance(given, str)
+            external[split] = absolute(given) if is_one else [absolute(each) for each in given]
     return values
 
 

@@ -1,13 +1,15 @@
-"""Searches of weights and precisions by Optuna, put where a person looks at studies."""
+"""Searches of weights and precisions: what they depend on, and their studies where one looks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import optuna
 
 from common.studies import studies_kept
+from ensemble.evenness import PER_CLIP
 from runs import Task
 from stages.workspace import Workspace
 from tune.storage import StudyStorage
@@ -36,3 +38,21 @@ def searches_kept(workspace: Workspace, task: Task) -> Iterator[None]:
             yield
     finally:
         storage.close()
+
+
+def search_inputs(workspace: Workspace, tasks: Iterable[Task]) -> dict[str, Any]:
+    """What a search of weights depends on, for its content key.
+
+    Args:
+        workspace: the run.
+        tasks: those whose predictions are weighed.
+    """
+    config = workspace.config.ensemble
+    return {
+        "method": config.method,
+        "trials": config.trials,
+        "mix": config.mix,
+        "evenness": PER_CLIP,
+        "seed": workspace.config.seed,
+        "upstream": {task.name: task.digest() for task in tasks},
+    }

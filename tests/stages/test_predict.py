@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from quantize.bundle.inference import Bundle
 from records import Batch, Clip, DataError, Split, SplitSpec, encode_clip, open_split, write_shards
 from records.clip import LONGEST_ID, check_id
+from stages.bundles import scored_batches
 from stages.predict import write_submission
 from tests.conftest import SMALL_MEANS, make_clips
 
@@ -38,7 +39,8 @@ def submit(folder: Path, ids: list[str]) -> Path:
         shard.unlink()
     write_shards(folder, "test", records, 3)
     split: Split = open_split(folder, "test", SplitSpec("test-*"), SMALL_MEANS, cache=None)
-    write_submission(folder / "x.csv", cast(Bundle, Scorer()), split, "kaggle")
+    scored = scored_batches(cast(Bundle, Scorer()), split, "predict")
+    write_submission(folder / "x.csv", scored, split, "kaggle")
     return folder / "x.csv"
 
 

@@ -17,6 +17,7 @@ from stages.stage import STAGES, Done, list_stages, stage
 BUILT_IN = [
     *(
         "synthesize",
+        "import",
         "explore",
         "plan",
         "teachers",

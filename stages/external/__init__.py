@@ -1,0 +1,1 @@
+"""Models that other programs trained, by their predictions: stored, weighed, blended."""
