@@ -162,7 +162,7 @@ def _select(
 def _write(tasks: Tasks, packer: Packer, selected: Task, name: str) -> Task:
     """The bundle and its receipt, as a task of this name."""
     chosen, workspace = _read(selected, CHOSEN_NAME, Chosen), tasks.workspace
-    inputs = {
+    inputs: dict[str, Any] = {
         "selection": selected.digest(),
         "thresholds": workspace.config.pack.thresholds,
         "schema": workspace.schema,
