@@ -27,10 +27,10 @@ from common.errors import ConfigError
 from orchestrate import with_experiment_files
 from report import perform, say_changes
 from report.opened import OpenedRun
-from stages.arguments import check_overrides, check_words
+from stages.commands.arguments import check_overrides, check_words
+from stages.commands.overrides import as_overrides
+from stages.commands.refusals import check_key, one_line
 from stages.config import Config, config_from, hydra_node
-from stages.overrides import as_overrides
-from stages.refusals import check_key, one_line
 from stages.workspace import Workspace
 
 _CONF = Path(__file__).resolve().parent / "conf"

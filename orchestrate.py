@@ -42,11 +42,11 @@ from omegaconf.errors import OmegaConfBaseException
 from common import messages, system_errors
 from common.errors import ConfigError, UserError
 from report import print_stages
-from stages.arguments import check_overrides, check_words
+from stages.commands.arguments import check_overrides, check_words
+from stages.commands.described import check_stage, is_experiment
+from stages.commands.refusals import check_key, one_line
 from stages.config import Config, config_from, hydra_node
-from stages.described import check_stage, is_experiment
 from stages.errors import JobsFailed
-from stages.refusals import check_key, one_line
 
 # Keys that choose a run, or what is done with it; jobs that differ in nothing else share the run.
 _OF_NO_RUN = {"run", "outputs", "stage", "bundle", "split", "verbosity", "tune.storage"}

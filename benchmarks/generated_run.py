@@ -13,7 +13,7 @@ from runs.marker import Marker
 from stages.config import Config, MemberConfig
 from stages.findings.evidence import weigh
 from stages.findings.models import Curves, Model
-from stages.receipt import MemberReceipt, Receipt
+from stages.packing.receipt import MemberReceipt, Receipt
 from stages.report import Findings
 from stages.summaries import TrainingSummary
 

@@ -18,7 +18,7 @@ from report.run.members import leaderboard
 from report.score import score_of
 from runs import Run
 from stages.all import Finished
-from stages.bundles import find_bundle
+from stages.packing.bundles import find_bundle
 from stages.report import Findings, glance, report
 from stages.workspace import Workspace
 

@@ -18,9 +18,9 @@ from stages.ensemble import BlendedChoice
 from stages.explore import Explored
 from stages.importing import Imported
 from stages.pack import Packed
+from stages.packing.receipt import RECEIPT_NAME
 from stages.plan import Plan
 from stages.predict import Submission
-from stages.receipt import RECEIPT_NAME
 from stages.report import Findings
 from stages.teachers import TrainedTeachers
 from stages.tune import StudyRecord, Tuned

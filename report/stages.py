@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from report.usage import USAGE, first_screen
+from stages.commands.described import Described, own_stages
 from stages.config import Config
-from stages.described import Described, own_stages
 from stages.stage import Done, Stage, list_stages
 
 

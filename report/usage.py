@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from stages.described import Described, experiments, own_stages
+from stages.commands.described import Described, experiments, own_stages
 
 _ROOT = Path(__file__).resolve().parent.parent
 _OLDEST = (3, 11)

@@ -28,9 +28,9 @@ from records.config import DataConfig
 from records.recognition.config import ColumnsConfig
 from runs.code_changes import OnCodeChange
 from runs.store import is_name
-from stages.budgets import parse_budgets
-from stages.composed import check_composed
+from stages.commands.composed import check_composed
 from stages.external.config import BUNDLE, ExternalConfig
+from stages.packing.budgets import parse_budgets
 from stages.tracking.config import TrackingConfig
 from training.config import TrainConfig
 from tune.config import TuneConfig

@@ -7,8 +7,8 @@ from common.problems import quoted
 from quantize.bundle.inference import Bundle
 from records import Split
 from records.seen import count_seen
-from stages.bundles import choose_split, find_bundle, score
-from stages.receipt import seen_by
+from stages.packing.bundles import choose_split, find_bundle, score
+from stages.packing.receipt import seen_by
 from stages.stage import stage
 from stages.workspace import Workspace
 from training.device import choose_device

@@ -6,7 +6,7 @@ from pathlib import Path
 from common.errors import ConfigError
 from common.files import write_bytes
 from quantize.bundle.content import read_bundle
-from stages.bundles import BUNDLE_FOLDER, find_bundle
+from stages.packing.bundles import BUNDLE_FOLDER, find_bundle
 from stages.stage import stage
 from stages.workspace import Workspace
 

@@ -277,7 +277,7 @@ class Measurement(Job):
         threshold: as in `QuantizeConfig`, and so are the following.
     """
 
-    work = ("stages.worker", "stages.training_work", "stages.measurement_work")
+    work = ("stages.worker", "stages.training_work", "stages.packing.measurement_work")
     trained: Upstream
     batch_size: int
     threads: int

@@ -12,16 +12,16 @@ from quantize.selection.comparison import Comparison
 from quantize.selection.curve import front
 from quantize.selection.problem import Solution
 from runs import RunError, Task
-from stages.bundles import BUNDLE_FOLDER, BUNDLE_NAME
-from stages.catalogue import Catalogue
 from stages.config import Config
-from stages.copies import Gain
 from stages.distill import load_students
 from stages.execute import Tasks
 from stages.jobs import module_of
-from stages.outdated import remove_other_bundles
-from stages.packer import CHOSEN_NAME, COMPARISON_NAME, SOLUTIONS_NAME, Chosen, Packer
-from stages.receipt import RECEIPT_NAME, Receipt
+from stages.packing.bundles import BUNDLE_FOLDER, BUNDLE_NAME
+from stages.packing.catalogue import Catalogue
+from stages.packing.copies import Gain
+from stages.packing.outdated import remove_other_bundles
+from stages.packing.packer import CHOSEN_NAME, COMPARISON_NAME, SOLUTIONS_NAME, Chosen, Packer
+from stages.packing.receipt import RECEIPT_NAME, Receipt
 from stages.stage import Done, stage
 from stages.summaries import TrainingSummary
 from stages.teachers import load_teachers
@@ -31,12 +31,12 @@ from training.device import choose_device
 
 CURVE_FOLDER, UNIFORM8_FOLDER = "curve", "uniform8"
 _MODULES = (
-    "stages.card",
-    "stages.catalogue",
-    "stages.copies",
-    "stages.measured",
-    "stages.packer",
-    "stages.receipt",
+    "stages.packing.card",
+    "stages.packing.catalogue",
+    "stages.packing.copies",
+    "stages.packing.measured",
+    "stages.packing.packer",
+    "stages.packing.receipt",
 )
 Found = TypeVar("Found")
 
@@ -172,7 +172,11 @@ def _write(tasks: Tasks, packer: Packer, selected: Task, name: str) -> Task:
         inputs["external"] = list(workspace.config.external)
     models = [packer.catalogue.models[own][0] for own in chosen.solution.choice]
     families = {model.job.setting.family for model in models}
-    modules = ("stages.bundles", "stages.measurement_work", *map(module_of, sorted(families)))
+    modules = (
+        "stages.packing.bundles",
+        "stages.packing.measurement_work",
+        *map(module_of, sorted(families)),
+    )
     return tasks.of_work(
         name, inputs, lambda task: packer.write(task, chosen), (*_MODULES, *modules)
     )

@@ -17,9 +17,9 @@ from quantize.bundle.content import read_bundle
 from quantize.bundle.inference import Bundle
 from records import Split, check_ids, id_number
 from runs import content_key
-from stages.bundles import choose_split, find_bundle, scored_batches
 from stages.external.bundle_blend import BundleBlend, Scored
-from stages.outdated import submission_names
+from stages.packing.bundles import choose_split, find_bundle, scored_batches
+from stages.packing.outdated import submission_names
 from stages.stage import stage
 from stages.workspace import Workspace
 from training.device import choose_device

@@ -15,8 +15,6 @@ from quantize.selection.comparison import Comparison
 from quantize.selection.problem import Solution
 from records import Schema
 from runs import RunError
-from stages.bundles import BUNDLE_FOLDER, several_bundles
-from stages.catalogue import Catalogue
 from stages.config import LABELS, Config
 from stages.distill import load_students
 from stages.findings.curves import compare_on_report, score_packed
@@ -24,8 +22,10 @@ from stages.findings.evidence import Evidence, gather_evidence
 from stages.findings.machine import describe_machine, prediction_speeds
 from stages.findings.models import Model, finished, read_models, student_places, teacher_places
 from stages.pack import CURVE_FOLDER, UNIFORM8_FOLDER
-from stages.packer import COMPARISON_NAME, SOLUTIONS_NAME
-from stages.receipt import RECEIPT_NAME, Receipt, read_receipt
+from stages.packing.bundles import BUNDLE_FOLDER, several_bundles
+from stages.packing.catalogue import Catalogue
+from stages.packing.packer import COMPARISON_NAME, SOLUTIONS_NAME
+from stages.packing.receipt import RECEIPT_NAME, Receipt, read_receipt
 from stages.stage import Done, list_stages, stage
 from stages.summaries import Trained
 from stages.teachers import load_teachers

@@ -17,7 +17,7 @@ from common.errors import UserError
 from runs import MACHINE_FAILED, Task, die_with_parent
 from runs.code import record_code
 from stages.jobs import Measurement, Prediction, Training, read_job
-from stages.measurement_work import measure
+from stages.packing.measurement_work import measure
 from stages.training_work import predict_clips, train
 from training.trainer import Interrupted
 

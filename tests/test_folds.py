@@ -15,8 +15,8 @@ from records import id_number
 from records.folds import HELD, Part
 from runs import Predictions
 from stages.config import Config
-from stages.copies import Gain, UnseenByAll
 from stages.jobs import predictions_name
+from stages.packing.copies import Gain, UnseenByAll
 from tests.conftest import SMALL_MEANS, make_clips
 from tests.folds import COUNTS, FOLDS, fold_of, make_line
 from tests.line import Line

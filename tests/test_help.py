@@ -11,8 +11,8 @@ import pytest
 
 from common.codec import to_plain
 from report.usage import KEYS, help_text
+from stages.commands.described import experiments, own_stages
 from stages.config import Config
-from stages.described import experiments, own_stages
 from stages.stage import list_stages
 from tests.line import PROGRAM, call
 

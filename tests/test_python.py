@@ -23,7 +23,7 @@ from common.registry import restored
 from onegig import fit, run_stage
 from quantize import Bundle
 from runs import RunError
-from stages.overrides import as_overrides
+from stages.commands.overrides import as_overrides
 from tests.line import PROGRAM, Line, frames_line, means_line, processes_on, wait_for
 from training.checkpoint import CHECKPOINT_NAME
 

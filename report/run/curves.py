@@ -5,7 +5,7 @@ from typing import Any
 
 from quantize.selection.comparison import Comparison, Point
 from report.page import Chart, Element, Section, Text
-from stages.receipt import Receipt
+from stages.packing.receipt import Receipt
 from stages.report import Findings
 
 _BEST, _UNIFORM8 = "var(--series-1{})", "var(--series-2{})"

@@ -4,7 +4,7 @@ from typing import Any
 
 from report.page import Chart, Column, Element, Section, Table
 from stages.findings.models import Model
-from stages.receipt import MemberReceipt, Receipt
+from stages.packing.receipt import MemberReceipt, Receipt
 from stages.report import Findings
 from stages.summaries import TrainingSummary
 

@@ -13,8 +13,8 @@ from report.run.evidence import clip_section, label_section, together_section
 from report.run.learning import learning_section
 from report.run.members import member_section
 from report.run.numbers import plus_minus
-from stages.bundles import BUNDLE_FOLDER
-from stages.receipt import RECEIPT_NAME, Receipt
+from stages.packing.bundles import BUNDLE_FOLDER
+from stages.packing.receipt import RECEIPT_NAME, Receipt
 from stages.report import Findings
 
 

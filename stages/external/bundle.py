@@ -23,14 +23,14 @@ from quantize.bundle.inference import Bundle
 from quantize.errors import BundleError
 from records.seen import count_seen
 from runs import PredictionsWriter, Task
-from stages.bundles import scored_batches
-from stages.catalogue import Catalogue
 from stages.config import copy_name
 from stages.distill import load_students
 from stages.execute import Tasks
 from stages.external.predictions import ClipSet
 from stages.jobs import predictions_name
-from stages.receipt import Receipt, seen_by
+from stages.packing.bundles import scored_batches
+from stages.packing.catalogue import Catalogue
+from stages.packing.receipt import Receipt, seen_by
 from stages.teachers import load_teachers
 from stages.workspace import Workspace
 from training.device import choose_device
@@ -64,7 +64,9 @@ def bundle_task(workspace: Workspace, bundle: Path, clips: ClipSet) -> Task:
         "device": workspace.config.device,
         "extensions": sorted(extension.digest for extension in workspace.extensions),
     }
-    return Tasks(workspace).of_work(f"blend/{clips.name}", inputs, work, ("stages.bundles",))
+    return Tasks(workspace).of_work(
+        f"blend/{clips.name}", inputs, work, ("stages.packing.bundles",)
+    )
 
 
 def _check_unseen(bundle: Path, clips: ClipSet) -> None:
@@ -108,7 +110,7 @@ def _unseen_by_folds(workspace: Workspace, bundle: Path, clips: ClipSet) -> Task
         "measured": [task.digest() for task in catalogue.tasks],
     }
     return Tasks(workspace).of_work(
-        f"blend/{clips.name}", inputs, work, ("stages.catalogue", "stages.summaries")
+        f"blend/{clips.name}", inputs, work, ("stages.packing.catalogue", "stages.summaries")
     )
 
 

@@ -16,10 +16,10 @@ from quantize.precision import FLOAT32, UNIFORM8
 from quantize.selection.comparison import Comparison, compare
 from quantize.selection.problem import Solution
 from runs import Predictions, RunError, Task, track
-from stages.catalogue import Catalogue
 from stages.execute import Tasks
 from stages.jobs import predictions_name
-from stages.measurement_work import quantized_by_recipe
+from stages.packing.catalogue import Catalogue
+from stages.packing.measurement_work import quantized_by_recipe
 from stages.training_work import build_model, predict
 from stages.workspace import Workspace
 from training.inference import gap_of
@@ -60,7 +60,9 @@ def compare_on_report(
         "fingerprint": workspace.fingerprints["report"],
         "mix": workspace.config.ensemble.mix,
     }
-    task = Tasks(workspace).of_work("report/curve", inputs, work, ("stages.measurement_work",))
+    task = Tasks(workspace).of_work(
+        "report/curve", inputs, work, ("stages.packing.measurement_work",)
+    )
     path = task.file(_COMPARISON_NAME)
     return from_plain(Comparison, read_json(path), str(path), RunError)
 
@@ -92,7 +94,9 @@ def score_packed(
         "measured": {name: catalogue.models[name][0].task.digest() for name in packed},
         "fingerprint": workspace.fingerprints["report"],
     }
-    task = Tasks(workspace).of_work("report/packed", inputs, work, ("stages.measurement_work",))
+    task = Tasks(workspace).of_work(
+        "report/packed", inputs, work, ("stages.packing.measurement_work",)
+    )
     return from_plain(dict[str, float], read_json(task.file(_PACKED_NAME)), str(task.folder))
 
 

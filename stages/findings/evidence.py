@@ -21,13 +21,13 @@ from metrics.ranking import rank
 from quantize.bundle.inference import Bundle
 from records import read_truth
 from runs import Predictions, PredictionsWriter, RunError, Task
-from stages.bundles import BUNDLE_FOLDER, BUNDLE_NAME, scored_batches
 from stages.config import copy_name
 from stages.ensemble import CHOICE_NAME
 from stages.execute import Tasks
 from stages.findings.models import Model, finished
 from stages.jobs import predictions_name
-from stages.receipt import Receipt
+from stages.packing.bundles import BUNDLE_FOLDER, BUNDLE_NAME, scored_batches
+from stages.packing.receipt import Receipt
 from stages.workspace import Workspace
 from training.device import choose_device
 
@@ -219,7 +219,7 @@ def predict_bundle(workspace: Workspace, receipt: Receipt) -> Predictions:
         "stored_labels": workspace.config.ensemble.stored_labels,
         "device": workspace.config.device,
     }
-    task = Tasks(workspace).of_work("report/bundle", inputs, work, ("stages.bundles",))
+    task = Tasks(workspace).of_work("report/bundle", inputs, work, ("stages.packing.bundles",))
     return Predictions.load(task.file(name))
 
 

@@ -22,10 +22,10 @@ from runs import content_key
 from runs.checksums import read_checked_json
 from runs.marker import DONE_NAME, Marker
 from runs.store import TASK_NAME
-from stages.card import CARD_NAME
 from stages.config import Config
 from stages.jobs import JOB_NAME
-from stages.receipt import RECEIPT_NAME, read_receipt
+from stages.packing.card import CARD_NAME
+from stages.packing.receipt import RECEIPT_NAME, read_receipt
 from stages.summaries import TrainingSummary
 from stages.tracking.store import Figure, MlflowStore, shown
 from training.log import METRICS_NAME, logged

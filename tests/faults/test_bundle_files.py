@@ -15,7 +15,7 @@ import torch
 
 from common.files import sha256_file
 from quantize import read_bundle, write_bundle
-from stages import packer
+from stages.packing import packer
 from tests.line import Line, means_line
 
 # Of the refusals that name no file, what a file said, and the names of what there is.

@@ -16,7 +16,7 @@ from tests.line import PROGRAM, Line, Outcome, means_line
 
 LOSS = Path("training/objective.py")
 # Of searches, and of no training.
-SEARCHES = (Path("ensemble/choice.py"), Path("stages/packer.py"))
+SEARCHES = (Path("ensemble/choice.py"), Path("stages/packing/packer.py"))
 SEARCHED = {"ensemble", "curve", "uniform8", "selection", "bundle", "report/bundle"}
 
 

@@ -10,7 +10,7 @@ import pytest
 from common.codec import to_plain
 from quantize.bundle.content import read_bundle, write_bundle
 from quantize.errors import BundleError
-from stages.receipt import seen_by
+from stages.packing.receipt import seen_by
 from tests.line import Line, Outcome, call, means_line
 
 

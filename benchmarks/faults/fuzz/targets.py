@@ -45,7 +45,7 @@ from records import (
 from records.tfrecord import wire
 from records.tfrecord.example import parse_clip
 from runs import RunError
-from stages.receipt import MemberReceipt, Receipt, read_receipt
+from stages.packing.receipt import MemberReceipt, Receipt, read_receipt
 from training.checkpoint import DamagedCheckpoint, load_checkpoint
 
 _SCHEMAS = {"frames": FRAMES, "means": MEANS}

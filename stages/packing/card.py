@@ -14,7 +14,7 @@ from common.problems import printable
 from common.units import format_bytes
 from quantize.bundle.inference import BATCH_CLIPS
 from records import Schema
-from stages.receipt import MemberReceipt, Receipt
+from stages.packing.receipt import MemberReceipt, Receipt
 
 CARD_NAME = "README.md"  # as Hugging Face wants it
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")

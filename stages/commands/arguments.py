@@ -8,8 +8,8 @@ from hydra.errors import HydraException
 
 from common.errors import ConfigError
 from common.problems import did_you_mean, quoted
-from stages.described import experiments, own_stages
-from stages.refusals import without_password
+from stages.commands.described import experiments, own_stages
+from stages.commands.refusals import without_password
 
 # Of Hydra's options those that are of use here; some want a word behind them.
 _OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve"}

@@ -15,8 +15,8 @@ from quantize.bundle.layout import MemberLayout
 from quantize.errors import BundleError
 from runs import Predictions, Task
 from stages.jobs import Measurement, predictions_name
-from stages.measurement_work import LAYOUTS_NAME, quantized_by_recipe
-from stages.receipt import MemberReceipt
+from stages.packing.measurement_work import LAYOUTS_NAME, quantized_by_recipe
+from stages.packing.receipt import MemberReceipt
 from stages.summaries import MeasurementSummary, read_summary
 
 

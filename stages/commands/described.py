@@ -9,7 +9,7 @@ from pathlib import Path
 from common.errors import ConfigError
 from common.registry import about_unknown
 
-_ROOM = Path(__file__).resolve().parent
+_ROOM = Path(__file__).resolve().parent.parent
 _CONF = _ROOM.parent / "conf"
 _IN_SHORT = "# In short: "
 

@@ -9,11 +9,11 @@ from quantize.selection.problem import Option
 from records.folds import HELD
 from runs import Predictions, Task
 from stages.config import copy_name
-from stages.copies import UnseenByAll
 from stages.execute import Tasks, named
 from stages.jobs import Measurement, Upstream, predictions_name
-from stages.measured import MeasuredModel
-from stages.measurement_work import recipe_predictions_name
+from stages.packing.copies import UnseenByAll
+from stages.packing.measured import MeasuredModel
+from stages.packing.measurement_work import recipe_predictions_name
 from stages.summaries import MeasurementSummary, Trained, joined, read_summary
 from stages.workspace import Workspace
 

@@ -17,7 +17,7 @@ from quantize.bundle.inference import Bundle
 from quantize.errors import BundleError
 from records import Batch, DataError, Schema, Split, SplitSpec, iterate_batches
 from runs import track
-from stages.receipt import check_receipt
+from stages.packing.receipt import check_receipt
 from stages.workspace import Workspace
 
 BUNDLE_FOLDER = "bundle"

@@ -30,14 +30,14 @@ from quantize.selection.problem import Problem, Solution
 from quantize.selection.solver import Solver
 from records.seen import SeenClips, seen_clips
 from runs import Task
-from stages.bundles import BUNDLE_NAME, score
-from stages.card import CARD_NAME, model_card
-from stages.catalogue import Catalogue
-from stages.copies import Gain, UnseenByAll
 from stages.jobs import UNLABELED
-from stages.measured import MeasuredModel
-from stages.outdated import remove_what_follows
-from stages.receipt import RECEIPT_NAME, Baseline, Receipt, TagsReceipt
+from stages.packing.bundles import BUNDLE_NAME, score
+from stages.packing.card import CARD_NAME, model_card
+from stages.packing.catalogue import Catalogue
+from stages.packing.copies import Gain, UnseenByAll
+from stages.packing.measured import MeasuredModel
+from stages.packing.outdated import remove_what_follows
+from stages.packing.receipt import RECEIPT_NAME, Baseline, Receipt, TagsReceipt
 from stages.tuning.searches import searches_kept
 from stages.workspace import Workspace
 

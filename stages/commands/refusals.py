@@ -8,8 +8,8 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from common.problems import did_you_mean
+from stages.commands.described import experiments
 from stages.config import config_from
-from stages.described import experiments
 
 _PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 # Hydra ends with where it looked, with how to add a key that does not exist, and with its types.

@@ -11,8 +11,8 @@ import yaml
 from markdown_it import MarkdownIt
 
 from records import Schema, Stream
-from stages.card import model_card
-from stages.receipt import MemberReceipt, Receipt, TagsReceipt
+from stages.packing.card import model_card
+from stages.packing.receipt import MemberReceipt, Receipt, TagsReceipt
 
 HOSTILE = (
     "# x",

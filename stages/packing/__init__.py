@@ -1,0 +1,1 @@
+"""What is packed: members as they are measured, the choice, the file, its receipt and card."""
