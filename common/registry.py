@@ -95,7 +95,8 @@ def about_unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """What is said of a name that none of the `known` entries of a kind has."""
     text = f"unknown {kind} {quoted(name[:50])}; there are {', '.join(known)}"
     own = "if it is one of your own, name its file with extensions=[...]"
-    return f"{text}; {did_you_mean(name, known) or own}"
+    meant = did_you_mean(name, known)
+    return f"{text}; {meant} {own.capitalize()}" if meant else f"{text}; {own}"
 
 
 def _remember() -> Callable[[], None]:

@@ -1,7 +1,5 @@
 """What the records of a dataset hold: feature streams, their sizes, and the labels."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import re
@@ -298,8 +296,8 @@ def quantization(minimum: float, maximum: float) -> tuple[float, float]:
 
 
 def dequantize(
-    x: Tensor, minimum: float = -2.0, maximum: float = 2.0, mask: Tensor | None = None
-) -> Tensor:
+    x: "Tensor", minimum: float = -2.0, maximum: float = 2.0, mask: "Tensor | None" = None
+) -> "Tensor":
     """Floats that quantized bytes stand for, in float32.
 
     YouTube-8M's rule, ``byte * 4 / 255 + 4 / 512 - 2``, for any range.

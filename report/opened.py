@@ -75,7 +75,7 @@ class OpenedRun:
         return Bundle.load(find_bundle(self.workspace))
 
     def report(self) -> ReportPage:
-        """The page of the run; where the stage was none that writes it, it is made now.
+        """The page of the run as it is now; where there is none, it is made.
 
         Raises:
             RunError: no training was begun, or another process works on the run.
@@ -85,7 +85,8 @@ class OpenedRun:
     @cached_property
     def _page(self) -> ReportPage:
         path = self.folder / REPORT_NAME
-        if self._findings is None:
+        # A later stage that packs another bundle removes the page of this one.
+        if self._findings is None or not path.exists():
             with self.workspace.run.lock(), one_thread():
                 write_page(path, run_page(report(self.workspace)))
         return ReportPage(path)

@@ -15,7 +15,7 @@ from metrics.thresholds import choose_thresholds
 from quantize import Bundle, read_bundle
 from tests.conftest import SMALL_FRAMES, make_clips
 from tests.line import Line, frames_line
-from tests.stages.test_card import parts_of
+from tests.stages.packing.test_card import parts_of
 
 # By its number, as `write_small_data` makes them.
 SEEDS = {"search": 1, "report": 2}

@@ -328,7 +328,7 @@ def test_output_says_where(tmp_path: Path) -> None:
 def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     message = call("stage=export", f"outputs={tmp_path}").refusal()
-    assert "pip install 'onegig[onnx]'" in message
+    assert "pip install -e '.[onnx]'" in message
 
 
 def test_no_bundle(tmp_path: Path) -> None:
