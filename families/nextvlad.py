@@ -13,6 +13,7 @@ from common.codec import Positive, Share
 from families.base import FamilyModule, Features
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import Classifier
+from families.layers.dropout import Dropout
 from families.layers.heads import LOGISTIC, HeadConfig
 from families.layers.pooling import PooledStreams, unit_length, weighted_sums
 from families.registry import register
@@ -131,7 +132,7 @@ class NeXtVLAD(FamilyModule):
             for (size, count), own in zip(clusters, groups, strict=True)
         )
         width = self.pooling.size
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.hidden = nn.Linear(width, config.hidden, bias=False)
         self.norm = MaskedBatchNorm(config.hidden)
         nn.init.normal_(self.hidden.weight, std=1 / math.sqrt(width))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from common.codec import Positive
 from families.base import FamilyModule, Features
 from families.layers.classifier import Classifier
+from families.layers.dropout import Dropout
 from families.layers.hidden import Activation, HiddenLayer, Norm
 from families.layers.inputs import MeansConfig, NormedStreams
 from families.registry import register
@@ -45,7 +46,7 @@ class Perceptron(FamilyModule):
     def __init__(self, config: PerceptronConfig, schema: Schema) -> None:
         super().__init__(config, schema)
         self.input_norms = NormedStreams(self.streams, config.input_norm)
-        self.input_dropout = nn.Dropout(config.input_dropout)
+        self.input_dropout = Dropout(config.input_dropout)
         self.decoders = nn.ModuleList()
         if config.decoder:
             self.decoders.extend(

@@ -16,70 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from records.clip import Clip
 from records.errors import DataError
 from records.formats import ClipReader
+from records.order import FRAMES, EpochOrder
 from records.schema import Schema, dequantize
 from records.splits import Split
-
-# What random numbers are drawn for, each by a generator of its own.
-_SHARDS, _RECORDS, _FRAMES = 0, 1, 2
-
-
-class EpochOrder:
-    """The order of one epoch, as a function from places in it to rows of the split.
-
-    Shards are shuffled and taken in groups; records are shuffled within a group. So nearby records
-    come from a bounded number of files, and any part of the order is known without what comes
-    before it.
-
-    Args:
-        shard: (N,) the shard of each row, ascending.
-        seed: None for the rows' own order.
-        epoch: Each has another order.
-        group_shards: Shards in a group.
-    """
-
-    def __init__(
-        self, shard: NDArray[np.uint32], seed: int | None, epoch: int, group_shards: int
-    ) -> None:
-        self._seed = seed
-        self._epoch = epoch
-        self._rows = len(shard)
-        starts = np.flatnonzero(np.diff(shard, prepend=np.uint32(0xFFFFFFFF)))
-        starts = np.append(starts, self._rows)
-        order = self.generator(_SHARDS, 0).permutation(len(starts) - 1)
-        self._groups = [
-            (starts[part], starts[part + 1])
-            for part in np.split(order, range(group_shards, len(order), group_shards))
-        ]
-        sizes = [int((ends - begins).sum()) for begins, ends in self._groups]
-        self._group_starts = np.concatenate([[0], np.cumsum(sizes)])
-        self._shuffled: dict[int, NDArray[np.int64]] = {}
-
-    def generator(self, purpose: int, number: int) -> np.random.Generator:
-        """Random numbers that depend on the seed, the epoch and the arguments only."""
-        return np.random.default_rng([self._seed or 0, self._epoch, purpose, number])
-
-    def rows(self, start: int, end: int) -> NDArray[np.int64]:
-        """The rows at places `start` to `end` of the epoch."""
-        if self._seed is None:
-            return np.arange(start, end)
-        first = int(np.searchsorted(self._group_starts, start, side="right")) - 1
-        parts = []
-        for group in range(first, len(self._groups)):
-            begin = int(self._group_starts[group])
-            if begin >= end:
-                break
-            parts.append(self._group_rows(group)[max(start - begin, 0) : end - begin])
-        return np.concatenate(parts)
-
-    def _group_rows(self, group: int) -> NDArray[np.int64]:
-        if group not in self._shuffled:
-            begins, ends = self._groups[group]
-            rows = np.concatenate([np.arange(b, e) for b, e in zip(begins, ends, strict=True)])
-            # Two are kept, since a batch may lie across the border between groups.
-            for old in list(self._shuffled)[:-1]:
-                del self._shuffled[old]
-            self._shuffled[group] = self.generator(_RECORDS, group).permutation(rows)
-        return self._shuffled[group]
 
 
 @dataclass(frozen=True)
@@ -101,6 +40,11 @@ class FrameSampling:
             count = getattr(self, name)
             if count is not None and count < 1:
                 raise DataError(f"frame sampling: {name} is {count}; it must be >= 1 or null")
+
+    @property
+    def is_random(self) -> bool:
+        """Whether it draws random numbers, how many of them depending on the clip."""
+        return self.draw is not None or self.shuffle
 
     def choose(self, frames: int, generator: np.random.Generator) -> NDArray[np.int64] | slice:
         """Row numbers of the frames to take out of `frames`, or how many from the start."""
@@ -155,6 +99,22 @@ class Batch:
         ids = self.ids + other.ids
         return dataclasses.replace(self, ids=ids, features=features, mask=mask, unknown=unknown)
 
+    def without_labels(self) -> Batch:
+        """The same clips, as if nobody knew their labels."""
+        return dataclasses.replace(self, labels=self.labels[:0])
+
+    def part(self, start: int, end: int) -> Batch:
+        """The clips from one number to another."""
+        rows = self.labels[:, 0]
+        labels = self.labels[(rows >= start) & (rows < end)]
+        return dataclasses.replace(
+            self,
+            ids=self.ids[start:end],
+            features={name: values[start:end] for name, values in self.features.items()},
+            mask=None if self.mask is None else self.mask[start:end],
+            labels=labels - torch.tensor([start, 0]),
+        )
+
     def to(self, device: torch.device | str) -> Batch:
         """The batch on `device`, features as dequantized float32, padding exactly 0."""
         device = torch.device(device)
@@ -195,6 +155,7 @@ def iterate_batches(
     shuffle_seed: int | None = None,
     epoch: int = 0,
     start_batch: int = 0,
+    part: slice | None = None,
     workers: int = 0,
     shuffle_group_shards: int = 64,
     drop_last: bool = False,
@@ -212,6 +173,8 @@ def iterate_batches(
             of `shuffle_group_shards`, and records shuffled within a group.
         epoch: Another order and other frames for each.
         start_batch: Number of the first batch.
+        part: Of each batch these clips alone, as they are in the whole; None for all. Where frames
+            are drawn at random, the clips before them are read too, for their numbers of frames.
         workers: Processes that read ahead; 0 reads in this one. Each holds two batches in shared
             memory.
         drop_last: Leave out a last batch that is not full.
@@ -223,7 +186,8 @@ def iterate_batches(
     full, rest = divmod(len(split), batch_size)
     numbers = range(start_batch, full + bool(rest and not drop_last))
     with split.reader() as reader:
-        batches = _Batches(split, reader, batch_size, sampling or FrameSampling(), order)
+        sampling = sampling or FrameSampling()
+        batches = _Batches(split, reader, batch_size, sampling, order, part or slice(None))
         if workers == 0:
             yield from map(batches.read, numbers)
             return
@@ -250,6 +214,7 @@ class _Batches(Dataset[Batch | DataError]):
     batch_size: int
     sampling: FrameSampling
     order: EpochOrder
+    part: slice
 
     def __getitem__(self, number: int) -> Batch | DataError:
         # An exception that leaves a worker process comes out wrapped in a traceback.
@@ -262,9 +227,17 @@ class _Batches(Dataset[Batch | DataError]):
         """Batch `number`."""
         start = number * self.batch_size
         rows = self.order.rows(start, min(start + self.batch_size, len(self.split)))
-        clips = [self.reader.clip(*place) for place in self.split.places(rows)]
-        generator = self.order.generator(_FRAMES, number)
+        generator = self.order.generator(FRAMES, number)
+        start, end, _ = self.part.indices(len(rows))
+        if self.sampling.is_random and self.split.schema.level == "frame":
+            stream = self.split.schema.streams[0].name
+            for clip in self._clips(rows[:start]):
+                self.sampling.choose(len(clip.features[stream]), generator)
+        clips = list(self._clips(rows[start:end]))
         return _collate(clips, self.split.schema, self.sampling, generator)
+
+    def _clips(self, rows: NDArray[np.int64]) -> Iterator[Clip]:
+        return (self.reader.clip(*place) for place in self.split.places(rows))
 
 
 def collate(clips: list[Clip], schema: Schema) -> Batch:

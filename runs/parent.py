@@ -1,5 +1,6 @@
 """A worker's tie to its parent: when the parent is gone, however it went, so is the worker."""
 
+import multiprocessing
 import os
 import signal
 import stat
@@ -24,6 +25,18 @@ def die_with_parent() -> None:
     threading.Thread(
         target=_wait_for_end, args=(int(number),), name="die_with_parent", daemon=True
     ).start()
+
+
+def die_with_spawner() -> None:
+    """Ends this process, which `multiprocessing` spawned, as soon as its parent ends."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="die_with_spawner", daemon=True).start()
 
 
 def _is_pipe(descriptor: int) -> bool:

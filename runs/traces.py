@@ -7,9 +7,12 @@ from runs.store import LOG_NAME, PROGRESS_NAME
 
 
 def traces_of(folder: Path, pid: int) -> object:
-    """Of a job's progress, its log and what its process has read: equal as long as none moves."""
+    """Of a job's progress, its log and what it has read: equal as long as none moves.
+
+    What those read that its process started counts too: a training may be several.
+    """
     files = [_of_file(folder / name) for name in (PROGRESS_NAME, LOG_NAME)]
-    return [*files, _bytes_read(pid)]
+    return [*files, *map(_bytes_read, (pid, *_started_by(pid)))]
 
 
 def _of_file(path: Path) -> tuple[int, int] | None:
@@ -19,6 +22,13 @@ def _of_file(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_size, found.st_mtime_ns
+
+
+def _started_by(pid: int) -> list[int]:
+    """The processes that another's main thread started and that are there; on Linux."""
+    with suppress(OSError):
+        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    return []
 
 
 def _bytes_read(pid: int) -> str:

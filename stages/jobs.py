@@ -38,7 +38,8 @@ _COVERED_WITH = {
     "evaluate_clips": "patience",
     "stop": "stop",
 }
-
+# What a setting is where it changes nothing. Jobs have the keys that they had before there was it.
+_NOT_COVERED_AT: dict[str, Any] = {"devices": 1, "micro_batch": None}
 
 # Of a training: its own weights at the end, or their average.
 Phase = Literal["main", "average"]
@@ -187,7 +188,7 @@ class Job:
         raise NotImplementedError
 
     def thread_count(self) -> int:
-        """How many threads it computes with, on which the last digits of its results depend."""
+        """How many threads it computes with in all its processes."""
         raise NotImplementedError
 
     def takes(self, task: Task) -> bool:
@@ -234,7 +235,7 @@ class Training(Job):
         return ("train", *self.predicted)
 
     def thread_count(self) -> int:
-        return self.train.threads
+        return self.train.cores
 
     @property
     def is_limited(self) -> bool:
@@ -342,9 +343,8 @@ def _covered(value: Any, *without: str) -> Any:
         return decisive_keys(value)
     if is_dataclass(value):
         without += _NOT_COVERED.get(type(value), ())
-        without += tuple(
-            n for n, other in _COVERED_WITH.items() if getattr(value, other, 0) is None
-        )
-        names = (part.name for part in fields(value) if part.name not in without)
+        unset = [n for n, other in _COVERED_WITH.items() if getattr(value, other, 0) is None]
+        unset += [n for n, at in _NOT_COVERED_AT.items() if getattr(value, n, 0) == at]
+        names = (part.name for part in fields(value) if part.name not in {*without, *unset})
         return {name: _covered(getattr(value, name)) for name in names}
     return value

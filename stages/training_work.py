@@ -37,8 +37,10 @@ from training.feed import Beside
 from training.inference import gap_of, labels_of, predict_split
 from training.memory import remember
 from training.objective import HardLabels, Objective
+from training.ranks import ALONE, Ranks
 from training.time_limit import TimeLimit
-from training.trainer import Trained, Trainer
+from training.trained import Trained
+from training.trainer import Trainer
 
 # The ids of the clips that a model remembers, row by row.
 REMEMBERED_NAME = "remembered.json"
@@ -98,10 +100,11 @@ def predict_clips(job: Prediction, task: Task) -> None:
     task.finish([name], {})
 
 
-def train(job: Training, task: Task) -> None:
+def train(job: Training, task: Task, ranks: Ranks = ALONE) -> None:
     """Trains a member, from its last checkpoint if there is one, and finishes its task.
 
-    One that remembers is done at once, and begins anew where it was killed.
+    One that remembers is done at once, and begins anew where it was killed. Of several ranks that
+    train together the first does what comes afterwards.
     """
     setting = job.setting
     train_split = _long_enough(job, setting.open("train"))
@@ -109,12 +112,14 @@ def train(job: Training, task: Task) -> None:
     torch.manual_seed(job.seed)
     model = build_model(setting)
     began = time.monotonic()
-    append_log(
-        task.folder,
-        f"trains {setting.family}, {parameter_count(model):,} parameters, on {len(train_split):,} "
-        f"clips of train, on {choose_device(setting.device)}, precision {job.train.precision}, "
-        f"seed {job.seed}",
-    )
+    if ranks.leads:
+        devices = f"{ranks.count} of them, " if ranks.count > 1 else ""
+        append_log(
+            task.folder,
+            f"trains {setting.family}, {parameter_count(model):,} parameters, on "
+            f"{len(train_split):,} clips of train, on {choose_device(setting.device)}, {devices}"
+            f"precision {job.train.precision}, seed {job.seed}",
+        )
     files = [WEIGHTS_NAME, *map(predictions_name, splits)]
     if isinstance(model, RememberingModule):
         trained = _remember(job, task, model, train_split)
@@ -133,8 +138,12 @@ def train(job: Training, task: Task) -> None:
             evaluation=_evaluation(job, task, splits, len(train_split)),
             stop=job.stop,
             limit=_limit(job, task),
+            ranks=ranks,
         )
         trained = trainer.run()
+        ranks.part()
+        if not ranks.leads:
+            return
         if trained.shortened:
             told = f"there was time for {trained.steps} of {trained.planned_steps} steps"
             print(f"{NOTE}{told}", flush=True)

@@ -36,6 +36,10 @@ class TrainConfig:
     in the last digits, so they are set here, and do not follow from how many cores there are or how
     many trainings run at once. With 1, as many members as there are cores train at once, which is
     the fastest way to train many; of few members on many cores each may take more.
+
+    `devices` are processes that share one training, each on a GPU or on `threads` of the CPU: every
+    batch is cut into so many parts. `micro_batch` is how many clips a device computes at a time
+    (null: all it has of a batch); their gradients are added up. See docs/scale.md.
     """
 
     epochs: AboveZero = 5.0
@@ -63,8 +67,20 @@ class TrainConfig:
     patience: AboveZero | None = None
     time_limit: AboveZero | None = None
     threads: Positive = 1
+    devices: Positive = 1
+    micro_batch: Positive | None = None
     checkpoint_seconds: AtLeastZero = 120.0
 
     def __post_init__(self) -> None:
         if self.patience is not None and not self.evaluate_every:
             raise ValueError("patience needs evaluate_every, epochs from one score to the next")
+        if self.batch_size % self.devices:
+            raise ValueError(
+                f"batch_size: {self.batch_size} clips are not shared evenly by {self.devices} "
+                "devices; give a multiple of them"
+            )
+
+    @property
+    def cores(self) -> int:
+        """Those of the CPU that a training keeps busy where there are no GPUs."""
+        return self.devices * self.threads

@@ -3,11 +3,12 @@
 import contextlib
 import resource
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import chain
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from common.errors import ConfigError
 
@@ -44,6 +45,18 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
+
+
+def random_states(device: torch.device) -> list[Tensor]:
+    """Those of the generators that a model on this device draws from."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if device.type == "cuda" else [])]
+
+
+def set_random_states(states: Sequence[Tensor]) -> None:
+    """Draws go on from states that `random_states` gave."""
+    torch.set_rng_state(states[0])
+    for state in states[1:]:
+        torch.cuda.set_rng_state(state)
 
 
 def peak_memory(device: torch.device) -> int:

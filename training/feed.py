@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial, reduce
 from itertools import count
 
 from common.errors import ConfigError
 from records import Batch, FrameSampling, Split, iterate_batches
+from training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Feed:
         seed: of the order and the frames.
         workers: decoding processes.
         beside: the other clips, if there are any.
+        ranks: that share every batch; each has the same number of clips of it.
     """
 
     split: Split
@@ -57,6 +60,7 @@ class Feed:
     seed: int
     workers: int = 0
     beside: Beside | None = None
+    ranks: Ranks = ALONE
 
     @property
     def clips_beside(self) -> int:
@@ -68,15 +72,21 @@ class Feed:
         return self.beside.clips(self.batch_size) if self.beside else 0
 
     def batches(self, step: int) -> Iterator[Batch]:
-        """Batches from a step on, without end."""
-        batches = self._stream(self.split, self.batch_size - self.clips_beside, step)
-        if self.beside:
-            others = self._stream(self.beside.split, self.clips_beside, step)
-            batches = map(Batch.followed_by, batches, others)
-        return batches
+        """This rank's clips of the batches from a step on, without end."""
+        own, share = self.batch_size - self.clips_beside, self.batch_size // self.ranks.count
+        start = self.ranks.rank * share
+        streams: list[Iterator[Batch]] = []
+        if start < own:
+            part = slice(start, min(start + share, own))
+            streams.append(self._stream(self.split, own, step, part))
+        if self.beside and start + share > own:
+            part = slice(max(start - own, 0), start + share - own)
+            others = self._stream(self.beside.split, self.clips_beside, step, part)
+            streams.append(map(Batch.without_labels, others))
+        return reduce(partial(map, Batch.followed_by), streams)
 
-    def _stream(self, split: Split, clips: int, step: int) -> Iterator[Batch]:
-        """Batches of so many clips of a split."""
+    def _stream(self, split: Split, clips: int, step: int, part: slice) -> Iterator[Batch]:
+        """A part of the batches of so many clips of a split."""
         first, start = divmod(step, len(split) // clips)
         for epoch in count(first):
             yield from iterate_batches(
@@ -88,4 +98,5 @@ class Feed:
                 start_batch=start if epoch == first else 0,
                 workers=self.workers,
                 drop_last=True,
+                part=part,
             )

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from families.base import FamilyModule
+from families.layers.parts import ranks, summed
 from records import Batch
 
 
@@ -58,13 +59,16 @@ def loss_of(
 ) -> tuple[Tensor, Tensor]:
     """A model's loss on a batch, averaged over its clips, and the log-odds (B, V).
 
+    Where several processes compute a batch together, it is the loss of all its clips on each.
+
     Args:
         model: says what the loss is taken of, and how the labels' losses add up.
         batch: on the model's device.
         label_losses: from log-odds (B, V) to each label's cross entropy (V,), summed over clips.
     """
+    clips = len(batch) * ranks()
     outputs = [(w, z.float()) for w, z in model.training_outputs(batch.features, batch.mask)]
-    losses = [w * model.total_loss(label_losses(z) / len(batch)) for w, z in outputs]
+    losses = [w * model.total_loss(summed(label_losses(z)) / clips) for w, z in outputs]
     return torch.stack(losses).sum(), outputs[-1][1]
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import torch
 from torch import Tensor
@@ -28,58 +26,18 @@ from training.checkpoint import (
 )
 from training.config import TrainConfig
 from training.course import COURSE_NAME, Course, Phases, load_legs, save_legs
-from training.device import autocast
 from training.evaluation import Evaluation, Stopped
 from training.feed import Beside, Feed
+from training.gradients import Gradients
 from training.load import LoadMeter
 from training.log import TrainingLog, last_loss
 from training.objective import Objective
 from training.optimizer import clip_gradients, make_optimizer
+from training.ranks import ALONE, Ranks
 from training.schedule import Schedule
+from training.stop import Interrupted, StopRequest
 from training.time_limit import Stopwatch, TimeLimit
-
-
-class Interrupted(Exception):
-    """SIGTERM came; the checkpoint is written."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training leaves behind, on the model's device.
-
-    Attributes:
-        main: the weights that the first phase came to.
-        average: the averaged weights, if there was a second phase.
-        clips: how many it took, each as often as it came.
-        seconds: how long it took, without scoring.
-        evaluation_seconds: how long it took to score the weights on the way.
-        epochs: after which the first phase had its weights.
-        stop: the same on the schedule, where the scores decided it.
-        steps: that it took.
-        planned_steps: that it was to take.
-        shortened: whether there was no time for them.
-        loss: the last that was logged.
-        cpu_load: cores that this process kept busy.
-        gpu_load: the share of its time in which the GPU was busy, if there is one.
-    """
-
-    main: dict[str, Tensor]
-    average: dict[str, Tensor] | None
-    clips: int
-    seconds: float
-    evaluation_seconds: float = 0.0
-    epochs: float | None = None
-    stop: float | None = None
-    steps: int | None = None
-    planned_steps: int | None = None
-    shortened: bool = False
-    loss: float | None = None
-    cpu_load: float | None = None
-    gpu_load: float | None = None
-
-    @property
-    def clips_per_second(self) -> float:
-        return self.clips / self.seconds
+from training.trained import Trained
 
 
 class Trainer:
@@ -98,6 +56,7 @@ class Trainer:
         evaluation: scores the weights every `train.evaluate_every` epochs; None: never.
         stop: epochs after which the first phase ends; None: `train` decides it.
         limit: what it may take; None: all that it needs.
+        ranks: the processes that share the training; each has a trainer of the same arguments.
         clock: seconds.
 
     Raises:
@@ -119,9 +78,9 @@ class Trainer:
         evaluation: Evaluation | None = None,
         stop: float | None = None,
         limit: TimeLimit | None = None,
+        ranks: Ranks = ALONE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._objective = objective
         self._train = train
         self._seed = seed
         self._folder = folder
@@ -130,8 +89,10 @@ class Trainer:
             first=train.first_frames,
             shuffle=train.shuffle_frames,
         )
-        self._feed = Feed(split, train.batch_size, sampling, seed, workers, beside)
+        self._feed = Feed(split, train.batch_size, sampling, seed, workers, beside, ranks)
         self._device = next(model.parameters()).device
+        self._ranks = ranks
+        self._gradients = Gradients(model, objective, train, ranks)
         self._evaluation = evaluation
         self._limit = limit
         self._clock = clock
@@ -140,7 +101,7 @@ class Trainer:
         self._course = Course.of(planned, stop)
         self._schedule = Schedule(train, planned.main, planned.per_epoch)
         self._state = TrainingState(model, make_optimizer(model, train))
-        self._stop_requested = False
+        self._stop = StopRequest()
         self._spent = self._started = self._saved = 0.0
 
     def run(self) -> Trained:
@@ -157,15 +118,16 @@ class Trainer:
         self._spent = progress.seconds
         stopwatch = Stopwatch(self._limit or TimeLimit(), self._spent, progress.step)
         load = LoadMeter(self._device)
-        log = TrainingLog(self._folder, progress.step)
-        with closing(log), self._on_sigterm():
+        with ExitStack() as stack:
+            log = None
+            if self._ranks.leads:
+                log = stack.enter_context(closing(TrainingLog(self._folder, progress.step)))
+            stack.enter_context(self._stop.awaited())
             # It may have been stopped while the weights were scored.
             self._settle(log, stopwatch)
             for batch in self._batches():
                 rate = self._learning_rate()
-                loss, norm = self.step(batch.to(self._device))
-                log.record(progress.step, self._course.total, loss, norm, rate, len(batch))
-                self._settle(log, stopwatch)
+                self._settle(log, stopwatch, (*self.step(batch), rate))
                 load.sample()
         return self._trained(planned, load)
 
@@ -195,14 +157,15 @@ class Trainer:
 
         Where the time was short, and is not any more, the training begins anew.
         """
-        if self._limit is None:
+        if self._limit is None and self._ranks.leads:
             (self._folder / COURSE_NAME).unlink(missing_ok=True)
-        legs = load_legs(self._folder)
+        legs = () if self._limit is None else load_legs(self._folder)
         checkpoint, decay = self._folder / CHECKPOINT_NAME, self._train.averaging_decay
         try:
             found = load_checkpoint(checkpoint, self._state, decay, self._may_go_on)
         except DamagedCheckpoint as damaged:
-            print(f"{NOTE}{damaged} is damaged; the training begins anew", flush=True)
+            if self._ranks.leads:
+                print(f"{NOTE}{damaged} is damaged; the training begins anew", flush=True)
             found = False
         if not found:
             torch.manual_seed(self._seed)
@@ -212,7 +175,8 @@ class Trainer:
         self._course = replace(self._course, legs=legs or self._course.legs, ended=progress.ended)
         where = f"goes on at step {progress.step:,}" if found else "begins"
         steps = f"{self._course.total:,} steps of {self._train.batch_size} clips"
-        append_log(self._folder, f"{where}: {steps}")
+        if self._ranks.leads:
+            append_log(self._folder, f"{where}: {steps}")
 
     def _may_go_on(self, progress: Progress) -> bool:
         return not progress.legs or self._limit is not None
@@ -221,7 +185,7 @@ class Trainer:
         """Batches from the state's step on, to the end."""
         batches = self._feed.batches(self._state.progress.step)
         while self._state.progress.step < self._course.total:
-            yield next(batches)
+            yield self._ranks.each(lambda: next(batches))
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One update; returns loss and gradient norm without waiting for the device."""
@@ -232,17 +196,15 @@ class Trainer:
         for group in state.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         state.model.train()
-        with autocast(self._device, self._train.precision):
-            loss, _ = self._objective(state.model, batch)
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = self._gradients.compute(batch)
         state.model.add_penalty_gradient()
         norm = clip_gradients(state.model.parameters(), self._train.clip_norm, self._train.clip)
         state.optimizer.step()
         state.progress.step += 1
         if state.average is not None:
             state.average.update(state.model)
-        return loss.detach(), norm
+        return loss, norm
 
     def _learning_rate(self) -> float:
         """That of the next step."""
@@ -260,57 +222,102 @@ class Trainer:
             state.best = None
         return weights_of(state.model)
 
-    def _settle(self, log: TrainingLog, stopwatch: Stopwatch) -> None:
-        """What follows a step: the weights are scored and the state is saved, if it is time.
+    def _settle(
+        self,
+        log: TrainingLog | None,
+        stopwatch: Stopwatch,
+        taken: tuple[Tensor, Tensor, float] | None = None,
+    ) -> None:
+        """What follows a step; the leading rank sees to it, and the others do as it says.
+
+        Args:
+            log: of the leading rank.
+            stopwatch: of the training.
+            taken: loss, gradient norm and learning rate of the step, if there was one.
 
         Raises:
             Interrupted: on SIGTERM, after a checkpoint.
         """
-        with suppress(Stopped):
-            self._evaluate_if_due(log)
-        now = self._clock()
-        self._state.progress.seconds = self._spent + now - self._started
-        self._keep_time(stopwatch, now - self._started)
-        if self._stop_requested or now - self._saved > self._train.checkpoint_seconds:
-            save_checkpoint(self._folder / CHECKPOINT_NAME, self._state)
-            self._saved = now
-        if self._stop_requested:
+        if log is None:
+            gap, steps, stop = self._ranks.led(3)
+            self._heed(gap)
+            self._shorten(steps)
+        else:
+            _, _, stop = self._ranks.led(3, lambda: self._look_after(log, stopwatch, taken))
+        if stop:
             raise Interrupted
 
-    def _keep_time(self, stopwatch: Stopwatch, seconds: float) -> None:
-        """Plans fewer steps where there is no time for all, and writes that down."""
+    def _look_after(
+        self,
+        log: TrainingLog,
+        stopwatch: Stopwatch,
+        taken: tuple[Tensor, Tensor, float] | None,
+    ) -> tuple[float, float, bool]:
+        """Logs a step; the weights are scored and the state is saved, if it is time.
+
+        Returns:
+            What the weights score, if that is heeded, and how many more steps there is time for, if
+            not for all, else NaN; and whether to stop.
+        """
+        progress, gap = self._state.progress, math.nan
+        if taken is not None:
+            log.record(progress.step, self._course.total, *taken, self._train.batch_size)
+        with suppress(Stopped):
+            gap = self._evaluate_if_due(log)
+        self._heed(gap)
+        now = self._clock()
+        progress.seconds = self._spent + now - self._started
+        steps = self._steps_in_time(stopwatch, now - self._started)
+        self._shorten(steps)
+        stop = self._stop.made
+        if stop or now - self._saved > self._train.checkpoint_seconds:
+            save_checkpoint(self._folder / CHECKPOINT_NAME, self._state)
+            self._saved = now
+        return gap, steps, stop
+
+    def _steps_in_time(self, stopwatch: Stopwatch, seconds: float) -> float:
+        """How many more steps there is time for; NaN for all, or as was planned before."""
         progress, course = self._state.progress, self._course
         # What was written down before a kill is followed first.
         if self._limit is None or not course.legs[-1].step <= progress.step < course.total:
-            return
+            return math.nan
         steps = stopwatch.steps_in_time(progress.step, course.total, seconds)
-        if steps is not None:
-            self._course = course.shortened(progress.step, steps)
-            progress.legs = self._course.legs
+        return math.nan if steps is None else steps
+
+    def _shorten(self, steps: float) -> None:
+        """Plans so many more steps, unless it is NaN, and writes that down."""
+        if math.isnan(steps):
+            return
+        progress = self._state.progress
+        self._course = self._course.shortened(progress.step, int(steps))
+        progress.legs = self._course.legs
+        if self._ranks.leads:
             save_legs(self._folder, progress.legs)
 
-    def _evaluate_if_due(self, log: TrainingLog) -> None:
+    def _evaluate_if_due(self, log: TrainingLog) -> float:
         """Scores the weights if it is time, and they are not scored yet.
 
         While an average is kept, it is the average that is scored.
+
+        Returns:
+            The GAP of weights of the first phase; else, or where they are not scored, NaN.
 
         Raises:
             Stopped: on SIGTERM.
         """
         state, progress = self._state, self._state.progress
         if self._evaluation is None or progress.evaluated == progress.step or not self._is_due():
-            return
+            return math.nan
         started = self._clock()
         phase = "main" if state.average is None else "average"
         with carrying(state.model, state.average):
-            scores = self._evaluation.score(state.model, lambda: self._stop_requested)
+            scores = self._evaluation.score(state.model, lambda: self._stop.made)
         seconds = self._clock() - started
         place = progress.step, self._course.total, progress.step / self._per_epoch
         log.record_evaluation(*place, phase, scores, seconds)
         progress.evaluated = progress.step
         progress.evaluation_seconds += seconds
-        if phase == "main" and self._train.patience is not None:
-            self._heed(scores["gap"], self._train.patience * self._per_epoch)
+        return scores["gap"] if phase == "main" else math.nan
 
     def _is_due(self) -> bool:
         """Whether weights are scored at this step: at the end of a phase, and in between."""
@@ -320,28 +327,18 @@ class Trainer:
         between = (self._train.evaluate_every or math.inf) * self._per_epoch
         return step // between > (step - 1) // between
 
-    def _heed(self, gap: float, patience: float) -> None:
+    def _heed(self, gap: float) -> None:
         """Keeps the weights if they are the best; ends the first phase if such are long ago.
 
         Args:
-            gap: what they score.
-            patience: steps.
+            gap: what they score; of NaN nothing follows, nor does it where there is no patience.
         """
-        progress = self._state.progress
+        if self._train.patience is None or math.isnan(gap):
+            return
+        progress, patience = self._state.progress, self._train.patience * self._per_epoch
         if progress.best_gap is None or gap > progress.best_gap:
             progress.best_step, progress.best_gap = progress.step, gap
             self._state.best = weights_of(self._state.model)
         elif progress.step - progress.best_step >= patience and progress.step < self._course.main:
             progress.ended = progress.step
             self._course = replace(self._course, ended=progress.ended)
-
-    @contextmanager
-    def _on_sigterm(self) -> Iterator[None]:
-        def request(signum: int, frame: FrameType | None) -> None:
-            self._stop_requested = True
-
-        before = signal.signal(signal.SIGTERM, request)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from families.layers.parts import ranks, summed
+
 EPSILON = 1e-3  # that of the winners' layers (TF-slim's default)
 
 
@@ -14,6 +16,8 @@ class MaskedBatchNorm(nn.Module):
     variance unbiased, as torch does); evaluation uses the running averages. Their momentum starts
     at 1 and falls as 1/n to `momentum`, so that they are right after a short training too. With
     fewer than two real frames a batch has no variance: the running averages are used, unchanged.
+    Processes that compute a batch together use the statistics of all its clips; parts that are
+    computed one after another have statistics of their own, and each updates the averages.
 
     Args:
         size: C, the size of the last dimension.
@@ -43,10 +47,11 @@ class MaskedBatchNorm(nn.Module):
         Returns:
             (..., C); where the mask is False the values mean nothing.
         """
-        if self.training and mask is None and x.numel() > x.shape[-1]:
+        together = ranks() > 1
+        if self.training and mask is None and not together and x.numel() > x.shape[-1]:
             return self._normalize_batch(x)
         mean, variance = self.running_mean, self.running_var
-        if self.training and mask is not None:
+        if self.training and (mask is not None or together):
             mean, variance = self._statistics(x, mask)
         scale, shift = self._affine(mean, variance)
         return torch.addcmul(shift, x, scale)
@@ -85,11 +90,11 @@ class MaskedBatchNorm(nn.Module):
         """Of the batch if it has two frames or more, else the running ones: mean and variance."""
         flat = x.flatten(0, -2).float()
         real = flat.new_ones(len(flat)) if mask is None else mask.flatten().float()
-        count = real.sum()
+        count = summed(real.sum())
         share = real / count.clamp(min=1)
         with torch.autocast(x.device.type, enabled=False):
-            mean = share @ flat
-            variance = share @ (flat - mean).square_()
+            mean = summed(share @ flat)
+            variance = summed(share @ (flat - mean).square_())
         enough = count > 1
         unbiased = variance * (count / (count - 1).clamp(min=1))
         self._update(mean.detach(), unbiased.detach(), enough)

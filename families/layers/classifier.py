@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from common.codec import Share
+from families.layers.dropout import Dropout
 from families.layers.gating import ContextGating
 from families.layers.heads import LOGISTIC, Head, HeadConfig
 
@@ -46,7 +47,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.gating = ContextGating(size) if gating else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = Head(head, size, num_labels)
 
     def forward(self, x: Tensor) -> Tensor:

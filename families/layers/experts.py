@@ -7,6 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from families.layers.dropout import Dropout
+
 
 class GroupedLinear(nn.Module):
     """A linear map a group."""
@@ -29,7 +31,7 @@ class GroupedHidden(nn.Sequential):
     """A hidden layer a group: linear, ReLU, dropout; (G or 1, B, D) to (G, B, U)."""
 
     def __init__(self, groups: int, size: int, units: int, *, dropout: float) -> None:
-        super().__init__(GroupedLinear(groups, size, units), nn.ReLU(), nn.Dropout(dropout))
+        super().__init__(GroupedLinear(groups, size, units), nn.ReLU(), Dropout(dropout))
 
 
 def grouped_layers(groups: int, sizes: Sequence[int], *, dropout: float) -> nn.Sequential:

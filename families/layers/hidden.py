@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from families.layers.batch_norm import MaskedBatchNorm
+from families.layers.dropout import Dropout
 
 Norm = Literal["none", "batch", "layer"]
 Activation = Literal["relu", "leaky_relu", "gelu"]
@@ -34,7 +35,7 @@ class HiddenLayer(nn.Module):
         if norm != "batch":
             nn.init.zeros_(linear.bias)
         self.layers = nn.Sequential(
-            linear, NORMS[norm](units), ACTIVATIONS[activation](), nn.Dropout(dropout)
+            linear, NORMS[norm](units), ACTIVATIONS[activation](), Dropout(dropout)
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from common.codec import Share
 from families.layers.batch_norm import MaskedBatchNorm
 from families.layers.classifier import ClassifierConfig
+from families.layers.dropout import Dropout
 from families.layers.pooling import unit_length
 from records.schema import Stream
 
@@ -56,7 +57,7 @@ class JoinedMeans(nn.Module):
         super().__init__()
         self.size = sum(stream.size for stream in streams)
         self.norms = NormedStreams(streams, norm)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, means: list[Tensor]) -> Tensor:
         """Means (B, D) of every stream to (B, sum of D)."""

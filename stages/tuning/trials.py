@@ -87,7 +87,7 @@ class Trials:
             JobsFailed: one after the other fails.
             TuneError: the storage does not answer.
         """
-        threads = self._member.workspace.config.train_config(self._member.name).threads
+        threads = self._member.workspace.config.train_config(self._member.name).cores
         self._tasks.of_source(self, threads)
 
     def take(self) -> Process | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -303,3 +304,32 @@ def test_a_batch_followed_by_another_has_the_labels_of_the_first(
         for name, values in batch.features.items():
             assert torch.equal(joined.features[name][rows, :frames], values)
             assert not joined.features[name][rows, frames:].any()
+
+
+@pytest.mark.parametrize(
+    "sampling", [FrameSampling(draw=5), FrameSampling(shuffle=True), FrameSampling(first=3), None]
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_parts_of_a_batch_are_as_they_are_in_the_whole(
+    open_all: OpenAll, frame_schema: Schema, sampling: FrameSampling | None, workers: int
+) -> None:
+    split = open_all(frame_schema, 23)
+
+    def read(part: slice | None) -> list[Batch]:
+        settings: dict[str, Any] = {"sampling": sampling, "shuffle_seed": 7, "part": part}
+        return list(iterate_batches(split, 8, **settings, drop_last=True, workers=workers))
+
+    parts = zip(read(slice(3)), read(slice(3, 7)), read(slice(7, 8)), read(None), strict=True)
+    for *pieces, whole in parts:
+        start = 0
+        for piece in pieces:
+            cut = whole.part(start, start + len(piece))
+            assert piece.mask is not None and cut.mask is not None
+            # The longest clip of the batch may be in another part.
+            length = piece.mask.shape[1]
+            assert not cut.mask[:, length:].any()
+            features = {name: values[:, :length] for name, values in cut.features.items()}
+            shortened = dataclasses.replace(cut, features=features, mask=cut.mask[:, :length])
+            assert_equal_batches([piece], [shortened])
+            start += len(piece)
+        assert start == len(whole) == 8

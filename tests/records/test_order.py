@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from records.batches import EpochOrder
+from records.order import EpochOrder
 
 sizes = st.lists(st.integers(0, 6), min_size=1, max_size=12).filter(any)
 

@@ -272,6 +272,7 @@ def test_a_job_that_hangs_is_named_and_ended(
     )
     writes = "import time\nfor n in range(30): time.sleep(0.15); print(n, flush=True)"
     reads = "import time\nfor n in range(30): time.sleep(0.15); open('/dev/zero', 'rb').read(9)"
+    has_read = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {reads!r}])"
     command = (sys.executable, "-c", reports, str(tmp_path / "reports" / PROGRESS_NAME))
     jobs = [
         job(tmp_path, "hangs", "import time; print('last words', flush=True); time.sleep(600)"),
@@ -279,13 +280,14 @@ def test_a_job_that_hangs_is_named_and_ended(
         Job("reports", tmp_path / "reports", command),
         job(tmp_path, "writes", writes),
         job(tmp_path, "reads", reads),
+        job(tmp_path, "has_read", has_read),
     ]
-    hangs, deaf, *good = run_jobs(jobs, 5, silent_seconds=3.0)
+    hangs, deaf, *good = run_jobs(jobs, 6, silent_seconds=3.0)
     said = "hangs made no progress for 0.05 minutes and was ended; the end of "
     assert str(hangs.message).startswith(said) and str(hangs.message).endswith("last words")
     assert hangs.returncode == -signal.SIGTERM
     assert deaf.returncode == -signal.SIGKILL
-    assert [result.message for result in good] == [None, None, None]
+    assert [result.message for result in good] == [None] * 4
 
 
 def test_jobs_that_are_told_to_end_are_interrupted_not_failed(tmp_path: Path) -> None:

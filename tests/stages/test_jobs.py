@@ -150,6 +150,8 @@ def test_key_of_a_measurement_has_the_clips_that_it_rounds_by() -> None:
         ({"train": TrainConfig(checkpoint_seconds=1, evaluate_every=2, evaluate_clips=9)}, True),
         ({"train": TrainConfig(batch_size=7)}, False),
         ({"train": TrainConfig(time_limit=9)}, True),
+        ({"train": TrainConfig(devices=2)}, False),
+        ({"train": TrainConfig(micro_batch=64)}, False),
         ({"in_time": True}, True),
         ({"train": TrainConfig(patience=1)}, False),
         ({"stop": 2.5}, False),
@@ -176,7 +178,8 @@ def test_scores_on_the_way_count_where_something_heeds_them() -> None:
     # Those who have none of this keep the keys that they had before there was.
     covered = TRAINING.inputs()
     assert not {"stop", "in_time"} & covered.keys()
-    assert not {"patience", "time_limit", "evaluate_every"} & covered["train"].keys()
+    unset = {"patience", "time_limit", "evaluate_every", "devices", "micro_batch"}
+    assert not unset & covered["train"].keys()
 
 
 @pytest.mark.parametrize("shortened", [False, True])

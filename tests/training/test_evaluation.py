@@ -21,7 +21,8 @@ from tests.training.small import DBOF, TRAIN, StopsAt, same, small_trainer
 from training.evaluation import Evaluation, spread_evenly
 from training.log import METRICS_NAME, Diverged
 from training.objective import HardLabels
-from training.trainer import Interrupted, Trained
+from training.stop import Interrupted
+from training.trained import Trained
 
 # Five steps an epoch: scored within and at the end of each.
 OFTEN = replace(TRAIN, evaluate_every=0.6, evaluate_clips=30)

@@ -18,7 +18,8 @@ from training.config import TrainConfig
 from training.evaluation import Evaluation
 from training.log import METRICS_NAME
 from training.objective import HardLabels
-from training.trainer import Interrupted, Trained
+from training.stop import Interrupted
+from training.trained import Trained
 
 PER_EPOCH = 5
 # Rates at which it soon learns by heart.

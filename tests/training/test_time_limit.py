@@ -22,8 +22,9 @@ from training.config import TrainConfig
 from training.course import COURSE_NAME, Course, Phases
 from training.log import METRICS_NAME
 from training.schedule import Schedule
+from training.stop import Interrupted
 from training.time_limit import TimeLimit
-from training.trainer import Interrupted, Trained
+from training.trained import Trained
 
 # 5 steps an epoch: 40 steps, and 10 in which the weights are averaged.
 LONG = replace(

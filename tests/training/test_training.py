@@ -24,7 +24,8 @@ from training.feed import Beside
 from training.log import METRICS_NAME, Diverged
 from training.objective import HardLabels
 from training.schedule import Schedule
-from training.trainer import Interrupted, Trained
+from training.stop import Interrupted
+from training.trained import Trained
 
 
 def train(
