@@ -1,5 +1,7 @@
 """A stage run and shown, as the command line and a call from Python have it."""
 
+from contextlib import closing
+
 from common.messages import warn
 from common.threads import one_thread
 from report.show import show
@@ -15,7 +17,12 @@ def perform(workspace: Workspace) -> object:
     """
     stage = STAGES.get(workspace.config.stage or "")
     # Results of this process must not depend on the number of cores.
-    with workspace.run.lock(), one_thread(), workspace.tracker.session():
+    with (
+        workspace.run.lock(),
+        one_thread(),
+        workspace.tracker.session(),
+        closing(workspace.machines),
+    ):
         result = stage.run(workspace)
         show(result)
         return result

@@ -4,27 +4,20 @@ import math
 import signal
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from common import system_errors
 from runs.errors import RunError
-from runs.failures import MACHINE_FAILED, Result, describe_exit, log_tail, notes_of, why_silent
-from runs.forks import wait_for_news
-from runs.processes import (
-    Job,
-    Process,
-    kill_group,
-    open_log,
-    start_process,
-    tell_to_end,
-)
+from runs.failures import MACHINE_FAILED, Result, log_tail, notes_of, why_silent
+from runs.local import LocalMachine
+from runs.machines import Machines, Started
+from runs.processes import Job, open_log
 from runs.progress import JobProgress, last_progress
+from runs.sources import JobSource, Listed
 from runs.store import LOG_NAME
-from runs.traces import traces_of
 
 _POLL_SECONDS = 0.1
 _CHECKPOINT_SECONDS = 60.0
@@ -36,49 +29,11 @@ _COUNTED_SECONDS = 1.0
 _STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL)
 
 
-class JobSource(Protocol):
-    """Where jobs come from that are thought of while others run."""
-
-    def take(self) -> Job | None:
-        """The next job; None: there is none now, and it is asked again soon.
-
-        Its name and its folder are of no other job that runs.
-        """
-
-    def is_exhausted(self) -> bool:
-        """Whether there will be no further job, unless one that runs leads to it."""
-
-    def ended(self, result: Result) -> None:
-        """Is told how a job ended, unless that was with this process."""
-
-    def is_wanted(self, job: Job) -> bool:
-        """Whether a job that runs is to go on; asked again and again, so it has to be quick."""
-
-
-class _Listed:
-    """Jobs that are known beforehand."""
-
-    def __init__(self, jobs: Iterable[Job]) -> None:
-        self._jobs = deque(jobs)
-        self.results: dict[str, Result] = {}
-
-    def take(self) -> Job | None:
-        return self._jobs.popleft() if self._jobs else None
-
-    def is_exhausted(self) -> bool:
-        return not self._jobs
-
-    def ended(self, result: Result) -> None:
-        self.results[result.name] = result
-
-    def is_wanted(self, job: Job) -> bool:
-        return True
-
-
 def run_jobs(
     jobs: Sequence[Job],
-    parallel: int,
+    parallel: int | None,
     *,
+    machines: Machines | None = None,
     silent_seconds: float = math.inf,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
     on_start: Callable[[Job], None] = lambda job: None,
@@ -91,7 +46,8 @@ def run_jobs(
 
     Args:
         jobs: The jobs, with names and folders of their own; folders are made when missing.
-        parallel: How many run at once, at least 1.
+        parallel: How many run at once, at least 1; None: as many as `machines` hold.
+        machines: What they run on; None: this machine.
         silent_seconds: A job that has moved neither its progress nor its log for so long, and read
             nothing, hangs: it is ended, and has failed.
         on_progress: Is told where a job stands whenever that changes.
@@ -101,7 +57,8 @@ def run_jobs(
         The result of each job, in the order of `jobs`.
 
     Raises:
-        RunError: Two jobs share a name or a folder, or a number is below 1.
+        RunError: Two jobs share a name or a folder, or a number is below 1, or the machines cannot
+            be reached.
     """
     for job in jobs:
         _check(f"{job.name}: threads", job.threads)
@@ -109,10 +66,11 @@ def run_jobs(
         twice = [value for value, count in Counter(values).items() if count > 1]
         if twice:
             raise RunError(f"two jobs share {twice[0]}: give each its own name and folder")
-    source = _Listed(jobs)
+    source = Listed(jobs)
     run_source(
         source,
         parallel,
+        machines=machines,
         silent_seconds=silent_seconds,
         on_progress=on_progress,
         on_start=on_start,
@@ -122,8 +80,9 @@ def run_jobs(
 
 def run_source(
     source: JobSource,
-    parallel: int,
+    parallel: int | None,
     *,
+    machines: Machines | None = None,
     silent_seconds: float = math.inf,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
     on_start: Callable[[Job], None] = lambda job: None,
@@ -133,12 +92,14 @@ def run_source(
     Otherwise as `run_jobs`.
 
     Raises:
-        RunError: `parallel` is below 1.
+        RunError: `parallel` is below 1, or the machines cannot be reached.
         Exception: What `source` raises; the jobs that run are killed.
     """
     _check("parallel", parallel)
+    machines = machines or LocalMachine()
+    machines.prepare()
     with _signals() as received:
-        batch = _Batch(source, silent_seconds, on_progress, on_start, received)
+        batch = _Batch(source, machines, silent_seconds, on_progress, on_start, received)
         try:
             while not (received or source.is_exhausted()) or batch.running:
                 if received:
@@ -147,15 +108,15 @@ def run_source(
                     # It is waited for what is done elsewhere.
                     time.sleep(_POLL_SECONDS)
                 batch.collect()
-                wait_for_news([entry.process for entry in batch.running], _POLL_SECONDS)
+                machines.wait([entry.process for entry in batch.running], _POLL_SECONDS)
         finally:
             batch.close()
     if received:
         signal.raise_signal(received[0])
 
 
-def _check(what: str, number: int) -> None:
-    if number < 1:
+def _check(what: str, number: int | None) -> None:
+    if number is not None and number < 1:
         raise RunError(f"{what}={number}: at least 1 is needed")
 
 
@@ -183,14 +144,14 @@ class _Running:
     Attributes:
         log_start: Where in its log this attempt begins.
         shown: What of its progress was shown.
-        traces: Its progress, its log and what it had read when one of them last moved.
+        traces: Those of it, such as its progress and its log, when one of them last moved.
         silent: Seconds since then.
         deadline: When it is killed, once it was told to end because it was silent or unwanted.
         unwanted: Whether it was told so since its source does not want it any more.
     """
 
     job: Job
-    process: Process
+    process: Started
     log_start: int
     shown: JobProgress
     traces: object = None
@@ -200,7 +161,7 @@ class _Running:
 
     def listen(self, seconds: float) -> None:
         """Counts `seconds` more of silence, unless it moved."""
-        traces = traces_of(self.job.folder, self.process.pid)
+        traces = self.process.traces()
         self.silent = 0.0 if traces != self.traces else self.silent + seconds
         self.traces = traces
 
@@ -210,6 +171,7 @@ class _Batch:
     """The jobs of one call: those that run, and where the others come from."""
 
     source: JobSource
+    machines: Machines
     silent_seconds: float
     on_progress: Callable[[JobProgress], None]
     on_start: Callable[[Job], None]
@@ -218,16 +180,24 @@ class _Batch:
     stop_deadline: float | None = None
     polled: float = field(default_factory=time.monotonic)
 
-    def start_up_to(self, parallel: int) -> bool:
+    def start_up_to(self, parallel: int | None) -> bool:
         """Fills the places that are free, as far as there are jobs; whether there was one."""
         found = False
-        while len(self.running) < parallel and not self.signals:
+        while self._has_room(parallel) and not self.signals:
             job = self.source.take()
             if job is None:
                 break
             found = True
             self._start(job)
         return found
+
+    def _has_room(self, parallel: int | None) -> bool:
+        if parallel is not None:
+            return len(self.running) < parallel
+        following = self.source.next_like()
+        at_once = [*(entry.job for entry in self.running), *([following] if following else [])]
+        # One that takes more than there is runs by itself.
+        return not self.running or self.machines.capacity().holds(at_once)
 
     def _start(self, job: Job) -> None:
         try:
@@ -240,7 +210,9 @@ class _Batch:
         with log:
             start = log.tell()
             try:
-                process = start_process(job, log, lambda: not self.signals)
+                process = self.machines.start(
+                    job, log, lambda: not self.signals, self.silent_seconds
+                )
             except InterruptedError:
                 return
             except OSError as error:
@@ -264,7 +236,7 @@ class _Batch:
                 code = self._end_silent_or_unwanted(entry)
             if code is not None:
                 self.running.remove(entry)
-                kill_group(entry.process)
+                entry.process.kill()
                 self._end(entry.job, self._result(entry, code))
 
     def _end_silent_or_unwanted(self, entry: _Running) -> int | None:
@@ -274,9 +246,9 @@ class _Batch:
             entry.unwanted = not (self.signals or self.source.is_wanted(entry.job))
             if entry.unwanted or entry.silent > self.silent_seconds:
                 entry.deadline = now + _GRACE_SECONDS
-                tell_to_end(entry.process)
+                entry.process.tell_to_end()
         elif now > entry.deadline:
-            kill_group(entry.process)
+            entry.process.kill()
             if now > entry.deadline + _GRACE_SECONDS:
                 return -signal.SIGKILL
         return None
@@ -284,9 +256,9 @@ class _Batch:
     def _result(self, entry: _Running, code: int) -> Result:
         log = entry.job.folder / LOG_NAME
         tail = log_tail(log, entry.log_start)
+        ending = entry.process.ending(code)
         if code == 0:
-            return Result(entry.job.name, 0, describe_exit(0), log, tail, notes_of(tail))
-        ending = describe_exit(code)
+            return Result(entry.job.name, 0, ending, log, tail, notes_of(tail))
         if entry.unwanted:
             return Result(entry.job.name, code, "was wanted no more", log, tail, unwanted=True)
         if entry.deadline is not None:
@@ -311,7 +283,7 @@ class _Batch:
         if self.stop_deadline is None:
             self.stop_deadline = time.monotonic() + _CHECKPOINT_SECONDS
             for entry in self.running:
-                tell_to_end(entry.process)
+                entry.process.tell_to_end()
         if kill or time.monotonic() > self.stop_deadline:
             self._kill()
 
@@ -323,7 +295,7 @@ class _Batch:
 
     def _kill(self) -> None:
         for entry in self.running:
-            kill_group(entry.process)
+            entry.process.kill()
 
 
 def _not_started(job: Job, code: int, why: str) -> Result:

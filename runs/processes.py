@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -29,12 +29,21 @@ class Job:
         folder: Where `log.txt` (standard output and error) and `progress.jsonl` lie.
         command: The program and its arguments; no shell reads them.
         threads: Threads for its numeric libraries, at least 1; what it computes may depend on them.
+        reserved: Cores that are kept for it; None: as many as its threads.
+        gpus: GPUs that are kept for it.
     """
 
     name: str
     folder: Path
     command: tuple[str, ...]
     threads: int = 1
+    reserved: int | None = None
+    gpus: int = 0
+
+    @property
+    def cpus(self) -> int:
+        """Cores that it takes."""
+        return self.threads if self.reserved is None else self.reserved
 
 
 def open_log(folder: Path) -> BinaryIO:
@@ -44,8 +53,10 @@ def open_log(folder: Path) -> BinaryIO:
     return (folder / LOG_NAME).open("ab")
 
 
-def start_process(job: Job, log: BinaryIO, is_wanted: Callable[[], bool]) -> Process:
-    """The job's process, the leader of a group of its own.
+def start_process(
+    job: Job, log: BinaryIO, is_wanted: Callable[[], bool], variables: Mapping[str, str]
+) -> Process:
+    """The job's process, the leader of a group of its own, with variables of its environment.
 
     Ctrl-C must reach the jobs once, as SIGTERM from here, and by its group a job's data workers can
     be ended with it.
@@ -54,7 +65,7 @@ def start_process(job: Job, log: BinaryIO, is_wanted: Callable[[], bool]) -> Pro
         InterruptedError: It is wanted no more, and was not started.
     """
     program, *arguments = job.command
-    environment = _environment(job.threads)
+    environment = {**_environment(job.threads), **variables}
     if sys.platform == "linux" and program == sys.executable and arguments[0] == "-m":
         server = _fork_server(arguments[1], job.threads)
         if not server.alive:

@@ -26,6 +26,7 @@ from ensemble.config import EnsembleConfig
 from quantize.config import PackConfig, QuantizeConfig
 from records.config import DataConfig
 from records.recognition.config import ColumnsConfig
+from runs import ExecutorConfig, ResourceConfig
 from runs.code_changes import OnCodeChange
 from runs.store import is_name
 from stages.commands.composed import check_composed
@@ -53,6 +54,7 @@ class MemberConfig:
     train: dict[str, Any] = field(default_factory=dict)
     copies: Positive = 1
     grid: dict[str, list[Any]] = field(default_factory=dict)
+    resources: ResourceConfig = field(default_factory=ResourceConfig)
 
     def spread(self, name: str) -> Iterator[tuple[str, MemberConfig]]:
         """The models that a member of this name stands for, each with a name of its own."""
@@ -68,9 +70,9 @@ class MemberConfig:
 class Config:
     """Every key of the command line.
 
-    `extensions` names Python files of the user's own that register families and the like. `jobs`
-    are processes at once; 0 means as many as keep all cores busy at `train.threads` each, or one on
-    a GPU. One that neither reports nor reads anything for `silent_minutes` is ended; 0 means never.
+    `extensions` names files of the user's own that register families and the like. `executor` says
+    where jobs run, `jobs` how many at once; 0 means as many as find room (`ResourceConfig`). One
+    that neither reports nor reads anything for `silent_minutes` is ended; 0 means never.
     `time_limit` is what the command may take: `2h`, `90m`, or minutes. Trainings for which there is
     no time take fewer steps (see `runs/run_time.py`); everything else takes what it takes.
     `on_code_change` says what becomes of tasks that other code of the project made: by default they
@@ -98,6 +100,7 @@ class Config:
     folds: Annotated[int, Ge(0)] = 0
     final: Literal["refit", "bag"] = "refit"
     copies: Positive = 1
+    executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     jobs: Annotated[int, Ge(0)] = 0
     on_code_change: OnCodeChange = "keep"
     silent_minutes: Annotated[float, Ge(0)] = 30.0

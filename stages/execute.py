@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import torch
-
 from common.errors import UserError
 from common.messages import warn
-from common.threads import cores
 from families import remembers
 from families.registry import meta_module
 from families.size import parameter_count
@@ -35,6 +31,7 @@ from runs.store import TASK_NAME
 from stages.config import copy_name
 from stages.errors import JobsFailed
 from stages.jobs import PREDICTIONS, Job, Training, prepare_job
+from stages.placement import process_of
 from stages.told import say_notes
 from stages.workspace import Workspace
 
@@ -84,7 +81,7 @@ class Tasks:
             made = [tasks[name].name for name in missing]
             self.workspace.progress.found([task.name for task in tasks.values()], made, more=more)
         in_order = self._in_order({name: jobs[name] for name in missing})
-        processes = [process_of(jobs[name], tasks[name]) for name in in_order]
+        processes = [self.process_of(jobs[name], tasks[name]) for name in in_order]
         if processes:
             self._run(processes)
         for task in tasks.values():
@@ -129,17 +126,17 @@ class Tasks:
         self.workspace.tracker.done(name)
         return task
 
-    def of_source(self, source: JobSource, threads: int) -> None:
+    def of_source(self, source: JobSource) -> None:
         """Runs processes that are thought of while others run, as `of_jobs` runs its own.
 
         Args:
             source: of the processes, which `process_of` made.
-            threads: of each, at most.
         """
         with ProgressDisplay() as display:
             run_source(
                 source,
-                self._parallel(threads),
+                self.workspace.config.jobs or None,
+                machines=self.workspace.machines,
                 silent_seconds=self._silent_seconds,
                 on_progress=self._tracked(display.update),
             )
@@ -162,10 +159,10 @@ class Tasks:
             what = f"is damaged ({damaged}, which may also be missing)"
         return RunError(f"{self.workspace.run.root}: {name} {what}; run stage={self._maker} first")
 
-    def _parallel(self, threads: int) -> int:
-        """How many processes of so many threads run at once."""
-        at_once = max(1, cores() // threads)
-        return self.workspace.config.jobs or (1 if torch.cuda.is_available() else at_once)
+    def process_of(self, job: Job, task: Task) -> Process:
+        """The process that does a job, whose folder is prepared for it."""
+        prepare_job(job, task)
+        return process_of(job, task, self.workspace.machines)
 
     @property
     def _silent_seconds(self) -> float:
@@ -201,14 +198,17 @@ class Tasks:
         return moved
 
     def _run(self, processes: Sequence[Process]) -> None:
-        parallel = self._parallel(max(process.threads for process in processes))
+        most = [max(taken) for taken in zip(*((p.cpus, p.gpus) for p in processes), strict=True)]
+        parallel = self.workspace.config.jobs or None
+        at_once = parallel or self.workspace.machines.capacity().times(*most)
         ahead = trainings_ahead(self.workspace) | {process.name for process in processes}
-        sharing = TimeSharing(self.workspace.time, ahead, parallel)
+        sharing = TimeSharing(self.workspace.time, ahead, at_once)
         with ProgressDisplay() as display:
             batch = self.workspace.progress.batch([own.name for own in processes], display)
             results = run_jobs(
                 processes,
                 parallel,
+                machines=self.workspace.machines,
                 silent_seconds=self._silent_seconds,
                 on_progress=self._tracked(batch.update),
                 on_start=sharing.begin,
@@ -222,14 +222,6 @@ class Tasks:
             # The machine's failures are said in a line too.
             last_lines = statuses <= {2, MACHINE_FAILED}
             raise JobsFailed(describe_failures(results, last_lines=last_lines))
-
-
-def process_of(job: Job, task: Task) -> Process:
-    """The process that does a job, whose folder is prepared for it."""
-    prepare_job(job, task)
-    folder = task.folder.resolve()
-    command = (sys.executable, "-m", "stages.worker", str(folder))
-    return Process(task.name, folder, command, job.thread_count())
 
 
 def trained_in_turn(

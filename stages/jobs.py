@@ -14,7 +14,7 @@ from families import registry
 from records import Schema, Split
 from records.schema import decisive_keys
 from records.splits import DataSource
-from runs import RunError, Task
+from runs import ResourceConfig, RunError, Task
 from runs.checksums import read_checked_json, write_checked_json
 from runs.code import record_code
 from runs.marker import Marker
@@ -27,9 +27,7 @@ UNLABELED = "unlabeled"
 # The module of `runs` that a result depends on.
 PREDICTIONS = "runs.predictions"
 # What changes no result: to save or to score more often.
-_NOT_COVERED: dict[type, tuple[str, ...]] = {
-    TrainConfig: ("checkpoint_seconds", "time_limit"),
-}
+_NOT_COVERED: dict[type, tuple[str, ...]] = {TrainConfig: ("checkpoint_seconds", "time_limit")}
 # What changes a result only where a field is set that is named with it. That a training had no time
 # for all its steps is no input either: `takes` tells it from others.
 _COVERED_WITH = {
@@ -102,6 +100,7 @@ class Setting:
         sources: digests of those of them that a result depends on, by what they provide.
         unlabeled: shards whose labels are not read, of the split of that name.
         host: of a model that has one.
+        resources: what its jobs take of a machine.
     """
 
     family: str
@@ -114,6 +113,7 @@ class Setting:
     sources: Mapping[str, str] = field(default_factory=dict)
     unlabeled: DataSource | None = None
     host: HostModel | None = None
+    resources: ResourceConfig = field(default_factory=ResourceConfig)
 
     def open(self, name: str) -> Split:
         """The records of a split.

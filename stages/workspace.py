@@ -29,11 +29,12 @@ from records import (
 )
 from records.folds import HELD, Part
 from records.splits import DataSource
-from runs import Run, Task
+from runs import Machines, Run, Task
 from runs.code_changes import CodeChanges
 from runs.run_time import RunTime
 from stages.config import Config
 from stages.jobs import UNLABELED, HostModel, Job, Setting, Training, Upstream
+from stages.placement import machines_of
 from stages.progress import RunProgress
 from stages.summaries import better_phase, mean_stop
 from stages.tracking.tracker import Tracker
@@ -66,6 +67,7 @@ class Workspace:
         self.code_changes: CodeChanges = whole.code_changes if whole else own_changes
         self.progress: RunProgress = whole.progress if whole else RunProgress()
         self.tracker: Tracker = whole.tracker if whole else Tracker(config, self.run.root)
+        self.machines: Machines = whole.machines if whole else machines_of(config)
         self.time: RunTime | None = whole.time if whole else RunTime.of(config.time_limit)
 
     @cached_property
@@ -304,11 +306,8 @@ class Workspace:
             sources = (*sources, ("family", family))
         provided = digests_of(("family", settings.family), *sources)
         # A process imports no more than it uses, and nobody names the format of a file.
-        used = [
-            extension
-            for extension in self.extensions
-            if extension.digest in provided.values() or "format" in kinds_of(extension)
-        ]
+        own = provided.values()
+        used = [e for e in self.extensions if e.digest in own or "format" in kinds_of(e)]
         return Setting(
             family=settings.family,
             config=self.member_config(member, self._training_clips, host[0] if host else None),
@@ -320,6 +319,7 @@ class Workspace:
             sources=provided,
             unlabeled=self.unlabeled,
             host=model,
+            resources=settings.resources,
         )
 
     def training(

@@ -20,6 +20,7 @@ EXPERIMENT_NAME = "experiment.yaml"
 _OF_NO_EXPERIMENT = (
     "stage",
     "columns",
+    "executor",
     "jobs",
     "bundle",
     "split",

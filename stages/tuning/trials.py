@@ -16,7 +16,7 @@ from metrics import StreamingScores
 from runs import Job as Process
 from runs import Predictions, Result, Task, describe_failures
 from stages.errors import JobsFailed
-from stages.execute import Tasks, process_of
+from stages.execute import Tasks
 from stages.jobs import predictions_name
 from stages.summaries import TrainingSummary, read_summary
 from stages.told import say_notes
@@ -78,6 +78,7 @@ class Trials:
         self._read: dict[int, _Read] = {}
         self._refused = self._sound = 0
         self._asked = -_ASK_SECONDS
+        self._last: Process | None = None
 
     def run(self) -> None:
         """Trains what is not trained, until there are as many trials as there are to be.
@@ -87,8 +88,7 @@ class Trials:
             JobsFailed: one after the other fails.
             TuneError: the storage does not answer.
         """
-        threads = self._member.workspace.config.train_config(self._member.name).cores
-        self._tasks.of_source(self, threads)
+        self._tasks.of_source(self)
 
     def take(self) -> Process | None:
         """As in `JobSource`."""
@@ -107,9 +107,14 @@ class Trials:
         self._tasks.workspace.code_changes.check()
         if is_to_be_made:
             self._running[task.name] = asked, task
-            return process_of(job, task)
+            self._last = self._tasks.process_of(job, task)
+            return self._last
         self._conclude(asked, task)
         return None
+
+    def next_like(self) -> Process | None:
+        """As in `JobSource`: all are of one member."""
+        return self._last
 
     def is_exhausted(self) -> bool:
         """As in `JobSource`."""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import torch
 
 import stages.execute
 from runs import Job, Result
@@ -26,21 +25,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Line:
 def test_threads_are_those_of_the_training(
     finished: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
 ) -> None:
-    asked: list[tuple[dict[str, int], int, float]] = []
+    asked: list[tuple[dict[str, int], int | None, float]] = []
 
-    def run_jobs(processes: list[Job], parallel: int, **rest: object) -> list[Result]:
+    def run_jobs(processes: list[Job], parallel: int | None, **rest: object) -> list[Result]:
         silent = rest["silent_seconds"]
         assert isinstance(silent, float)
+        assert all(job.cpus == job.threads for job in processes)
         asked.append(({job.name: job.threads for job in processes}, parallel, silent))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(stages.execute, "run_jobs", run_jobs)
-    monkeypatch.setattr(stages.execute, "cores", lambda: 6)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     line = finished.fresh(tmp_path)
     more = (f"jobs={jobs}", "members.plain.train.threads=2", "silent_minutes=2")
     assert line.call("stage=teachers", *more).status == 130
-    assert asked == [({"teachers/vlad": 1, "teachers/plain": 2}, jobs or 3, 120.0)]
+    assert asked == [({"teachers/vlad": 1, "teachers/plain": 2}, jobs or None, 120.0)]
 
 
 # Fewer clips than the experiment has, and all of its members.

@@ -37,6 +37,9 @@ class Source:
         self.log.append(f"take {name}")
         return Job(name, self.folder / name, (sys.executable, "-c", self.script(self.count)))
 
+    def next_like(self) -> Job | None:
+        return None
+
     def is_exhausted(self) -> bool:
         return self.count == 0
 

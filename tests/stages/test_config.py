@@ -64,6 +64,12 @@ def configured(**values: Any) -> Config:
         ({"format": "csv"}, "format: must be one of kaggle, top10, not 'csv'"),
         ({"device": "tpu"}, "device: must be one of auto, cpu, cuda, not 'tpu'"),
         ({"jobs": -1}, "jobs: must be at least 0, not -1"),
+        ({"executor": {"kind": "slurm"}}, "executor.kind: must be one of local, ray, not 'slurm'"),
+        (
+            {"executor__address": "ray://head:1"},
+            "executor.address: ray://head:1 is a URL; give HOST:PORT",
+        ),
+        ({"members__a": {"family": "rnn", "resources": {"cpus": 0}}}, "members.a.resources.cpus: "),
         ({"split": "dev"}, "split: must be one of train, search, report, test.*, not 'dev'"),
         ({"ensemble__stored_labels": 10}, "ensemble.stored_labels: must be at least 20, not 10"),
         ({"ensemble__trials": 0}, "ensemble.trials: must be at least 1, not 0"),

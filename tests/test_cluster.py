@@ -1,0 +1,252 @@
+"""What runs jobs: this machine, and a cluster of Ray's whose nodes come and go."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runs import (
+    ExecutorConfig,
+    Job,
+    JobProgress,
+    LocalMachine,
+    Machines,
+    Result,
+    RunError,
+    run_jobs,
+    run_source,
+)
+from tests.cluster import SmallCluster, number_in
+from tests.line import Line, blank_means_line, wait_for
+from training.checkpoint import CHECKPOINT_NAME
+
+pytest.importorskip("ray", reason="needs the extra ray")
+from runs.ray import RayCluster
+
+SLEEPS = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+CHECKPOINTS = (
+    "import os, signal, sys, time\n"
+    "def end(*_): print('checkpoint', flush=True); sys.exit(143)\n"
+    "signal.signal(signal.SIGTERM, end)\nprint(os.getpid(), flush=True)\ntime.sleep(600)"
+)
+
+
+def job(folder: Path, name: str, script: str) -> Job:
+    return Job(name, folder / name, (sys.executable, "-c", script))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[SmallCluster]:
+    made = SmallCluster(3)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="class", params=["local", "ray"])
+def machines(request: pytest.FixtureRequest) -> Iterator[Machines]:
+    """What has to keep the contract."""
+    if request.param == "local":
+        yield LocalMachine()
+        return
+    address = request.getfixturevalue("cluster").address
+    made = RayCluster(ExecutorConfig("ray", address))
+    yield made
+    made.close()
+
+
+class TestContract:
+    """What the executor relies on, whatever jobs run on."""
+
+    def test_jobs_end_as_they_end(self, machines: Machines, tmp_path: Path) -> None:
+        scripts = {
+            "good": "print('note: all is well')",
+            "bad": "import sys; print('last words'); sys.exit(3)",
+            "victim": "import os; os.kill(os.getpid(), 9)",
+        }
+        jobs = [job(tmp_path, name, script) for name, script in scripts.items()]
+        missing = Job("missing", tmp_path / "missing", ("/nowhere/program",))
+        good, bad, victim, lacking = run_jobs([*jobs, missing], None, machines=machines)
+        assert (good.returncode, good.message, good.notes) == (0, None, ("all is well",))
+        assert (tmp_path / "good" / "log.txt").read_text() == "note: all is well\n"
+        assert bad.returncode == 3 and str(bad.message).startswith("bad ended with exit status 3")
+        assert str(bad.message).endswith("log.txt:\nlast words")
+        assert victim.returncode == -signal.SIGKILL and "killed by SIGKILL" in victim.ending
+        assert lacking.returncode == 127 and "/nowhere/program" in str(lacking.message)
+
+    def test_threads_and_progress_reach_the_other_side(
+        self, machines: Machines, tmp_path: Path
+    ) -> None:
+        script = (
+            "import os, sys, time\nfrom pathlib import Path\nfrom runs import append_progress\n"
+            "append_progress(Path(sys.argv[1]), 1, 2, threads=os.environ['OMP_NUM_THREADS'])\n"
+            "time.sleep(0.5)\n"
+        )
+        folder, seen = tmp_path / "a", list[JobProgress]()
+        command = (sys.executable, "-c", script, str(folder))
+        one = Job("a", folder, command, threads=3, reserved=1)
+        run_jobs([one], 1, machines=machines, on_progress=seen.append)
+        assert seen[0] == JobProgress("a", "running")
+        assert JobProgress("a", "running", 1, 2, {"threads": "3"}) in seen
+        assert seen[-1].state == "done"
+
+    def test_a_job_that_hangs_is_named_and_ended(self, machines: Machines, tmp_path: Path) -> None:
+        jobs = [job(tmp_path, "hangs", SLEEPS)]
+        (hangs,) = run_jobs(jobs, 1, machines=machines, silent_seconds=1.5)
+        assert hangs.returncode == -signal.SIGTERM
+        assert "made no progress for 0.025 minutes and was ended" in hangs.ending
+        gone(tmp_path / "hangs")
+
+    def test_ctrl_c_lets_jobs_checkpoint_and_leaves_none(
+        self, machines: Machines, tmp_path: Path
+    ) -> None:
+        jobs = [job(tmp_path, name, CHECKPOINTS) for name in ("a", "b")]
+        states: list[tuple[str, str]] = []
+        with interrupted_when_all_run(jobs), pytest.raises(KeyboardInterrupt):
+            run_jobs(
+                jobs,
+                2,
+                machines=machines,
+                on_progress=lambda seen: states.append((seen.name, seen.state)),
+            )
+        assert {("a", "interrupted"), ("b", "interrupted")} <= set(states)
+        for one in jobs:
+            assert (one.folder / "log.txt").read_text().endswith("checkpoint\n")
+            gone(one.folder)
+
+    def test_an_unwanted_job_is_ended(self, machines: Machines, tmp_path: Path) -> None:
+        source = OneUnwanted(job(tmp_path, "lags", CHECKPOINTS))
+        run_source(source, None, machines=machines)
+        (result,) = source.results
+        assert result.unwanted and (tmp_path / "lags" / "log.txt").read_text().endswith("point\n")
+
+
+class OneUnwanted:
+    """One job that is wanted no more as soon as it has said something."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._jobs = job, [job]
+        self.results: list[Result] = []
+
+    def take(self) -> Job | None:
+        return self._jobs.pop() if self._jobs else None
+
+    def next_like(self) -> Job | None:
+        return self._job
+
+    def is_exhausted(self) -> bool:
+        return not self._jobs
+
+    def ended(self, result: Result) -> None:
+        self.results.append(result)
+
+    def is_wanted(self, job: Job) -> bool:
+        return (job.folder / "log.txt").stat().st_size == 0
+
+
+@contextmanager
+def interrupted_when_all_run(jobs: list[Job]) -> Iterator[None]:
+    """Sends this process Ctrl-C as soon as each of the jobs has said something."""
+
+    def interrupt() -> None:
+        for one in jobs:
+            number_in(one.folder / "log.txt")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    yield
+    thread.join()
+
+
+def gone(folder: Path) -> None:
+    """Waits until the process is gone whose number is the first line of a log."""
+    number = (folder / "log.txt").read_text().split()[0]
+    wait_for(lambda: not Path(f"/proc/{number}").exists())
+
+
+# Two members, several epochs: each is trained long enough to be killed on the way.
+CHANGES = (
+    *("~members.vlad", "~members.bag", "~members.sequence"),
+    "members.other={family: perceptron, config: {hidden: [8]}}",
+    "train.checkpoint_seconds=0",
+)
+
+
+def test_a_run_ends_at_the_same_bytes_though_a_node_dies_and_one_comes(
+    cluster: SmallCluster, tmp_path: Path
+) -> None:
+    here = blank_means_line(tmp_path / "here", CHANGES)
+    there = Line(here.data, here.schema, tmp_path / "there" / "outputs", CHANGES)
+    victim = there.run / "teachers" / "plain"
+    process = there.start("stage=all", "executor=ray", f"executor.address={cluster.address}")
+    try:
+        assert wait_for((victim / CHECKPOINT_NAME).exists, process), process.communicate()
+        killed = cluster.kill_node_of(number_in(victim / "LOCK"))
+        cluster.add()
+        out, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    lost = f"teachers/plain was lost with node {killed}; it is tried again (1/3)"
+    assert lost in err.splitlines()
+    assert "raylet" not in out + err
+
+    expected = here.call("stage=all")
+    assert expected.status == 0, expected.err
+    assert there.bundle.read_bytes() == here.bundle.read_bytes()
+    assert there.done().keys() == here.done().keys()
+    # Nothing is done again by the other executor: the keys are the same.
+    again = there.call("stage=all")
+    assert again.status == 0 and "started" not in again.err, again.err
+
+
+def test_a_job_that_loses_its_nodes_is_failed_by_name(
+    cluster: SmallCluster, tmp_path: Path
+) -> None:
+    one = job(tmp_path, "unlucky", SLEEPS)
+    log = one.folder / "log.txt"
+    machines, killed = RayCluster(ExecutorConfig("ray", cluster.address, retries=0)), []
+    thread = threading.Thread(
+        target=lambda: killed.append(cluster.kill_node_of(number_in(log))), daemon=True
+    )
+    thread.start()
+    try:
+        (result,) = run_jobs([one], None, machines=machines)
+    finally:
+        machines.close()
+    thread.join()
+    said = f"unlucky was lost with node {killed[0]}; it was tried once; the end of {log}:\n"
+    assert str(result.message).startswith(said)
+    assert result.returncode == -signal.SIGKILL and log.read_text().strip() == result.tail
+
+
+def test_a_node_without_memory_is_named(cluster: SmallCluster, tmp_path: Path) -> None:
+    # It counts as full, whatever is used.
+    full = cluster.add(
+        num_cpus=2,
+        env_vars={"RAY_memory_usage_threshold": "0.0", "RAY_memory_monitor_refresh_ms": "100"},
+    )
+    machines = RayCluster(ExecutorConfig("ray", cluster.address, retries=1))
+    one = job(tmp_path, "large", SLEEPS)
+    try:
+        (result,) = run_jobs([replace(one, reserved=2)], None, machines=machines)
+    finally:
+        machines.close()
+    said = f"large was ended since node {full} has no memory left; it was tried twice"
+    assert str(result.message).startswith(said)
+
+
+def test_an_address_without_a_cluster_is_refused() -> None:
+    machines = RayCluster(ExecutorConfig("ray", "127.0.0.9:6399"))
+    said = "executor.address: no Ray cluster at 127.0.0.9:6399: Connection refused; start one"
+    with pytest.raises(RunError, match=re.escape(said)):
+        machines.prepare()
