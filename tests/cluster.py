@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,6 @@ class SmallCluster:
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster()
-        # Its sockets' names may not be long.
-        self._folder = tempfile.mkdtemp(prefix="ray-")
         self._nodes: dict[str, Any] = {}
         for _ in range(nodes):
             self.add()
@@ -48,7 +45,6 @@ class SmallCluster:
         head = {
             "include_dashboard": False,
             "num_cpus": 0,
-            "temp_dir": self._folder,
             "_system_config": _SETTINGS,
         }
         usual: dict[str, Any] = {"num_cpus": 1, **({} if self._nodes else head)}
@@ -75,12 +71,13 @@ class SmallCluster:
 
     def close(self) -> None:
         own = [one for node in self._nodes.values() for one in self._below(node)]
+        logs = self._cluster.head_node.get_session_dir_path()
         self._cluster.shutdown()
         psutil.wait_procs(own, timeout=20)
         for process in own:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(logs, ignore_errors=True)
 
     def _below(self, node: Any) -> list[psutil.Process]:
         """The raylet of a node and what it started, and what that started."""

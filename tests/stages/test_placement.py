@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 import stages.placement
 from common.errors import ConfigError
@@ -20,7 +21,7 @@ def test_a_cluster_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_jobs_are_spread_over_the_gpus_that_this_process_may_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stages.placement.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for named, device, found in ((None, "auto", 2), ("3,5", "cuda", 2), (None, "cpu", 0)):
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if named:
