@@ -71,7 +71,8 @@ class SmallCluster:
 
     def close(self) -> None:
         own = [one for node in self._nodes.values() for one in self._below(node)]
-        logs = self._cluster.head_node.get_session_dir_path()
+        head: Any = self._cluster.head_node
+        logs = head.get_session_dir_path()
         self._cluster.shutdown()
         psutil.wait_procs(own, timeout=20)
         for process in own:
