@@ -14,7 +14,7 @@ from stages.commands.refusals import without_password
 # Of Hydra's options those that are of use here; some want a word behind them.
 _OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve"}
 _CFG = ("job", "hydra", "all")
-_GROUPS = ("experiment", "data", "train", "tracking")
+_GROUPS = ("experiment", "data", "train", "executor", "tracking")
 _OTHER_OPTIONS = ("-q", "--quiet", "-v", "--verbose", "--help", "--version")
 
 
