@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tests.line import blank_means_line, processes_on, wait_for
 from training.checkpoint import CHECKPOINT_NAME
 
-SETTINGS = ("stage=teachers", "train.precision=float32", "train.epochs=1")
+SETTINGS = ("stage=teachers", "train.precision=float32", "train.epochs=6")
 
 
 def kill_rank(training: Path, rank: int) -> None:

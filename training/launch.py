@@ -17,6 +17,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from common.threads import environment
 from runs.failures import describe_exit
 from runs.parent import die_with_spawner
+from training.ranks import RESTARTED
 from training.stop import Interrupted
 
 Result = TypeVar("Result")
@@ -53,6 +54,29 @@ def launch(
     """
     # Libraries read them when they are imported.
     os.environ.update(environment(threads))
+    for restarts in range(RESTARTS + 1):
+        os.environ[RESTARTED] = str(restarts)
+        try:
+            return _launch_once(work, *arguments, ranks=ranks, threads=threads)
+        except ChildFailedError as error:
+            # Its name goes with the block.
+            failed = error
+    rank, failure = failed.get_first_failure()
+    ending = describe_exit(failure.exitcode)
+    raise RanksFailed(f"rank {rank} of {ranks} {ending}, also after {RESTARTS} restarts") from None
+
+
+def _launch_once(
+    work: Callable[..., Result], *arguments: object, ranks: int, threads: int
+) -> list[Result]:
+    """The same, once.
+
+    The agent's own restarts have the ranks meet again where they met before, and there gloo finds
+    addresses of those that are dead.
+
+    Raises:
+        ChildFailedError: a rank died.
+    """
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -61,7 +85,7 @@ def launch(
         rdzv_backend="c10d",
         rdzv_endpoint=f"{_HERE}:0",
         local_addr=_HERE,
-        max_restarts=RESTARTS,
+        max_restarts=0,
         shutdown_timeout=_CHECKPOINT_SECONDS,
     )
     try:
@@ -69,12 +93,6 @@ def launch(
             results = elastic_launch(config, _start)(work, threads, *arguments)
     except SignalException:
         raise Interrupted from None
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        ending = describe_exit(failure.exitcode)
-        raise RanksFailed(
-            f"rank {rank} of {ranks} {ending}, also after {RESTARTS} restarts"
-        ) from None
     return [results[rank] for rank in range(ranks)]
 
 

@@ -14,6 +14,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
+# The variable by which ranks know how often all were started again.
+RESTARTED = "ONEGIG_RESTARTED"
+
 Result = TypeVar("Result")
 
 
@@ -112,5 +115,5 @@ def joined(device: torch.device) -> Ranks:
         distributed.get_rank(),
         distributed.get_world_size(),
         distributed.new_group(backend="gloo"),
-        int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)),
+        int(os.environ.get(RESTARTED, 0)),
     )
