@@ -45,7 +45,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def edit_loss(checkout: Path) -> None:
-    edit(checkout / LOSS, "label_losses(z) / len(batch)", "label_losses(z) * 2 / len(batch)")
+    edit(checkout / LOSS, "summed(label_losses(z)) / clips", "summed(label_losses(z)) * 2 / clips")
 
 
 def becomes(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
