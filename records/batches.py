@@ -113,6 +113,7 @@ class Batch:
             features={name: values[start:end] for name, values in self.features.items()},
             mask=None if self.mask is None else self.mask[start:end],
             labels=labels - torch.tensor([start, 0]),
+            unknown=None if self.unknown is None else self.unknown[start:end],
         )
 
     def to(self, device: torch.device | str) -> Batch:

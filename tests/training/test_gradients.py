@@ -60,6 +60,23 @@ def test_micro_batches_have_the_gradient_of_the_batch(
             torch.testing.assert_close(pieces[name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_micro_batches_leave_out_what_is_unknown_of_their_own_clips(split: Split) -> None:
+    batch = next(iterate_batches(split, 23))
+    generator = torch.Generator().manual_seed(5)
+    unknown = torch.rand(23, SCHEMA.num_labels, generator=generator) < 0.4
+    unknown[batch.labels[:, 0], batch.labels[:, 1]] = False
+    found = []
+    for micro in (None, 10):
+        torch.manual_seed(3)
+        model = build("logistic", registry.config_from_dict("logistic", {}), SCHEMA).train()
+        train = replace(TRAIN, micro_batch=micro)
+        computed = Gradients(model, HardLabels(), train, ALONE)
+        loss = computed.compute(replace(batch, unknown=unknown))
+        found.append([loss, *(parameter.grad for parameter in model.parameters())])
+    for whole, pieces in zip(*found, strict=True):
+        torch.testing.assert_close(pieces, whole, rtol=1e-4, atol=1e-6)
+
+
 def test_half_of_the_families_can_do_without_batch_norm() -> None:
     """Dropout, codes that are drawn, losses with parameters and several outputs are among them."""
     assert {"snr_trans", "shared_bottom", "mmoe", "chain"} <= {family for family, _ in CONFIGS}
