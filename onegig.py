@@ -24,10 +24,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from common import messages
 from common.errors import ConfigError
-from orchestrate import with_experiment_files
-from report import perform, say_changes
+from orchestrate import as_hydra_takes
+from report import perform
 from report.opened import OpenedRun
-from stages.commands.arguments import check_overrides, check_words
 from stages.commands.overrides import as_overrides
 from stages.commands.refusals import check_key, one_line
 from stages.config import Config, config_from, hydra_node
@@ -76,10 +75,7 @@ def run_stage(stage: str, *overrides: str, **keys: Any) -> OpenedRun:
         messages.set_verbosity(config.verbosity)
         workspace = Workspace(config)
         workspace.arguments = arguments
-        try:
-            return OpenedRun(workspace, perform(workspace))
-        finally:
-            say_changes(workspace)
+        return OpenedRun(workspace, perform(workspace))
 
 
 def compose_config(arguments: Sequence[str]) -> Config:
@@ -89,12 +85,9 @@ def compose_config(arguments: Sequence[str]) -> Config:
         ConfigError: bad syntax, an unknown key or experiment, a wrong type, a value out of bounds.
     """
     ConfigStore.instance().store(name="onegig", node=hydra_node())
-    check_words(arguments)
     try:
-        overrides = [with_experiment_files(argument) for argument in arguments]
-        check_overrides(overrides)
         with _hydra():
-            composed = compose("config", overrides)
+            composed = compose("config", as_hydra_takes(arguments))
         values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as refused:
         if isinstance(refused, ConfigCompositionException):

@@ -75,10 +75,7 @@ def parse_command_line(run: Callable[[Config], float | None]) -> None:
     """
     ConfigStore.instance().store(name="onegig", node=hydra_node())
     # Hydra has flags of its own, and takes no others.
-    arguments = messages.as_overrides(sys.argv[1:])
-    check_words(arguments)
-    sys.argv[1:] = [with_experiment_files(argument) for argument in arguments]
-    check_overrides(sys.argv[1:])
+    sys.argv[1:] = as_hydra_takes(messages.as_overrides(sys.argv[1:]))
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="config")
     def job(composed: DictConfig) -> float | None:
@@ -97,6 +94,18 @@ def parse_command_line(run: Callable[[Config], float | None]) -> None:
         check_key(refused)
         raise
     raise error
+
+
+def as_hydra_takes(arguments: Sequence[str]) -> list[str]:
+    """Arguments that Hydra can read; files of experiments have names.
+
+    Raises:
+        ConfigError: as `check_words`, `with_experiment_files` and `check_overrides`.
+    """
+    check_words(arguments)
+    given = [with_experiment_files(argument) for argument in arguments]
+    check_overrides(given)
+    return given
 
 
 def with_experiment_files(argument: str) -> str:
@@ -191,15 +200,12 @@ def run_stage(config: Config) -> float | None:
     if not config.extensions:
         check_stage(config.stage)
     # They import torch, which takes seconds: a wrong key or name is answered before.
-    from report import perform, say_changes, score_of
+    from report import perform, score_of
     from stages.workspace import Workspace
 
     workspace = Workspace(config)
     workspace.arguments = sys.argv[1:]
-    try:
-        return score_of(perform(workspace))
-    finally:
-        say_changes(workspace)
+    return score_of(perform(workspace))
 
 
 def main() -> int:

@@ -12,24 +12,24 @@ from stages.workspace import Workspace
 def perform(workspace: Workspace) -> object:
     """Runs the stage that a workspace's configuration names, and prints what comes of it.
 
+    At the end, however that is, it says whether other code made what was worked on.
+
     Returns:
         What the stage returned.
     """
-    stage = STAGES.get(workspace.config.stage or "")
-    # Results of this process must not depend on the number of cores.
-    with (
-        workspace.run.lock(),
-        one_thread(),
-        workspace.tracker.session(),
-        closing(workspace.machines),
-    ):
-        result = stage.run(workspace)
-        show(result)
-        return result
-
-
-def say_changes(workspace: Workspace) -> None:
-    """Says at the end whether other code made what was worked on."""
-    line = workspace.code_changes.line()
-    if line:
-        warn(line)
+    try:
+        stage = STAGES.get(workspace.config.stage or "")
+        # Results of this process must not depend on the number of cores.
+        with (
+            workspace.run.lock(),
+            one_thread(),
+            workspace.tracker.session(),
+            closing(workspace.machines),
+        ):
+            result = stage.run(workspace)
+            show(result)
+            return result
+    finally:
+        line = workspace.code_changes.line()
+        if line:
+            warn(line)
