@@ -10,9 +10,10 @@ from quantize.selection.comparison import Comparison, Point
 from records import Schema, Stream
 from runs import Predictions, PredictionsWriter
 from runs.marker import Marker
-from stages.config import Config, MemberConfig
+from stages.config import Config
 from stages.findings.evidence import weigh
 from stages.findings.models import Curves, Model
+from stages.members import MemberConfig
 from stages.packing.receipt import MemberReceipt, Receipt
 from stages.report import Findings
 from stages.summaries import TrainingSummary

@@ -7,8 +7,6 @@ a `Config` of it, and refuses what its fields do not take in one line that names
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
@@ -26,11 +24,12 @@ from ensemble.config import EnsembleConfig
 from quantize.config import PackConfig, QuantizeConfig
 from records.config import DataConfig
 from records.recognition.config import ColumnsConfig
-from runs import ExecutorConfig, ResourceConfig
+from runs import ExecutorConfig
 from runs.code_changes import OnCodeChange
 from runs.store import is_name
 from stages.commands.composed import check_composed
 from stages.external.config import BUNDLE, ExternalConfig
+from stages.members import MemberConfig, spread_members
 from stages.packing.budgets import parse_budgets
 from stages.tracking.config import TrackingConfig
 from training.config import TrainConfig
@@ -38,32 +37,6 @@ from tune.config import TuneConfig
 
 # A student of this teacher is the member as trained on the labels.
 LABELS = "labels"
-
-
-@dataclass(frozen=True)
-class MemberConfig:
-    """One model of the ensemble: a family, its hyperparameters, and how it is trained.
-
-    Or several. `grid` has values by hyperparameter, and there is a model for each combination of
-    them, called by the values: `wide` with `{hidden: [[512], [1024, 1024]]}` is `wide-512` and
-    `wide-1024x1024`. `copies` are alike but for their seeds: `wide`, `wide-2`, `wide-3`.
-    """
-
-    family: str
-    config: dict[str, Any] = field(default_factory=dict)
-    train: dict[str, Any] = field(default_factory=dict)
-    copies: Positive = 1
-    grid: dict[str, list[Any]] = field(default_factory=dict)
-    resources: ResourceConfig = field(default_factory=ResourceConfig)
-
-    def spread(self, name: str) -> Iterator[tuple[str, MemberConfig]]:
-        """The models that a member of this name stands for, each with a name of its own."""
-        for values in product(*self.grid.values()):
-            config = {**self.config, **dict(zip(self.grid, values, strict=True))}
-            one = "-".join((name, *map(_value_name, values)))
-            for copy in range(1, self.copies + 1):
-                own = replace(self, config=config, copies=1, grid={})
-                yield (one if copy == 1 else f"{one}-{copy}"), own
 
 
 @dataclass(frozen=True)
@@ -139,7 +112,7 @@ class Config:
                 "copies: they are of what is trained once more after folds=..., with final=refit; "
                 "members.NAME.copies makes members that differ in their seeds"
             )
-        object.__setattr__(self, "members", _spread(self.members))
+        object.__setattr__(self, "members", spread_members(self.members))
         for name in self.external:
             _check_task_name("external", name)
             if name == BUNDLE or name in self.members:
@@ -316,32 +289,6 @@ def _check_task_name(where: str, name: str) -> None:
             f"{where}: name {quoted(name)}; use up to 200 letters, digits and ._+- (the first one "
             "a letter, digit or _)"
         )
-
-
-def _spread(members: Mapping[str, MemberConfig]) -> dict[str, MemberConfig]:
-    """All members by name, copies and grids written out."""
-    found: dict[str, MemberConfig] = {}
-    origin: dict[str, str] = {}
-    for name, member in members.items():
-        empty = [key for key, values in member.grid.items() if not values]
-        if empty:
-            raise ConfigError(f"members.{name}.grid.{empty[0]}: no values; give some or none")
-        for one, own in member.spread(name):
-            if one in found:
-                raise ConfigError(
-                    f"members.{name}: there are two members {quoted(one)}, one of them of members."
-                    f"{origin[one]}; rename either"
-                )
-            found[one], origin[one] = own, name
-    return found
-
-
-def _value_name(value: Any) -> str:
-    """What of a model's name says a hyperparameter's value: `0.4`, `gelu`, `1024x1024`."""
-    parts = value.values() if isinstance(value, Mapping) else value
-    if isinstance(value, Mapping | list | tuple):
-        return "x".join(map(_value_name, parts))
-    return re.sub(r"[^A-Za-z0-9._+-]", "_", str(value))
 
 
 def _check_teacher(where: str, teacher: str, families: set[str]) -> None:

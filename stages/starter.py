@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from records.schema import Level
-from stages.config import MemberConfig
+from stages.members import MemberConfig
 from training.config import TrainConfig
 
 # Up to so many clips: hidden units, and epochs of a training.

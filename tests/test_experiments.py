@@ -26,7 +26,8 @@ from records import (
     open_split,
     write_shards,
 )
-from stages.config import Config, MemberConfig, config_from, hydra_node
+from stages.config import Config, config_from, hydra_node
+from stages.members import MemberConfig
 from stages.plan import plan
 from stages.workspace import Workspace
 from training.objective import HardLabels

@@ -13,7 +13,8 @@ from common.codec import to_plain
 from common.files import write_bytes
 from distill.config import StudentConfig
 from families import host_of
-from stages.config import Config, MemberConfig
+from stages.config import Config
+from stages.members import MemberConfig
 
 EXPERIMENT_NAME = "experiment.yaml"
 # What is done with a configuration, and how; an experiment says what it is. The studies are done.

@@ -15,8 +15,8 @@ from families import config_from_dict
 from families.size import model_bytes
 from records.folds import HELD
 from runs import Task, content_key
-from stages.config import MemberConfig
 from stages.jobs import Training
+from stages.members import MemberConfig
 from stages.teachers import teacher_job
 from stages.workspace import Workspace
 from tune.space import Space, check_space, value_at, with_values

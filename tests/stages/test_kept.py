@@ -6,7 +6,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from stages.config import Config, MemberConfig, config_from
+from stages.config import Config, config_from
+from stages.members import MemberConfig
 from stages.tuning.kept import with_kept, write_experiment
 from tests.test_experiments import experiment
 

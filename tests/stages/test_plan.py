@@ -12,7 +12,8 @@ from distill.config import DistillConfig, StudentConfig
 from families import FamilyError
 from records.config import DataConfig
 from stages import builtin  # noqa: F401
-from stages.config import Config, MemberConfig
+from stages.config import Config
+from stages.members import MemberConfig
 from stages.plan import plan
 from stages.stage import STAGES
 from stages.workspace import Workspace
