@@ -1,6 +1,6 @@
 """A stage run and shown, as the command line and a call from Python have it."""
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 from common.messages import warn
 from common.threads import one_thread
@@ -21,7 +21,7 @@ def perform(workspace: Workspace) -> object:
         stage = STAGES.get(workspace.config.stage or "")
         # Results of this process must not depend on the number of cores.
         with (
-            workspace.run.lock(),
+            workspace.run.lock() if stage.of_run else nullcontext(),
             one_thread(),
             workspace.tracker.session(),
             closing(workspace.machines),

@@ -47,7 +47,11 @@ class Imported:
     written: tuple[Path, ...]
 
 
-@stage("import", help="look at data of your own; write schema, vocabulary, experiment")
+@stage(
+    "import",
+    help="look at data of your own; write schema, vocabulary, experiment",
+    of_run=False,
+)
 def import_data(workspace: Workspace) -> Imported:
     """Looks at the files below `data.root`, and writes an experiment that runs on them.
 

@@ -47,6 +47,7 @@ class Stage:
     needs: tuple[str, ...]
     run: Callable[[Workspace], object]
     done: Callable[[Workspace], Done] | None
+    of_run: bool
 
 
 def _own() -> None:
@@ -62,6 +63,7 @@ def stage(
     help: str,
     needs: tuple[str, ...] = (),
     done: Callable[[Workspace], Done] | None = None,
+    of_run: bool = True,
 ) -> Callable[[Run], Run]:
     """Registers the decorated function as a stage.
 
@@ -73,6 +75,7 @@ def stage(
         help: What it does, in a line.
         needs: Stages that come before it.
         done: How much of it is done; None where that cannot be said.
+        of_run: Whether it works on the run, which then no other command may.
 
     Example:
         @stage("count", help="how many teachers there are", needs=("teachers",))
@@ -81,7 +84,7 @@ def stage(
     """
 
     def add(run: Run) -> Run:
-        STAGES.add(name, Stage(name, help, needs, run, done))
+        STAGES.add(name, Stage(name, help, needs, run, done, of_run))
         return run
 
     return add

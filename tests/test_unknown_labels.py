@@ -86,3 +86,19 @@ def test_a_run_is_scored_on_what_is_known(
     )
     refused = line.call("stage=teachers", "members.near={family: neighbors}").refusal()
     assert "of this data some are unknown" in refused and "leave the member out" in refused
+    if schema.segments:
+        check_ratings_kept_back(line, bundle, tmp_path / "submission.csv")
+
+
+def check_ratings_kept_back(line: Line, bundle: Bundle, output: Path) -> None:
+    """Segments that nobody rated are predicted as they are elsewhere."""
+    kept_back = {"segment_start_times": np.array([2, 0]), "segment_end_times": np.array([4, 2])}
+    clips = make_clips(SMALL_FRAMES, 9, 7)
+    write_shards(line.data, "test", [encode_clip(c, SMALL_FRAMES, kept_back) for c in clips], 5)
+    predicted = line.call("stage=predict", "data.test.shards=test-*", f"output={output}")
+    assert predicted.status == 0, predicted.err
+    best = dict(row.split(",") for row in output.read_text().splitlines()[1:])
+    assert list(best) == [f"{clip.id}:{start}" for clip in clips for start in (0, 2)]
+    streams = {name: of_frames[2:4] for name, of_frames in clips[3].features.items()}
+    first = int(best[f"{clips[3].id}:2"].split()[0])
+    assert first == int(bundle.predict(streams).argmax())

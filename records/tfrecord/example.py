@@ -23,7 +23,7 @@ from records.formats import Listing, ShardFile, register_format
 from records.schema import Schema, Stream
 from records.tfrecord import wire
 from records.tfrecord.framing import open_file, read_record, scan
-from records.tfrecord.segments import Segment, rated_segments, segment_clip
+from records.tfrecord.segments import Segment, segments_of, segment_clip
 
 # A position has the number of a segment in its lowest bits.
 _SEGMENTS = 1 << 16
@@ -83,7 +83,7 @@ class TFRecordFile(ShardFile):
         return f"byte {offset}{decompressed}{segment}"
 
     def _segments(self, record: NDArray[np.uint8]) -> list[Segment]:
-        return rated_segments(_context(record, self.schema))
+        return segments_of(_context(record, self.schema))
 
     def _with_segments(self, found: Listing) -> Listing:
         """A listing of segments. A record that is damaged has one, so that it is told of later."""

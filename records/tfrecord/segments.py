@@ -1,8 +1,9 @@
-"""The rated segments of YouTube-8M 2019: parts of a video, of which raters judged some labels.
+"""The segments of YouTube-8M 2019: parts of a video, of which raters judged some labels.
 
 The context of a record has four lists of one length: `segment_start_times` and `segment_end_times`,
 in frames, and for each `segment_labels` and `segment_scores`, 1 where the label was found right and
-0 where it was found wrong. A segment may come several times, with other labels.
+0 where it was found wrong. A segment may come several times, with other labels. Where ratings are
+kept back, to be predicted, a record has the first two lists alone.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class Segment:
     wrong: set[int] = field(default_factory=set)
 
 
-def rated_segments(context: Mapping[str, Any]) -> list[Segment]:
-    """The segments of a record, by their starts; none where it has no ratings.
+def segments_of(context: Mapping[str, Any]) -> list[Segment]:
+    """The segments of a record, by their starts; none where it names none.
 
     Raises:
         DataError: The lists are not of one length, a segment has no or two ends, or a score is
@@ -48,17 +49,20 @@ def rated_segments(context: Mapping[str, Any]) -> list[Segment]:
         for key in (STARTS, ENDS, LABELS)
     )
     scores = list(context[SCORES].float_list.value) if SCORES in context else []
-    if len({len(starts), len(ends), len(labels), len(scores)}) > 1:
-        counts = dict(zip(KEYS, map(len, (starts, ends, labels, scores)), strict=True))
+    counts = dict(zip(KEYS, map(len, (starts, ends, labels, scores)), strict=True))
+    rated = bool(labels or scores)
+    if len({counts[key] for key in (KEYS if rated else (STARTS, ENDS))}) > 1:
         raise DataError(f"the lists of segments have different lengths: {quoted(counts)}; mend it")
     found: dict[int, Segment] = {}
-    for start, end, label, score in zip(starts, ends, labels, scores, strict=True):
+    for start, end in zip(starts, ends, strict=True):
         segment = found.setdefault(start, Segment(start, end))
         if not 0 <= start < end or segment.end != end:
             raise DataError(f"the segment at {start} ends at {segment.end} or {end}; mend it")
+    # Of segments that nobody rated, these are empty.
+    for start, label, score in zip(starts, labels, scores, strict=rated):
         if score not in (0, 1):
             raise DataError(f"the segment at {start} has the score {score}; it must be 0 or 1")
-        (segment.right if score else segment.wrong).add(label)
+        (found[start].right if score else found[start].wrong).add(label)
     return [found[start] for start in sorted(found)]
 
 

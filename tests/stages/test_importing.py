@@ -83,6 +83,8 @@ def test_tfrecords_of_frames_become_members_on_frames(small_frames: Path, tmp_pa
     assert shards == {n: {"shards": f"{n}-*.tfrecord"} for n in ("train", "search", "report")} | {
         "test": {"shards": "test-00000.tfrecord"}
     }
+    # The run of that command is not begun.
+    assert [path.name for path in tmp_path.glob("**/LOCK")] == []
 
 
 @pytest.mark.parametrize(

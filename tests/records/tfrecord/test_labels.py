@@ -149,6 +149,21 @@ def test_each_rated_segment_is_a_clip(tmp_path: Path) -> None:
     assert batch.labels.tolist() == [[1, 3], [2, 9]]
 
 
+def test_of_segments_whose_ratings_are_kept_back_nothing_is_known(tmp_path: Path) -> None:
+    kept_back = {"segment_start_times": [10, 5], "segment_end_times": [15, 10]}
+    write(
+        tmp_path,
+        frame_example({"id": b"v", **kept_back}, frame_lists(20)),
+        frame_example({"id": b"w", **kept_back, "segment_labels": []}, frame_lists(12)),
+    )
+    split = open_split(tmp_path, "test", SplitSpec("train-*"), SEGMENTS, cache=None)
+    clips = list(split.clips())
+    assert [clip.id for clip in clips] == ["v:5", "v:10", "w:5", "w:10"]
+    assert [len(clip.features["rgb"]) for clip in clips] == [5, 5, 5, 2]
+    assert not any(len(clip.labels) for clip in clips)
+    assert all(clip.unknown is not None and clip.unknown.all() for clip in clips)
+
+
 @pytest.mark.parametrize(
     ("rated", "said"),
     [
