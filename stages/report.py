@@ -11,12 +11,14 @@ from common.codec import from_plain
 from common.errors import UserError
 from common.files import read_json
 from common.messages import warn
+from ensemble.blend import Blend
 from quantize.selection.comparison import Comparison
 from quantize.selection.problem import Solution
 from records import Schema
 from runs import RunError
 from stages.config import LABELS, Config
 from stages.distill import load_students
+from stages.external.blends import BLEND_NAME
 from stages.findings.curves import compare_on_report, score_packed
 from stages.findings.evidence import Evidence, gather_evidence
 from stages.findings.machine import describe_machine, prediction_speeds
@@ -45,6 +47,7 @@ class Findings:
         progress: how much of each stage is done.
         teachers: by member, those that were begun.
         students: the models that may be packed, by their names in a bundle.
+        blends: with the models of `external`: those of `teachers` and of `bundle`.
         receipt: of the bundle.
         packed: GAP on `report` of its members, each as it is stored.
         comparisons: of the curve with uniform 8 bits, by split: `search`, `report`.
@@ -61,6 +64,7 @@ class Findings:
     progress: dict[str, Done]
     teachers: dict[str, Model]
     students: dict[str, Model]
+    blends: dict[str, Blend] = field(default_factory=dict)
     receipt: Receipt | None = None
     packed: dict[str, float] = field(default_factory=dict)
     comparisons: dict[str, Comparison] = field(default_factory=dict)
@@ -144,6 +148,7 @@ class _Reader:
             {own.name: own.done(workspace) for own in list_stages() if own.done},
             teachers,
             students,
+            self._blends(),
             self._receipt(students),
             notices=list(dict.fromkeys(self._notices)),
             arguments=workspace.arguments,
@@ -167,6 +172,18 @@ class _Reader:
         """All students as they are by this configuration; what is missing becomes a notice."""
         workspace = self._workspace
         return self._try(lambda: load_students(workspace, load_teachers(workspace)), None)
+
+    def _blends(self) -> dict[str, Blend]:
+        """Those with the models that the configuration names, where they are weighed."""
+        wanted = self._workspace.config.external.keys()
+        found = {
+            name: self._file(f"blend/{name}", BLEND_NAME, Blend) for name in ("teachers", "bundle")
+        }
+        return {
+            name: own
+            for name, own in found.items()
+            if wanted and own and wanted <= own.members.keys()
+        }
 
     def _receipt(self, students: dict[str, Model]) -> Receipt | None:
         folder = self._root / BUNDLE_FOLDER

@@ -23,7 +23,7 @@ from records.formats import Listing, ShardFile, register_format
 from records.schema import Schema, Stream
 from records.tfrecord import wire
 from records.tfrecord.framing import open_file, read_record, scan
-from records.tfrecord.segments import Segment, segments_of, segment_clip
+from records.tfrecord.segments import Segment, segment_clip, segments_of
 
 # A position has the number of a segment in its lowest bits.
 _SEGMENTS = 1 << 16

@@ -7,6 +7,7 @@ import yaml
 from common.codec import to_plain
 from common.units import format_bytes
 from report.page import Code, Element, Facts, Page, Section, Text
+from report.run.blends import blend_section
 from report.run.costs import cost_section
 from report.run.curves import curve_section
 from report.run.evidence import clip_section, label_section, together_section
@@ -23,6 +24,7 @@ def run_page(findings: Findings) -> Page:
     sections = [
         _result(findings),
         member_section(findings),
+        *blend_section(findings),
         *curve_section(findings),
         *learning_section(findings),
         *label_section(findings),

@@ -143,6 +143,19 @@ def test_teachers_are_weighed_beside_them_and_taught_by_themselves(
     assert (line.run / "ensemble/DONE").read_bytes() == chosen
 
 
+def test_the_report_has_the_blends(line: Line, external: str) -> None:
+    for stage in ("ensemble", "predict", "report"):
+        assert line.call(f"stage={stage}", external).status == 0
+    page = (line.run / "report.html").read_text()
+    assert "With external models" in page
+    for name in ("teachers", "bundle"):
+        blend = json.loads((line.run / f"blend/{name}/blend.json").read_text())
+        assert f"{blend['report']['gap']:.5f} ± {blend['report']['error']:.5f}" in page
+        assert f"{blend['members']['theirs']['weight']:.3f}"[:4] in page
+    assert line.call("stage=report").status == 0
+    assert "With external models" not in (line.run / "report.html").read_text()
+
+
 def test_the_receipt_says_what_is_not_packed(line: Line, external: str) -> None:
     done, before = line.done(), line.bundle.read_bytes()
     outcome = line.call("stage=pack", external)
