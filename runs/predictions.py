@@ -168,7 +168,16 @@ class PredictionsWriter:
             raise RunError(f"predictions: cannot store {k} of {num_labels} labels")
         self.num_labels = num_labels
         self.k = min(k, num_labels)
-        self._parts: list[Predictions] = []
+        # Not a part for each batch: small arrays that stay where a batch's large ones come and go
+        # leave gaps in the heap that nothing fits into, and memory grows by those.
+        self._ids: list[str] = []
+        by_label = (0, self.k)
+        self._rows = {
+            "labels": np.empty(by_label, label_type(num_labels)),
+            "log_odds": np.empty(by_label, np.float32),
+            "left_out": np.empty(0, np.float32),
+            "tail": np.empty(0, np.float32),
+        }
 
     def append(
         self, ids: Sequence[str], log_odds: torch.Tensor, unknown: torch.Tensor | None = None
@@ -201,15 +210,17 @@ class PredictionsWriter:
         values, labels = best.values.cpu().numpy(), best.indices[:, : self.k]
         tail = torch.sigmoid(log_odds).scatter_(1, labels, 0.0).sum(dim=1)
         bound = values[:, self.k] if missing else np.full(len(ids), -np.inf, dtype=np.float32)
-        part = Predictions(
-            np.array(ids, dtype=np.str_),
-            labels.cpu().numpy().astype(label_type(self.num_labels)),
-            np.ascontiguousarray(values[:, : self.k]),
-            np.ascontiguousarray(bound),
-            tail.cpu().numpy(),
-            self.num_labels,
-        )
-        self._parts.append(part)
+        rows = {
+            "labels": labels.cpu().numpy(),
+            "log_odds": values[:, : self.k],
+            "left_out": bound,
+            "tail": tail.cpu().numpy(),
+        }
+        first = len(self._ids)
+        self._ids += ids
+        for name, own in rows.items():
+            self._rows[name] = _with_room(self._rows[name], len(self._ids))
+            self._rows[name][first : len(self._ids)] = own
 
     def finish(self) -> Predictions:
         """All batches as one value.
@@ -217,9 +228,19 @@ class PredictionsWriter:
         Raises:
             RunError: No clip was added.
         """
-        if not any(map(len, self._parts)):
+        if not self._ids:
             raise RunError("predictions: no clip was added")
-        return Predictions.concatenate(self._parts)
+        rows = {name: own[: len(self._ids)] for name, own in self._rows.items()}
+        return Predictions(np.array(self._ids, np.str_), **rows, num_labels=self.num_labels)
+
+
+def _with_room(array: np.ndarray, length: int) -> np.ndarray:
+    """An array of at least `length` rows that begins with those of `array`."""
+    if length <= len(array):
+        return array
+    grown = np.empty((max(length, 2 * len(array)), *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    return grown
 
 
 def label_type(num_labels: int) -> type[np.unsignedinteger]:

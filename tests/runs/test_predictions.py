@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from benchmarks.faults.children import in_child
 from common.files import sha256_file
 from runs import Predictions, PredictionsWriter, RunError
 
@@ -196,3 +197,19 @@ def test_another_file_of_tensors_is_refused(tmp_path: Path) -> None:
     save_file({"weight": np.zeros(3, dtype=np.float32)}, tmp_path / "other.safetensors")
     with pytest.raises(RunError, match="not a file of predictions"):
         Predictions.load(tmp_path / "other.safetensors")
+
+
+def test_memory_is_that_of_what_is_stored() -> None:
+    """Not of what the batches took that it was stored from."""
+    ids, log_odds = [f"clip{n:09d}" for n in range(256)], torch.zeros(256, 3862)
+
+    def written() -> int:
+        writer = PredictionsWriter(3862, 20)
+        for _ in range(100):
+            writer.append(ids, log_odds + 1)
+        return len(writer.finish())
+
+    ended = in_child(written)
+    assert (ended.kind, ended.value) == ("returned", 25_600)
+    # 130 bytes a clip and an id; with a part for each batch it was 300 MB.
+    assert ended.peak < 60e6
