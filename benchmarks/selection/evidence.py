@@ -57,25 +57,19 @@ class Evidence:
 def of_run(run: Path) -> Evidence:
     """The students of a run, at uniform8 and as trained, on all that they were measured on.
 
-    That is `search` and `report`; of a run with folds, the fold that each student did not see, and
-    `report`.
+    That is `search` and `report`; of a run with folds, the fold that each student did not see.
 
     Raises:
         UserError: Nothing was measured yet, or not at uniform8.
     """
-    jobs = {
-        path.parent: job
-        for place in ("quantized/*", "folds/*/quantized/*")
-        for path in sorted(run.glob(f"{place}/{JOB_NAME}"))
-        if isinstance(job := read_job(path.parent), Measurement)
-    }
+    # What is packed of a run with folds was trained on all clips but those of `report`.
+    jobs = _measurements(run, "folds/*/quantized/*") or _measurements(run, "quantized/*")
     quantized: dict[str, list[Predictions]] = {}
     whole: dict[str, list[Predictions]] = {}
     truths: list[Labels] = []
     for folder, job in jobs.items():
-        # What a run without folds has of `report` is of the models that it packs.
-        others = {"train", "report"} if job.scored == HELD else {"train"}
-        for split in [name for name in job.splits if name not in others]:
+        unseen = [HELD] if job.scored == HELD else ["search", "report"]
+        for split in [name for name in job.splits if name in unseen]:
             scored = folder / predictions_name(f"{split}-{UNIFORM8}")
             path = scored if scored.exists() else folder / predictions_name(split)
             found = quantized.setdefault(job.student, [])
@@ -89,6 +83,15 @@ def of_run(run: Path) -> Evidence:
     if not jobs:
         raise UserError(f"{run}: no student is measured here; run stage=pack first")
     return Evidence(_joined(quantized), Labels.concatenate(truths), _joined(whole))
+
+
+def _measurements(run: Path, place: str) -> dict[Path, Measurement]:
+    """By folder."""
+    return {
+        path.parent: job
+        for path in sorted(run.glob(f"{place}/{JOB_NAME}"))
+        if isinstance(job := read_job(path.parent), Measurement)
+    }
 
 
 def _joined(parts: Mapping[str, Sequence[Predictions]]) -> dict[str, Predictions]:
