@@ -144,20 +144,61 @@ def describe_object(url: str) -> StoredObject | None:
     return None if about is None else _described(url.rpartition("/")[2], about)
 
 
-def read_range(url: str, start: int, end: int) -> bytes:
+def read_range(url: str, stored: StoredObject, start: int, end: int) -> bytes:
     """The bytes of an object from one place to another.
 
+    Args:
+        url: Of the object.
+        stored: As it was described.
+        start: Of the first byte.
+        end: Behind the last byte; more than `start`.
+
     Raises:
-        ObjectError: There is no such object, or it ends before.
+        ObjectError: There is no such object, or it is another by now.
     """
 
     def read() -> bytes:
-        data: bytes = file_system(url).cat_file(url, start=start, end=end)
+        data = _read_s3(url, stored.version, start, end) if url.startswith("s3:") else _read()
         if len(data) != end - start:
             raise OSError(f"{len(data)} bytes came of {end - start} from byte {start} on")
         return data
 
-    return attempted(url, read) if end > start else b""
+    def _read() -> bytes:
+        data: bytes = file_system(url).cat_file(url, start=start, end=end)
+        found = describe_object(url)
+        if found is None or found.version != stored.version:
+            raise _changed(url)
+        return data
+
+    return attempted(url, read)
+
+
+def _read_s3(url: str, version: str, start: int, end: int) -> bytes:
+    """What S3 gives only as long as the object is that of an ETag."""
+    from fsspec.asyn import sync
+
+    system = file_system(url)
+    bucket, key, _ = system.split_path(url)
+    wanted = {"Range": f"bytes={start}-{end - 1}", "IfMatch": f'"{version}"'}
+
+    async def get() -> bytes:
+        answer = await system._call_s3("get_object", Bucket=bucket, Key=key, **wanted)
+        async with answer["Body"] as body:
+            data: bytes = await body.read()
+            return data
+
+    try:
+        data: bytes = sync(system.loop, get)
+        return data
+    except OSError as error:
+        cause = error.__cause__
+        if getattr(cause, "response", {}).get("Error", {}).get("Code") == "PreconditionFailed":
+            raise _changed(url) from None
+        raise
+
+
+def _changed(url: str) -> ObjectError:
+    return ObjectError(f"{url}: changed since it was listed; start again")
 
 
 def attempted(url: str, request: Callable[[], T]) -> T:
