@@ -65,14 +65,27 @@ def is_object_url(text: object) -> bool:
 
 
 def object_url(text: str, key: str) -> str:
-    """A URL of objects, checked, without a slash at its end.
+    """A URL of objects that can be used here, without a slash at its end.
 
     Args:
         text: `s3://bucket/prefix` or `gs://bucket/prefix`.
         key: Whose value it is, for messages.
 
     Raises:
-        ConfigError: It is none, it holds credentials, or its package is not installed.
+        ConfigError: As in `plain_url`, or its package is not installed.
+    """
+    url = plain_url(text, key)
+    package, extra = _PACKAGES[url.partition(":")[0]]
+    if find_spec(package) is None:
+        raise ConfigError(f"{key}={url}: needs a package: pip install -e '.[{extra}]'")
+    return url
+
+
+def plain_url(text: str, key: str) -> str:
+    """A URL of objects that holds bucket and prefix, without a slash at its end.
+
+    Raises:
+        ConfigError: It is none, or it holds more, such as credentials.
     """
     url = urlsplit(text)
     scheme = url.scheme.lower()
@@ -87,9 +100,6 @@ def object_url(text: str, key: str) -> str:
     parts = url.path.strip("/").split("/") if url.path.strip("/") else []
     if not url.netloc or not all(map(_is_plain, parts)):
         raise ConfigError(f"{key}={text}: give {scheme}://bucket/prefix, with no part empty or ..")
-    package, extra = _PACKAGES[scheme]
-    if find_spec(package) is None:
-        raise ConfigError(f"{key}={text}: needs a package: pip install -e '.[{extra}]'")
     return "/".join([f"{scheme}://{url.netloc}", *parts])
 
 

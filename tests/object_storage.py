@@ -49,7 +49,9 @@ class ObjectServer:
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         self.bucket = f"tests-{next(_BUCKETS)}"
         self.url = f"s3://{self.bucket}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:

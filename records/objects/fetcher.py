@@ -70,7 +70,7 @@ class Fetcher:
         self._copies.trim()
 
     def blame(self, path: Path, text: str) -> str:
-        """What is wrong with a shard, said of its URL; the next one to ask for it fetches it anew."""
+        """What is wrong with a shard, said of its URL; who asks next fetches it anew."""
         copy = self._copies.place(self._shards.copy_name(path))
         copy.unlink(missing_ok=True)
         return text.replace(str(copy), self._shards.url(path))
