@@ -10,6 +10,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class ObjectServer:
     """Moto's S3, over HTTP.
 
     Attributes:
-        url: Of an empty bucket.
+        url: Of a bucket with one empty object, `made`.
         endpoint: Where the server listens.
         failures: The share of requests that fail: a 503, an answer that is lost, or one that is cut
             off. Which of them do depends on what they ask for and how often it was asked before,
@@ -60,10 +61,18 @@ class ObjectServer:
         self._server.server_close()
         self._thread.join()
 
+    @cached_property
+    def _client(self) -> Any:
+        import boto3
+
+        client = boto3.client("s3", endpoint_url=self.endpoint)
+        client.create_bucket(Bucket=self.bucket)
+        return client
+
     def put(self, key: str, content: bytes) -> None:
         """Writes an object, whatever else fails."""
         share, self.failures = self.failures, 0.0
-        _client(self.endpoint).put_object(Bucket=self.bucket, Key=key, Body=content)
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=content)
         self.failures = share
 
     def put_folder(self, folder: Path, prefix: str) -> str:
@@ -99,12 +108,6 @@ class ObjectServer:
         return _FAULTS[digest[4] % len(_FAULTS)]
 
 
-def _client(endpoint: str) -> Any:
-    import boto3
-
-    return boto3.client("s3", endpoint_url=endpoint)
-
-
 def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
     """The server, and an environment that leads there."""
     for module in ("s3fs", "moto", "flask"):
@@ -117,7 +120,7 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     server = ObjectServer()
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
-    _client(server.endpoint).create_bucket(Bucket=server.bucket)
+    server.put("made", b"")
     try:
         yield server
     finally:
