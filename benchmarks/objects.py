@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from s3fs import S3FileSystem
 
 from benchmarks.faults.children import in_child
 from benchmarks.generated import generate_clips
@@ -159,7 +158,7 @@ def serving() -> Iterator[str]:
         try:
             _wait_for(port)
             # It may lead to a server of before.
-            S3FileSystem.clear_instance_cache()
+            type(file_system("s3://measured")).clear_instance_cache()
             file_system("s3://measured").mkdir("s3://measured")
             yield "s3://measured/data"
         finally:

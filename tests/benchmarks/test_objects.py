@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-for module in ("s3fs", "moto", "flask"):
-    pytest.importorskip(module)
-
 from benchmarks.objects import measure, measure_memory
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The benchmark sets variables of the environment, and here they are put back."""
+    for module in ("s3fs", "moto", "flask"):
+        pytest.importorskip(module)
     for name in ("ENDPOINT_URL", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "DEFAULT_REGION"):
         monkeypatch.setenv(f"AWS_{name}", "")
 
