@@ -90,6 +90,11 @@ class Split:
             fingerprint=digest.hexdigest(),
         )
 
+    def shard_name(self, number: int) -> str:
+        """The path or the URL of a shard, for messages."""
+        path = self.shards[number]
+        return str(path) if self.remote is None else self.remote.url(path)
+
     def places(self, rows: NDArray[np.integer] | slice) -> Iterator[tuple[int, int, int]]:
         """Shard, position and length of some records, as `ClipReader.clip` takes them."""
         columns = (self.shard[rows], self.position[rows], self.length[rows])
@@ -309,11 +314,13 @@ def check_disjoint(splits: Sequence[Split]) -> None:
             path, theirs = positions[second][file]
             shared = positions[first][file][1] & theirs
             if shared:
+                number = splits[second].shards.index(path)
+                shard = splits[second].shard_name(number)
                 with splits[second].reader() as reader:
-                    place = reader.place(splits[second].shards.index(path), min(shared))
+                    place = reader.place(number, min(shared))
                 raise DataError(
                     f"splits {splits[first].name!r} and {splits[second].name!r} share "
-                    f"{len(shared)} records of {path}, the first at {place}; make "
+                    f"{len(shared)} records of {shard}, the first at {place}; make "
                     "their shards or id hashes disjoint"
                 )
 

@@ -28,6 +28,7 @@ from records.objects.folder import RemoteShards
 _PIECE = 8 << 20
 # Of the bytes of all copies, how many may be there before they are asked for.
 _AHEAD = 4
+_LOOK_SECONDS = 0.5
 
 
 class Fetcher:
@@ -126,9 +127,9 @@ class _Download:
 
     def stop(self) -> None:
         """Waits until no piece is written any more: the file may then be closed."""
-        for piece in self._pieces:
-            piece.cancel()
-        wait(self._pieces)
+        running = [piece for piece in self._pieces if not piece.cancel()]
+        for piece in running:
+            piece.exception()
 
     def _fetch(self, start: int) -> None:
         data = read_range(self._url, self._stored, start, min(start + _PIECE, self._stored.size))
@@ -244,6 +245,8 @@ def _settle(flying: deque[_Flight], most: int) -> None:
     """Waits until so many pieces are under way at most, and makes copies of what is complete."""
     left = {piece for flight in flying for piece in flight.download.left}
     while len(left) > most:
-        left = wait(left, return_when=FIRST_COMPLETED).not_done
+        # Of those that a pool cancels when it is closed, nobody is told.
+        wait(left, _LOOK_SECONDS, FIRST_COMPLETED)
+        left = {piece for piece in left if not piece.done()}
     while flying and not flying[0].download.left:
         flying.popleft().land()

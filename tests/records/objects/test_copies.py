@@ -91,6 +91,29 @@ def test_readers_at_once_fetch_a_shard_once(
     assert len(list((tmp_path / "copies").glob("*-train*"))) == 30
 
 
+def test_a_reader_may_be_closed_at_any_time(
+    make_shards: MakeShards,
+    frame_schema: Schema,
+    object_server: ObjectServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetcher, "_PIECE", 50)
+    make_shards(frame_schema, 60, per_shard=10)
+    url = object_server.put_folder(tmp_path / "data", "x")
+    shards = RemoteFolder(url, tmp_path / "copies", 1 << 20).shards(
+        "train", SplitSpec(), "auto", frame_schema
+    )
+    for count in range(3):
+        reader = Fetcher(shards)
+        reader.expect(shards.paths)
+        for path in shards.paths[:count]:
+            reader.copy(path).release()
+        reader.close()
+        assert not list((tmp_path / "copies").glob("*.part"))
+    assert not [each for each in threading.enumerate() if each.name.startswith("fetch")]
+
+
 def write(copies: Copies, name: str, content: bytes) -> None:
     with copies.writing(name, len(content), wait=True) as file:
         assert file is not None
