@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from common.codec import Positive, Text
+from common.objects import is_object_url, plain_url
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class UnlabeledConfig:
     Students that remember clips (`neighbors`) remember those of `train` alone.
 
     Attributes:
-        root: Folder of the shards; None for `data.root`.
+        root: Folder of the shards, or its URL as in `data.root`; None for `data.root`.
         shards: A pattern or several, as in `data.train.shards`; None where there are no such clips.
         share: How much of a batch they are. An epoch is one of the clips of `train` all the same,
             and takes the more steps.
@@ -45,6 +46,10 @@ class UnlabeledConfig:
     shards: str | tuple[str, ...] | None = None
     share: Annotated[float, Gt(0), Lt(1)] = 0.25
     weight: Annotated[float, Gt(0)] = 1.0
+
+    def __post_init__(self) -> None:
+        if self.root and is_object_url(self.root):
+            plain_url(self.root, "distill.unlabeled.root")
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from common.errors import UserError
 from records.clip import Clip
 from records.errors import DataError
 from records.formats import ClipReader
-from records.order import FRAMES, EpochOrder
+from records.order import FRAMES, GROUP_SHARDS, EpochOrder
 from records.schema import Schema, dequantize
 from records.splits import Split
 
@@ -158,7 +159,7 @@ def iterate_batches(
     start_batch: int = 0,
     part: slice | None = None,
     workers: int = 0,
-    shuffle_group_shards: int = 64,
+    shuffle_group_shards: int = GROUP_SHARDS,
     drop_last: bool = False,
 ) -> Iterator[Batch]:
     """One epoch of a split.
@@ -201,13 +202,13 @@ def iterate_batches(
             generator=torch.Generator(),
         )
         for batch in loader:
-            if isinstance(batch, DataError):
+            if isinstance(batch, UserError):
                 raise batch
             yield batch
 
 
 @dataclass(eq=False)
-class _Batches(Dataset[Batch | DataError]):
+class _Batches(Dataset[Batch | UserError]):
     """The batches of an epoch by number."""
 
     split: Split
@@ -216,17 +217,21 @@ class _Batches(Dataset[Batch | DataError]):
     sampling: FrameSampling
     order: EpochOrder
     part: slice
+    _expected: bool = False
 
-    def __getitem__(self, number: int) -> Batch | DataError:
+    def __getitem__(self, number: int) -> Batch | UserError:
         # An exception that leaves a worker process comes out wrapped in a traceback.
         try:
             return self.read(number)
-        except DataError as error:
+        except UserError as error:
             return error
 
     def read(self, number: int) -> Batch:
         """Batch `number`."""
         start = number * self.batch_size
+        if not self._expected:
+            self.reader.expect(self.order.shards_from(start))
+            self._expected = True
         rows = self.order.rows(start, min(start + self.batch_size, len(self.split)))
         generator = self.order.generator(FRAMES, number)
         start, end, _ = self.part.indices(len(rows))

@@ -185,7 +185,7 @@ def _id_at(split: Split, row: int) -> str:
 
 
 def _place(split: Split, row: int) -> str:
-    return f"in {split.shards[split.shard[row]]} ({split.name})"
+    return f"in {split.shard_name(int(split.shard[row]))} ({split.name})"
 
 
 def _path(cache: Path, fingerprint: str, schema: Schema) -> Path:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 
 from common.codec import Text
+from common.objects import is_object_url, plain_url
 from records.demo.world import DemoSpec
 from records.errors import DataError
 
@@ -95,7 +96,10 @@ class DataConfig:
     """The shards of a run.
 
     Attributes:
-        root: Folder of the shards.
+        root: Folder of the shards, or its URL in object storage, such as ``s3://bucket/yt8m``.
+        cache: Bytes of this machine's disk for copies of shards, where `root` is a URL of object
+            storage.
+        cache_folder: Where they lie, for all runs; None: with the user's caches.
         schema: Name of a built-in schema, or a YAML file; see `load_schema`.
         vocabulary: CSV file with the labels' names, below `root`; see `with_vocabulary`.
         format: How the files are read: a format's name, or ``auto`` for what each file's suffix
@@ -111,6 +115,8 @@ class DataConfig:
     """
 
     root: Text | None = None
+    cache: Text = "50GB"
+    cache_folder: Text | None = None
     schema: Text | None = None
     vocabulary: Text | None = None
     format: str = "auto"
@@ -122,6 +128,11 @@ class DataConfig:
     workers: Annotated[int, Ge(0)] = 0
     generated: bool = False
     demo: DemoSpec = field(default_factory=DemoSpec)
+
+    def __post_init__(self) -> None:
+        # Before anything is written that repeats it.
+        if self.root and is_object_url(self.root):
+            plain_url(self.root, "data.root")
 
     @property
     def splits(self) -> dict[str, SplitSpec]:

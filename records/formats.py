@@ -13,12 +13,14 @@ reads the record that such numbers name. What they mean is its own affair.
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,12 @@ from common.registry import Extension, Registry
 from records.clip import Clip, check_clip
 from records.errors import DataError
 from records.foreign import refuse_foreign
+from records.order import GROUP_SHARDS
 from records.schema import Schema
+
+if TYPE_CHECKING:
+    from records.objects.fetcher import Fetcher
+    from records.objects.folder import RemoteShards
 
 AUTO = "auto"
 
@@ -196,7 +203,8 @@ def known_suffixes(choice: str) -> tuple[str, ...]:
 class ClipReader:
     """Reads single clips of a list of shards; checksums and schema are verified for each.
 
-    At most `max_open` files are held open; the least recently used ones are closed.
+    At most `max_open` files are held open; the least recently used ones are closed. Of shards
+    in object storage (`remote`) copies are read.
     """
 
     def __init__(
@@ -206,17 +214,37 @@ class ClipReader:
         format: str,
         cache: Path | None = None,
         max_open: int = 128,
+        remote: RemoteShards | None = None,
     ) -> None:
         self._shards = shards
         self._schema = schema
         self._format = format
         self._cache = cache
         self._max_open = max_open
-        self._open: OrderedDict[int, ShardFile] = OrderedDict()
+        self._fetcher: Fetcher | None = None
+        if remote is not None:
+            # It imports this module, and most shards lie in a folder.
+            from records.objects.fetcher import Fetcher
+
+            self._fetcher = Fetcher(remote)
+            # What is open takes room.
+            self._max_open = min(max_open, GROUP_SHARDS)
+        self._open: OrderedDict[int, tuple[ShardFile, ExitStack]] = OrderedDict()
+
+    def expect(self, shards: Iterable[int]) -> None:
+        """Says which shards will be read, each once, in about this order."""
+        if self._fetcher is not None:
+            self._fetcher.expect(self._shards[number] for number in shards)
 
     def list_records(self, shard: int) -> Listing:
         """Where the records of shard number `shard` lie."""
-        return self._file(shard).list_records()
+        file = self._file(shard)
+        try:
+            found = file.list_records()
+        except DataError as error:
+            raise self._fault(shard, str(error)) from None
+        fault = found.fault and self._fault(shard, str(found.fault))
+        return dataclasses.replace(found, fault=fault)
 
     def clip(self, shard: int, position: int, length: int, with_features: bool = True) -> Clip:
         """The clip of the record at a position of shard number `shard`.
@@ -228,7 +256,8 @@ class ClipReader:
         try:
             return file.clip(position, length, with_features)
         except DataError as error:
-            raise DataError(f"{file.path}, {file.place(position)}: {error}") from None
+            text = f"{file.path}, {file.place(position)}: {error}"
+            raise self._fault(shard, text) from None
 
     def place(self, shard: int, position: int) -> str:
         """A position in shard number `shard`, in words."""
@@ -239,19 +268,45 @@ class ClipReader:
         return self._file(shard).keys(position, length)
 
     def _file(self, shard: int) -> ShardFile:
-        file = self._open.get(shard)
-        if file is not None:
+        opened = self._open.get(shard)
+        if opened is not None:
             self._open.move_to_end(shard)
-            return file
+            return opened[0]
         if len(self._open) >= self._max_open:
-            self._open.popitem(last=False)[1].close()
-        path = self._shards[shard]
-        self._open[shard] = format_of(path, self._format).file.open(path, self._schema, self._cache)
-        return self._open[shard]
+            self._open.popitem(last=False)[1][1].close()
+        with ExitStack() as held:
+            file = self._opened(shard, held)
+            held.callback(file.close)
+            self._open[shard] = file, held.pop_all()
+        return file
+
+    def _opened(self, shard: int, held: ExitStack) -> ShardFile:
+        """A shard's file, or that of its copy, which is then kept as long as `held`."""
+        path, cache = self._shards[shard], self._cache
+        kind = format_of(path, self._format).file
+        if self._fetcher is None:
+            return kind.open(path, self._schema, cache)
+        copy = self._fetcher.copy(path)
+        held.callback(copy.release)
+        try:
+            file = kind.open(copy.path, self._schema, copy.beside)
+        except DataError as error:
+            raise self._fault(shard, str(error)) from None
+        if copy.beside.exists():
+            self._fetcher.trim()
+        return file
+
+    def _fault(self, shard: int, text: str) -> DataError:
+        """What is wrong with a shard, by the name that the user knows."""
+        if self._fetcher is not None:
+            text = self._fetcher.blame(self._shards[shard], text)
+        return DataError(text)
 
     def __enter__(self) -> ClipReader:
         return self
 
     def __exit__(self, *exc: object) -> None:
         while self._open:
-            self._open.popitem()[1].close()
+            self._open.popitem()[1][1].close()
+        if self._fetcher is not None:
+            self._fetcher.close()

@@ -15,6 +15,7 @@ from records.checked import read_checked, write_checked
 from records.config import SplitSpec
 from records.errors import DataError
 from records.formats import ClipReader, Listing, format_of
+from records.objects.folder import RemoteShards
 from records.schema import Schema, plain_schema
 
 # The widest first, so that every number lies at a multiple of its size.
@@ -35,6 +36,7 @@ class IndexBuilder:
     format: str
     skip: bool
     max_skipped: int
+    remote: RemoteShards | None = None
     _skipped: int = field(init=False, default=0)
     _taker: CensusTaker = field(init=False, default_factory=CensusTaker)
 
@@ -63,7 +65,9 @@ class IndexBuilder:
     def _key(self) -> str:
         """Name of the index in a cache."""
         ranges, schema = repr(self.spec.ranges), json.dumps(plain_schema(self.schema))
-        settings = (str(self.root.resolve()), ranges, schema, self.skip, self.max_skipped)
+        # A URL is one from everywhere.
+        root = self.root if self.remote else self.root.resolve()
+        settings = (str(root), ranges, schema, self.skip, self.max_skipped)
         digest = hashlib.sha256(f"{_ROW}{settings}".encode())
         for path in self.shards:
             format = format_of(path, self.format)
@@ -75,8 +79,14 @@ class IndexBuilder:
         """A hash of what tells that a shard was changed.
 
         A copy may keep the time at which the content changed; the inode's own (ctime) it cannot.
+        An object has its version.
         """
         digest = hashlib.sha256()
+        if self.remote is not None:
+            for path in self.shards:
+                stored = self.remote.objects[path]
+                digest.update(repr((stored.size, stored.version)).encode())
+            return digest.hexdigest()
         parts = (format_of(path, self.format).file.parts(path) for path in self.shards)
         for path in itertools.chain.from_iterable(parts):
             stat = path.stat()
@@ -85,8 +95,11 @@ class IndexBuilder:
 
     @property
     def _reads_clips(self) -> bool:
-        """Whether a listing of the records is not enough."""
-        return self.skip or (0, 1) not in self.spec.ranges
+        """Whether a listing of the records is not enough.
+
+        Of shards that have to be fetched, clips are counted while they are here.
+        """
+        return self.skip or (0, 1) not in self.spec.ranges or self.remote is not None
 
     def _made(
         self, path: Path, seen: str | None, cache: Path | None
@@ -100,8 +113,9 @@ class IndexBuilder:
 
     def _write(self, path: Path, seen: str | None, cache: Path | None) -> None:
         digest = hashlib.sha256()
-        all_records = ClipReader(self.shards, self.schema, self.format, cache)
+        all_records = ClipReader(self.shards, self.schema, self.format, cache, remote=self.remote)
         with write_checked(path) as file, all_records as reader:
+            reader.expect(range(len(self.shards)))
             for number, shard in enumerate(self.shards):
                 found = self._records(reader, number)
                 digest.update(self._name(shard).encode() + b"\0")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+GROUP_SHARDS = 64
+"""Shards whose records are shuffled together."""
+
 # What random numbers are drawn for, each by a generator of its own.
 _SHARDS, _RECORDS, FRAMES = 0, 1, 2
 
@@ -36,6 +39,9 @@ class EpochOrder:
             (starts[part], starts[part + 1])
             for part in np.split(order, range(group_shards, len(order), group_shards))
         ]
+        self._shards = shard[starts[:-1]][order]
+        self._group_shards = group_shards
+        self._shard = shard
         sizes = [int((ends - begins).sum()) for begins, ends in self._groups]
         self._group_starts = np.concatenate([[0], np.cumsum(sizes)])
         self._shuffled: dict[int, NDArray[np.int64]] = {}
@@ -43,6 +49,13 @@ class EpochOrder:
     def generator(self, purpose: int, number: int) -> np.random.Generator:
         """Random numbers that depend on the seed, the epoch and the arguments only."""
         return np.random.default_rng([self._seed or 0, self._epoch, purpose, number])
+
+    def shards_from(self, start: int) -> list[int]:
+        """The shards that are read from place `start` of the epoch on, in about their order."""
+        if self._seed is None:
+            return np.unique(self._shard[start:]).tolist()
+        group = int(np.searchsorted(self._group_starts, start, side="right")) - 1
+        return self._shards[group * self._group_shards :].tolist()
 
     def rows(self, start: int, end: int) -> NDArray[np.int64]:
         """The rows at places `start` to `end` of the epoch."""

@@ -97,6 +97,7 @@ def count_seen(split: Split, seen: Sequence[SeenClips]) -> int:
 def _digests(split: Split) -> list[bytes]:
     """Of each shard, by the lengths and checksums of all its records."""
     with split.reader() as reader:
+        reader.expect(range(len(split.shards)))
         listings = (reader.list_records(number) for number in range(len(split.shards)))
         columns = ((found.lengths, found.checksums) for found in listings)
         data = (b"".join(c.astype("<u4").tobytes() for c in both) for both in columns)

@@ -10,7 +10,8 @@ from records.errors import DataError
 from records.formats import known_suffixes, shard_of
 from records.schema import Schema
 
-_LIST = "@"
+LIST = "@"
+"""What a pattern begins with that names a list of patterns."""
 
 
 def find_shards(
@@ -44,7 +45,7 @@ def _named(root: Path, place: str, patterns: tuple[str, ...], format: str) -> se
     """The files of several patterns."""
     found: set[Path] = set()
     for pattern in patterns:
-        lines = _lines(root, place, pattern) if pattern.startswith(_LIST) else [(place, pattern)]
+        lines = _lines(root, place, pattern) if pattern.startswith(LIST) else [(place, pattern)]
         for where, each in lines:
             try:
                 files = _matched(root, each) or _in_folders(root, each, format)
@@ -58,7 +59,7 @@ def _named(root: Path, place: str, patterns: tuple[str, ...], format: str) -> se
 
 def _lines(root: Path, place: str, pattern: str) -> Iterator[tuple[str, str]]:
     """The patterns of a list, each with its place."""
-    path = root / pattern.removeprefix(_LIST)
+    path = root / pattern.removeprefix(LIST)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from records.errors import DataError
 from records.folds import HELD, Part
 from records.formats import AUTO, ClipReader
 from records.index import IndexBuilder
+from records.objects.folder import RemoteFolder, RemoteShards
 from records.schema import Schema
 from records.shards import find_shards
 
@@ -45,6 +47,7 @@ class Split:
             a user's own files that read them.
         skipped: Damaged records that were left out.
         cache: Folder in which a format may keep what it needs to read them again; None for none.
+        remote: Where the shards lie in object storage; None: in a folder.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Split:
     fingerprint: str
     skipped: int
     cache: Path | None = None
+    remote: RemoteShards | None = None
 
     def __len__(self) -> int:
         return len(self.shard)
@@ -86,6 +90,11 @@ class Split:
             fingerprint=digest.hexdigest(),
         )
 
+    def shard_name(self, number: int) -> str:
+        """The path or the URL of a shard, for messages."""
+        path = self.shards[number]
+        return str(path) if self.remote is None else self.remote.url(path)
+
     def places(self, rows: NDArray[np.integer] | slice) -> Iterator[tuple[int, int, int]]:
         """Shard, position and length of some records, as `ClipReader.clip` takes them."""
         columns = (self.shard[rows], self.position[rows], self.length[rows])
@@ -93,11 +102,12 @@ class Split:
 
     def reader(self) -> ClipReader:
         """A reader of the split's clips."""
-        return ClipReader(self.shards, self.schema, self.format, self.cache)
+        return ClipReader(self.shards, self.schema, self.format, self.cache, remote=self.remote)
 
     def clips(self, with_features: bool = True) -> Iterator[Clip]:
         """All clips in order; raises what `ClipReader.clip` does."""
         with self.reader() as reader:
+            reader.expect(np.unique(self.shard).tolist())
             for start in range(0, len(self), _ROWS_AT_A_TIME):
                 for place in self.places(slice(start, start + _ROWS_AT_A_TIME)):
                     yield reader.clip(*place, with_features)
@@ -113,6 +123,7 @@ def open_split(
     on_corrupt: str = "error",
     format: str = AUTO,
     max_skipped: int = 100,
+    remote: RemoteFolder | None = None,
 ) -> Split:
     """Finds the records of a split.
 
@@ -132,6 +143,7 @@ def open_split(
             damage hides the rest of a shard, that counts as one.
         format: Name of the shards' format, or ``auto`` for what each suffix says.
         max_skipped: With ``skip``, more than this many raise.
+        remote: The folder, where it is one of object storage; `root` is then its own.
 
     Raises:
         DataError: The folder is missing, the split is empty, a shard is damaged or too many are, or
@@ -139,10 +151,11 @@ def open_split(
     """
     if on_corrupt not in ("error", "skip"):
         raise DataError(f"on_corrupt is {on_corrupt!r}; use 'error' or 'skip'")
-    shards = find_shards(root, name, spec, format, schema)
+    found = remote and remote.shards(name, spec, format, schema)
+    shards = found.paths if found else find_shards(root, name, spec, format, schema)
     skip = on_corrupt == "skip"
-    builder = IndexBuilder(root, shards, spec, schema, format, skip, max_skipped)
-    split = Split(name, schema, shards, format, **builder.build(cache), cache=cache)
+    builder = IndexBuilder(root, shards, spec, schema, format, skip, max_skipped, found)
+    split = Split(name, schema, shards, format, **builder.build(cache), cache=cache, remote=found)
     if not len(split):
         ranges = " or ".join(f"[{start}, {end}]" for start, end in spec.ranges)
         raise DataError(
@@ -173,6 +186,7 @@ class DataSource:
     workers: Annotated[int, Ge(0)] = 0
     format: str = AUTO
     part: Part | None = None
+    remote: RemoteFolder | None = None
 
     def open(self, name: str) -> Split:
         """The records of one split; see `open_split`.
@@ -199,6 +213,7 @@ class DataSource:
             cache=self.cache,
             on_corrupt=self.on_corrupt,
             format=self.format,
+            remote=self.remote,
         )
 
 
@@ -220,8 +235,13 @@ def _joined(name: str, splits: Sequence[Split]) -> tuple[Split, NDArray[np.int64
         length=np.concatenate([split.length for split in splits])[order],
         fingerprint=digest.hexdigest(),
         skipped=sum(split.skipped for split in splits),
+        remote=reduce(_both, (split.remote for split in splits)),
     )
     return joined, order
+
+
+def _both(first: RemoteShards | None, second: RemoteShards | None) -> RemoteShards | None:
+    return first and second and first.joined(second)
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,20 +314,25 @@ def check_disjoint(splits: Sequence[Split]) -> None:
             path, theirs = positions[second][file]
             shared = positions[first][file][1] & theirs
             if shared:
+                number = splits[second].shards.index(path)
+                shard = splits[second].shard_name(number)
                 with splits[second].reader() as reader:
-                    place = reader.place(splits[second].shards.index(path), min(shared))
+                    place = reader.place(number, min(shared))
                 raise DataError(
                     f"splits {splits[first].name!r} and {splits[second].name!r} share "
-                    f"{len(shared)} records of {path}, the first at {place}; make "
+                    f"{len(shared)} records of {shard}, the first at {place}; make "
                     "their shards or id hashes disjoint"
                 )
 
 
-def _positions_by_file(split: Split) -> dict[tuple[int, int], tuple[Path, set[int]]]:
+def _positions_by_file(split: Split) -> dict[Hashable, tuple[Path, set[int]]]:
     """Positions of the records in each shard, by the identity of the file and not by its name."""
     bounds = np.searchsorted(split.shard, np.arange(len(split.shards) + 1))
-    out = {}
+    out: dict[Hashable, tuple[Path, set[int]]] = {}
     for path, start, end in zip(split.shards, bounds[:-1], bounds[1:], strict=True):
-        stat = path.stat()
-        out[stat.st_dev, stat.st_ino] = (path, set(split.position[start:end].tolist()))
+        file: Hashable = path
+        if split.remote is None:
+            stat = path.stat()
+            file = (stat.st_dev, stat.st_ino)
+        out[file] = (path, set(split.position[start:end].tolist()))
     return out

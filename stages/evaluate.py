@@ -34,7 +34,7 @@ def evaluate(workspace: Workspace) -> dict[str, float | int]:
     path = find_bundle(workspace)
     bundle = Bundle.load(path, choose_device(workspace.config.device))
     split = choose_split(workspace, bundle.schema, "report")
-    say(_contents(split, workspace.data_root.resolve()))
+    say(_contents(split, workspace.data_root.path))
     seen = seen_by(bundle.receipt)
     count = count_seen(split, seen)
     if not seen:

@@ -66,7 +66,9 @@ def import_data(workspace: Workspace) -> Imported:
     # pyarrow takes a while to be imported, and no other stage needs this.
     from records.recognition.dataset import recognise
 
-    config, root = workspace.config, workspace.data_root.resolve()
+    config, root = workspace.config, workspace.data_root.path
+    if workspace.data_root.remote is not None:
+        raise ConfigError("data.root: stage=import looks at files; copy some of them into a folder")
     name = config.run if config.run != Config().run else _run_name(root)
     place = Path(config.output or Path(config.outputs, name, _FOLDER, EXPERIMENT_NAME))
     if place.suffix not in (".yaml", ".yml"):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from common.errors import ConfigError
+from common.objects import is_object_url
 from records import generate
 from runs import JobProgress, ProgressDisplay
 from stages.stage import stage
@@ -25,6 +26,11 @@ def synthesize(workspace: Workspace) -> None:
         )
     if data.root is None:
         raise ConfigError("data.root: not set; give the folder to write to, data.root=/path")
+    if is_object_url(data.root):
+        raise ConfigError(
+            "data.root: stage=synthesize writes to a folder; for shards that lie in object "
+            "storage set data.generated=false"
+        )
     with ProgressDisplay() as display:
         generate(
             Path(data.root),

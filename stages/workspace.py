@@ -13,6 +13,7 @@ from common.codec import to_plain
 from common.errors import ConfigError
 from common.extensions import load_extensions
 from common.messages import say
+from common.objects import is_object_url
 from common.registry import Extension, digests_of, kinds_of
 from families import FamilyModule, config_from_dict, registry
 from families.base import HostLayer
@@ -33,6 +34,7 @@ from runs import Machines, Run, Task
 from runs.code_changes import CodeChanges
 from runs.run_time import RunTime
 from stages.config import Config
+from stages.data_roots import DataRoot, data_root
 from stages.jobs import UNLABELED, HostModel, Job, Setting, Training, Upstream
 from stages.placement import machines_of
 from stages.progress import RunProgress
@@ -114,7 +116,8 @@ class Workspace:
             records.DataError: the schema or the vocabulary is wrong.
         """
         root, vocabulary = self.config.data.root, self.config.data.vocabulary
-        named = root and vocabulary and Path(root, vocabulary).is_file()
+        away = root and is_object_url(root)
+        named = root and vocabulary and (away or Path(root, vocabulary).is_file())
         return self.schema if named else self._schema_without_names
 
     @cached_property
@@ -127,8 +130,8 @@ class Workspace:
         """
         if self.config.data.vocabulary is None:
             return self._schema_without_names
-        vocabulary = self.data_root / self.config.data.vocabulary
-        return with_vocabulary(self._schema_without_names, vocabulary)
+        with self.data_root.file(self.config.data.vocabulary) as vocabulary:
+            return with_vocabulary(self._schema_without_names, vocabulary)
 
     @cached_property
     def _schema_without_names(self) -> Schema:
@@ -141,7 +144,7 @@ class Workspace:
         return load_schema(name)
 
     @property
-    def data_root(self) -> Path:
+    def data_root(self) -> DataRoot:
         """The folder of the shards.
 
         Raises:
@@ -150,11 +153,8 @@ class Workspace:
         data = self.config.data
         if data.root is None:
             raise ConfigError("data.root: not set; give the folder of the shards, data.root=/path")
-        root = Path(data.root)
-        if not root.is_dir():
-            hint = "run stage=synthesize first" if data.generated else "give the shards' folder"
-            raise ConfigError(f"data.root: {root} is no folder; {hint}")
-        return root
+        hint = "run stage=synthesize first" if data.generated else "give the shards' folder"
+        return data_root(data.root, "data.root", data, hint)
 
     @cached_property
     def data(self) -> DataSource:
@@ -169,15 +169,16 @@ class Workspace:
 
     def data_of(self, schema: Schema) -> DataSource:
         """The shards, read by a schema; nothing is opened yet."""
-        data = self.config.data
+        data, root = self.config.data, self.data_root
         return DataSource(
-            root=self.data_root.resolve(),
+            root=root.path,
             schema=schema,
             splits=data.splits,
             cache=(self.run.root / "index").resolve(),
             on_corrupt=data.on_corrupt,
             workers=data.workers,
             format=data.format,
+            remote=root.remote,
         )
 
     @cached_property
@@ -190,14 +191,13 @@ class Workspace:
         settings = self.config.distill.unlabeled
         if settings.shards is None:
             return None
-        root = self.data_root if settings.root is None else Path(settings.root)
-        if not root.is_dir():
-            raise ConfigError(
-                f"distill.unlabeled.root: {root} is no folder; give the shards' folder"
-            )
+        root, key = self.data_root, "distill.unlabeled.root"
+        if settings.root is not None:
+            root = data_root(settings.root, key, self.config.data, "give the shards' folder")
         return replace(
             self.source,
-            root=root.resolve(),
+            root=root.path,
+            remote=root.remote,
             schema=replace(self.schema, labels_key=""),
             splits={UNLABELED: SplitSpec(settings.shards)},
         )

@@ -22,6 +22,7 @@ from torch import Tensor
 from records import Batch, Clip, Schema, Stream, encode_clip, write_shards
 from records.errors import DataError
 from records.tfrecord.framing import open_file, read_record, scan
+from tests.object_storage import ObjectServer, serving
 
 # Where millions of objects stay, as all modules and tests do here, a sixth of the time would go to
 # looking through them for garbage.
@@ -115,3 +116,8 @@ def small_frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_means(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_small_data(tmp_path_factory.mktemp("means"), SMALL_MEANS)
+
+
+@pytest.fixture
+def object_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    yield from serving(monkeypatch)

@@ -8,7 +8,8 @@ from typing import Any
 from common.files import read_json
 from records.errors import DataError
 
-_STATE = "state.json"
+STATE = "state.json"
+"""What lists them."""
 
 
 def saved_files(folder: Path) -> set[Path] | None:
@@ -19,7 +20,7 @@ def saved_files(folder: Path) -> set[Path] | None:
     Raises:
         DataError: What it says of its files is not readable, or names one that is not there.
     """
-    place = folder / _STATE
+    place = folder / STATE
     if not place.is_file():
         return None
     state: Any = read_json(place)

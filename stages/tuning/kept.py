@@ -11,6 +11,7 @@ import yaml
 
 from common.codec import to_plain
 from common.files import write_bytes
+from common.objects import is_object_url
 from distill.config import StudentConfig
 from families import host_of
 from stages.config import Config
@@ -96,10 +97,11 @@ def _from_anywhere(values: dict[str, Any]) -> dict[str, Any]:
     """With paths that do not depend on the folder in which the command is given."""
 
     def absolute(text: str | None) -> str | None:
-        return text and str(Path(text).resolve())
+        return text and (text if is_object_url(text) else str(Path(text).resolve()))
 
     data, unlabeled = values["data"], values["distill"]["unlabeled"]
     data["root"] = absolute(data["root"])
+    data["cache_folder"] = absolute(data["cache_folder"])
     unlabeled["root"] = absolute(unlabeled["root"])
     if data["schema"] and Path(data["schema"]).is_file():
         data["schema"] = absolute(data["schema"])

@@ -1,0 +1,1 @@
+"""Shards in object storage: which there are, and copies of them on this machine."""
