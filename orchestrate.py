@@ -49,7 +49,16 @@ from stages.config import Config, config_from, hydra_node
 from stages.errors import JobsFailed
 
 # Keys that choose a run, or what is done with it; jobs that differ in nothing else share the run.
-_OF_NO_RUN = {"run", "outputs", "stage", "bundle", "split", "verbosity", "tune.storage"}
+_OF_NO_RUN = {
+    "run",
+    "outputs",
+    "local_outputs",
+    "stage",
+    "bundle",
+    "split",
+    "verbosity",
+    "tune.storage",
+}
 # Characters of a run's name, without those that tell two from each other.
 _LONGEST = 150
 

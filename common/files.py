@@ -119,6 +119,11 @@ def read_json(path: Path | str) -> Any:
     return parse_json(data, str(path))
 
 
+def user_cache(name: str) -> Path:
+    """The folder of this user's caches in which the program keeps one of its own."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "onegig", name)
+
+
 def sha256_file(path: Path | str) -> str:
     """The sha256 of a file's bytes, in hex, read in pieces."""
     with Path(path).open("rb") as file:

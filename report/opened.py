@@ -16,7 +16,6 @@ from report.page import write_page
 from report.run import REPORT_NAME, run_page
 from report.run.members import leaderboard
 from report.score import score_of
-from runs import Run
 from stages.all import Finished
 from stages.packing.bundles import find_bundle
 from stages.report import Findings, glance, report
@@ -38,7 +37,7 @@ class OpenedRun:
     def __init__(self, workspace: Workspace, result: object) -> None:
         self.workspace, self.result = workspace, result
         self.folder = workspace.run.root.resolve()
-        workspace.run = Run(self.folder)
+        workspace.run.root = self.folder
 
     def __repr__(self) -> str:
         return f"<run {self.folder}>"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from common.objects import is_object_url
 from report.usage import USAGE, first_screen
 from stages.commands.described import Described, own_stages
 from stages.config import Config
+from stages.outputs import run_of
 from stages.stage import Done, Stage, list_stages
 
 
@@ -16,7 +18,7 @@ def print_stages(config: Config) -> None:
 
     Where no experiment is chosen, those that there are, and what to type first.
     """
-    root = Path(config.outputs, config.run)
+    root = run_of(config).root
     if not config.members and not config.extensions and not root.exists():
         print(first_screen())
         return
@@ -28,6 +30,8 @@ def print_stages(config: Config) -> None:
         print(f"  {stage.name:<11}{stage.help}{_mark(done)}")
     if root.exists():
         print(f"\n{root}: next is stage={following or 'predict'}")
+    elif is_object_url(config.outputs):
+        print(f"\n{config.outputs}/{config.run}: not on this machine yet; any stage fetches it")
     else:
         print(f"\n{root}: no such run yet; begin with stage=all")
 

@@ -23,6 +23,7 @@ KEYS = {
     "data.root": "folder of the shards: data.root=/path/to/yt8m",
     "budget": "bytes of the bundle: 300MB; stage=pack budget=[1MB,2MB] makes one for each",
     "run": "name of the run, a folder below `outputs`",
+    "outputs": "folder of runs, or a URL: outputs=s3://bucket/runs",
     "members": "members.NAME.config.KEY=VALUE changes a model, ~members.NAME takes it out",
     "train": "train.epochs=3 for all members, members.NAME.train.epochs=3 for one",
     "folds": "folds=5 chooses everything on clips that the models did not see",

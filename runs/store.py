@@ -32,7 +32,7 @@ _KEPT = frozenset({LOCK_NAME, LOG_NAME, PROGRESS_NAME})
 # A bundle takes as much of a member's name.
 _NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
 # An orphan dies with its parent at once; its forked data workers notice within five seconds.
-_ORPHAN_SECONDS = 15.0
+ORPHAN_SECONDS = 15.0
 
 
 def is_name(name: str) -> bool:
@@ -43,7 +43,7 @@ def is_name(name: str) -> bool:
 class Run:
     """One run: a folder such as `outputs/demo`, with a subfolder for each task.
 
-    It is made when the first task prepares.
+    It is made when the first task prepares. One in object storage is a `runs.remote.run.RemoteRun`.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -65,7 +65,10 @@ class Run:
         Raises:
             RunError: On entering, when another process holds it; the message names that process.
         """
-        return _locked(self.root, f"run {self.root}")
+        return locked(self.root, f"run {self.root}")
+
+    def publish(self) -> None:
+        """Hands on what was finished since; in a folder it is where it belongs."""
 
 
 class Task:
@@ -128,7 +131,7 @@ class Task:
         """
         return self._finished().summary
 
-    def lock(self, timeout: float = _ORPHAN_SECONDS) -> AbstractContextManager[None]:
+    def lock(self, timeout: float = ORPHAN_SECONDS) -> AbstractContextManager[None]:
         """Holds the task's folder, so that an orphan and its successor never write together.
 
         Take it around `prepare`, the work and `finish`. For a dying predecessor it waits `timeout`
@@ -137,7 +140,7 @@ class Task:
         Raises:
             RunError: On entering, when another process still holds it.
         """
-        return _locked(self.folder, f"task {self.name}", timeout)
+        return locked(self.folder, f"task {self.name}", timeout)
 
     def prepare(self) -> None:
         """Makes the folder fit to work in: removes `DONE` and whatever other inputs left.
@@ -205,7 +208,7 @@ class Task:
 
 
 @contextmanager
-def _locked(folder: Path, holder: str, timeout: float = 0.0) -> Iterator[None]:
+def locked(folder: Path, holder: str, timeout: float = 0.0) -> Iterator[None]:
     """Holds an exclusive lock in `folder`; the kernel ends it when this process dies.
 
     The file keeps the process number of its last holder and is never removed, since a removed

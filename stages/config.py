@@ -43,6 +43,9 @@ LABELS = "labels"
 class Config:
     """Every key of the command line.
 
+    `outputs` is the folder of runs, or a URL, `s3://bucket/runs`; then they are worked on in copies
+    below `local_outputs`, by default with the user's caches.
+
     `extensions` names files of the user's own that register families and the like. `executor` says
     where jobs run, `jobs` how many at once; 0 means as many as find room (`ResourceConfig`). One
     that neither reports nor reads anything for `silent_minutes` is ended; 0 means never.
@@ -69,6 +72,7 @@ class Config:
     stage: str | None = None
     run: Text = "default"
     outputs: Text = "outputs"
+    local_outputs: Text | None = None
     seed: int = 0
     folds: Annotated[int, Ge(0)] = 0
     final: Literal["refit", "bag"] = "refit"

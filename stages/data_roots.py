@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import ConfigError
+from common.files import user_cache
 from common.objects import is_object_url, object_url
 from common.units import parse_bytes
 from records.config import DataConfig
@@ -66,5 +66,4 @@ def data_root(text: str, key: str, data: DataConfig, hint: str) -> DataRoot:
 def _copies(data: DataConfig) -> Path:
     if data.cache_folder is not None:
         return Path(data.cache_folder).resolve()
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches, "onegig", "shards")
+    return user_cache("shards")

@@ -85,7 +85,7 @@ class Tasks:
         if processes:
             self._run(processes)
         for task in tasks.values():
-            self.workspace.tracker.done(task.name)
+            self._done(task.name)
         return tasks
 
     def _in_order(self, jobs: Mapping[Name, Job]) -> list[Name]:
@@ -123,7 +123,7 @@ class Tasks:
                 record_code(task, modules)
                 with working(name):
                     task.finish(*work(task))
-        self.workspace.tracker.done(name)
+        self._done(name)
         return task
 
     def of_source(self, source: JobSource) -> None:
@@ -188,14 +188,19 @@ class Tasks:
         return True
 
     def _tracked(self, update: Callable[[JobProgress], None]) -> Callable[[JobProgress], None]:
-        """What is told where a job stands, and tells the tracker of those that are done."""
+        """What is told where a job stands, and takes note of those that are done."""
 
         def moved(progress: JobProgress) -> None:
             update(progress)
             if progress.state == "done":
-                self.workspace.tracker.done(progress.name)
+                self._done(progress.name)
 
         return moved
+
+    def _done(self, name: str) -> None:
+        """Has a task that is done logged, and handed on to where the run lies."""
+        self.workspace.tracker.done(name)
+        self.workspace.run.publish()
 
     def _run(self, processes: Sequence[Process]) -> None:
         most = [max(taken) for taken in zip(*((p.cpus, p.gpus) for p in processes), strict=True)]

@@ -15,6 +15,7 @@ import yaml
 from common.codec import to_plain
 from common.errors import ConfigError
 from common.files import write_bytes
+from common.objects import is_object_url
 from common.problems import quoted
 from records import Schema, SplitSpec
 from records.config import DataConfig
@@ -70,6 +71,11 @@ def import_data(workspace: Workspace) -> Imported:
     if workspace.data_root.remote is not None:
         raise ConfigError("data.root: stage=import looks at files; copy some of them into a folder")
     name = config.run if config.run != Config().run else _run_name(root)
+    if is_object_url(config.outputs) and not config.output:
+        raise ConfigError(
+            f"outputs={config.outputs}: this stage writes an experiment for you to edit; say where "
+            "on this machine, output=/path/to/mine.yaml"
+        )
     place = Path(config.output or Path(config.outputs, name, _FOLDER, EXPERIMENT_NAME))
     if place.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"output: {place}; an experiment's file ends in .yaml")

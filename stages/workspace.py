@@ -36,6 +36,7 @@ from runs.run_time import RunTime
 from stages.config import Config
 from stages.data_roots import DataRoot, data_root
 from stages.jobs import UNLABELED, HostModel, Job, Setting, Training, Upstream
+from stages.outputs import run_of
 from stages.placement import machines_of
 from stages.progress import RunProgress
 from stages.summaries import better_phase, mean_stop
@@ -52,7 +53,8 @@ class Workspace:
         fold: the number of that fold.
 
     Raises:
-        UserError: one of `extensions` cannot be loaded, or `time_limit` is no time.
+        UserError: one of `extensions` cannot be loaded, `outputs` is no folder or URL of objects,
+            or `time_limit` is no time.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Workspace:
         self.config = config
         self.arguments: Sequence[str] = ()  # of the command line, for the page of the run
         self.whole, self._fold = whole, fold
-        self.run: Run = whole.run if whole else Run(Path(config.outputs) / config.run)
+        self.run: Run = whole.run if whole else run_of(config)
         self.extensions: Sequence[Extension] = (
             whole.extensions if whole else load_extensions(config.extensions)
         )
@@ -269,9 +271,7 @@ class Workspace:
         module = registry.get(settings.family).module
         config = config_from_dict(settings.family, settings.config)
         of = self.config.host_of(member)
-        layer = None
-        if of is not None:
-            layer = HostLayer(host or of, self.planned_model(of).hidden_size)
+        layer = None if of is None else HostLayer(host or of, self.planned_model(of).hidden_size)
         return to_plain(module.fitted(config, clips, layer))
 
     def check_members(self) -> None:

@@ -34,6 +34,10 @@ class ObjectServer:
             and not on their order.
         requests: How many came, by method.
         failed: How many of them failed.
+        paths: Methods and paths of all that came, in their order.
+        forbids: Which of these nobody may ask for.
+        heeds_conditions: Whether what is asked for on a condition is refused where that fails; not
+            every server does.
     """
 
     def __init__(self) -> None:
@@ -43,8 +47,11 @@ class ObjectServer:
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
         self.failures, self.failed = 0.0, 0
         self.requests: Counter[str] = Counter()
+        self.paths: list[tuple[str, str]] = []
+        self.forbids: Callable[[str, str], bool] = lambda method, path: False
+        self.heeds_conditions = True
         self._asked: Counter[str] = Counter()
-        self._turn = threading.Lock()
+        self._turn, self._one_at_a_time = threading.Lock(), threading.Lock()
         self._moto: Application = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
@@ -82,18 +89,33 @@ class ObjectServer:
         return f"{self.url}/{prefix}"
 
     def _answer(self, asked: dict[str, Any], begin: Callable[..., Any]) -> Iterable[bytes]:
+        method, path = asked["REQUEST_METHOD"], asked["PATH_INFO"]
+        self.paths.append((method, path))
+        if self.forbids(method, path):
+            refusal = b"<Error><Code>AccessDenied</Code><Message>forbidden</Message></Error>"
+            begin("403 Forbidden", [("Content-Length", str(len(refusal)))])
+            return [refusal]
         fault = self._fault(asked)
         if fault is None:
-            return self._moto(asked, begin)
+            return self._done(asked, begin)
         if fault == "503":
             begin("503 Service Unavailable", [("Content-Length", "0")])
             return [b""]
         if fault == "lost":
-            list(self._moto(asked, lambda *_: None))
+            self._done(asked, lambda *_: None)
             asked["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionError
-        content = b"".join(self._moto(asked, begin))
+        content = b"".join(self._done(asked, begin))
         return [content[: len(content) // 2]]
+
+    def _done(self, asked: dict[str, Any], begin: Callable[..., Any]) -> Iterable[bytes]:
+        if "HTTP_IF_NONE_MATCH" not in asked:
+            return list(self._moto(asked, begin))
+        if not self.heeds_conditions:
+            del asked["HTTP_IF_NONE_MATCH"]
+        # Moto looks first, and then writes.
+        with self._one_at_a_time:
+            return list(self._moto(asked, begin))
 
     def _fault(self, asked: dict[str, Any]) -> str | None:
         what = [asked.get(k, "") for k in ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")]

@@ -37,6 +37,7 @@ _TRAINING, _DIGEST = "onegig.training", "onegig.digest"
 _WITHOUT_RESULT = {
     "stage",
     "outputs",
+    "local_outputs",
     "jobs",
     "on_code_change",
     "silent_minutes",

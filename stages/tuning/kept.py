@@ -24,6 +24,7 @@ _OF_NO_EXPERIMENT = (
     "columns",
     "executor",
     "jobs",
+    "local_outputs",
     "bundle",
     "split",
     "output",

@@ -1,0 +1,98 @@
+"""A run in object storage has one writer."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runs import RunError
+from runs.remote import lease
+from runs.remote.folder import ObjectFolder
+from runs.remote.lease import Lease, RunTaken
+from runs.remote.run import RemoteRun
+from tests.object_storage import ObjectServer
+from tests.runs.remote import make_done
+
+
+def test_the_same_copy_goes_on_at_once(url: str, tmp_path: Path) -> None:
+    """Its own lock shows that who had the run is dead."""
+    run = RemoteRun(url, tmp_path)
+    with run.lock():
+        copy = Lease(ObjectFolder(url), "another")
+        with pytest.raises(RunTaken):
+            copy.held().__enter__()
+    dead = Lease(ObjectFolder(url), "copy")
+    dead._take()
+    with (
+        Lease(ObjectFolder(url), "copy").held(),
+        pytest.raises(RunTaken, match="has taken the run"),
+    ):
+        dead.check()
+
+
+def test_of_many_that_want_a_run_one_gets_it(url: str) -> None:
+    objects, won = ObjectFolder(url), []
+
+    def take(number: int) -> None:
+        own = Lease(objects, f"copy {number}")
+        try:
+            own._take()
+        except RunTaken:
+            return
+        won.append(own)
+
+    for _ in range(3):
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(take, range(6)))
+        (winner,) = won
+        winner.check()
+        winner._write(replace(winner._holder, ended=True))
+        won.clear()
+    assert len(objects.list("LOCK")) == 1
+
+
+def test_who_was_silent_for_long_loses_the_run(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was stopped and goes on: what the other finished stays as it is."""
+    slow, other = RemoteRun(url, tmp_path / "slow"), RemoteRun(url, tmp_path / "other")
+    lost = pytest.raises(RunTaken, match="has taken the run since this command was not heard of")
+    with lost, slow.lock():
+        monkeypatch.setattr(lease, "SILENT_SECONDS", -1.0)
+        with other.lock():
+            make_done(other.task("a", {}), b"of the other")
+        make_done(slow.task("a", {}), b"of the slow one")
+    with slow.lock():
+        assert slow.task("a", {}).file("weights.bin").read_bytes() == b"of the other"
+
+
+def test_of_two_that_finish_a_task_the_first_counts(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped between its look at the lease and `DONE`, which is all that storage can hold up."""
+    slow, other = RemoteRun(url, tmp_path / "slow"), RemoteRun(url, tmp_path / "other")
+    monkeypatch.setattr(Lease, "check", lambda self: None)
+    lost = pytest.raises(
+        RunTaken, match="/a: another command finished it meanwhile, and that counts"
+    )
+    with lost, slow.lock():
+        monkeypatch.setattr(lease, "SILENT_SECONDS", -1.0)
+        with other.lock():
+            make_done(other.task("a", {}), b"of the other")
+        make_done(slow.task("a", {}), b"of the slow one")
+    monkeypatch.undo()
+    monkeypatch.setattr(lease, "SILENT_SECONDS", -1.0)
+    with slow.lock():
+        assert slow.task("a", {}).file("weights.bin").read_bytes() == b"of the other"
+
+
+def test_storage_without_conditions_is_refused(
+    url: str, object_server: ObjectServer, tmp_path: Path
+) -> None:
+    """Two commands could then work on one run."""
+    object_server.heeds_conditions = False
+    with pytest.raises(RunError, match="writes over objects that are not to be written over"):
+        RemoteRun(url, tmp_path).lock().__enter__()
