@@ -40,7 +40,8 @@ def test_bytes_files_and_threads_do_not_grow_with_the_shards(
         monkeypatch.setattr(module, "GROUP_SHARDS", GROUP)
     shards = make_shards(frame_schema, 2 * SHARDS, per_shard=2)
     assert len(shards) == SHARDS
-    most = 2 * GROUP * max(path.stat().st_size for path in shards)
+    largest = max(path.stat().st_size for path in shards)
+    most = 2 * GROUP * largest
     assert most < size_of(tmp_path / "data") // 3
     folder = RemoteFolder(
         object_server.put_folder(tmp_path / "data", "x"), tmp_path / "copies", most
@@ -51,8 +52,9 @@ def test_bytes_files_and_threads_do_not_grow_with_the_shards(
     files, threads = [], []
     for batch in iterate_batches(split, 5, shuffle_seed=1, shuffle_group_shards=GROUP):
         assert len(batch) == 5
-        # A file may be counted, removed, and what takes its place counted as well.
-        assert min(size_of(folder.copies) for _ in range(3)) <= most
+        # A file may be counted, removed, and what takes its place counted as well; and one that
+        # could go may be in use for a moment longer.
+        assert min(size_of(folder.copies) for _ in range(3)) <= most + 2 * largest
         files.append(len(process.open_files()) - begun)
         threads.append(process.num_threads())
     # Of each copy in use two, of each that comes two, and all the same after a part of the shards.
