@@ -32,6 +32,8 @@ from training.checkpoint import CHECKPOINT_NAME
 pytest.importorskip("ray", reason="needs the extra ray")
 from runs.ray import RayCluster
 
+pytestmark = pytest.mark.slow
+
 SLEEPS = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
 CHECKPOINTS = (
     "import os, signal, sys, time\n"
