@@ -33,7 +33,8 @@ from runs import Machines, Run, Task
 from runs.code_changes import CodeChanges
 from runs.run_time import RunTime
 from stages.config import Config
-from stages.jobs import UNLABELED, HostModel, Job, Setting, Training, Upstream
+from stages.job import Job, Upstream
+from stages.jobs import UNLABELED, HostModel, Setting, Training
 from stages.placement import machines_of
 from stages.progress import RunProgress
 from stages.summaries import better_phase, mean_stop
@@ -56,9 +57,8 @@ class Workspace:
     def __init__(
         self, config: Config, whole: Workspace | None = None, fold: int | None = None
     ) -> None:
-        self.config = config
+        self.config, self.whole, self._fold = config, whole, fold
         self.arguments: Sequence[str] = ()  # of the command line, for the page of the run
-        self.whole, self._fold = whole, fold
         self.run: Run = whole.run if whole else Run(Path(config.outputs) / config.run)
         self.extensions: Sequence[Extension] = (
             whole.extensions if whole else load_extensions(config.extensions)
