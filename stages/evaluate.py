@@ -36,6 +36,7 @@ def evaluate(workspace: Workspace) -> dict[str, float | int]:
         BundleError: it is no bundle.
         records.DataError: there is no such split, a shard is damaged or of another schema than the
             bundle's, or no clip has a label.
+        JobsFailed: a part failed; the others are done.
     """
     path = find_bundle(workspace)
     content = read_bundle(path)

@@ -51,6 +51,7 @@ def predict(workspace: Workspace) -> Submission:
             ought to be.
         records.DataError: there is no such split, a shard is damaged or of another schema than the
             bundle's, or an id is there twice.
+        JobsFailed: a part failed; the others are done.
     """
     config = workspace.config
     found = find_bundle(workspace)
