@@ -1,15 +1,20 @@
-# make run: the demonstration, from nothing to a bundle. make test: the test suite.
+# make run: the demonstration, from nothing to a bundle. make test: the test suite, but
+# for what is slow. make test-all: all of it, with the extras that it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test lint types clean
+.PHONY: run test test-all lint types clean
 
 run: $(VENV)/.installed
 	$(BIN)/python orchestrate.py stage=all experiment=demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m 'not slow'
+
+test-all: $(VENV)/.installed-all
+	$(PYTEST)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -29,4 +34,8 @@ $(VENV)/.installed: constraints.txt pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/.installed-all: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
 	touch $@

@@ -28,7 +28,8 @@ from quantize.moments import input_moments
 from quantize.precision import FLOAT32
 from quantize.recipes import large_tensors
 from runs import Predictions
-from stages.jobs import JOB_NAME, WEIGHTS_NAME, Training, read_job
+from stages.job_files import JOB_NAME, read_job
+from stages.jobs import WEIGHTS_NAME, Training
 from stages.training_work import build_model, predict
 from training.inference import labels_of
 

@@ -1,6 +1,6 @@
 """All scores at once, from batches that come one after the other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +16,16 @@ from metrics.tags import TagScores
 Array = torch.Tensor | np.ndarray
 POOLED = 20  # labels of a clip that enter GAP's pool
 MAP_AT = 10
+# What is kept of clips beside their labels, in the order of `StreamingScores.update`.
+_KEPT = (
+    "pooled_scores",
+    "pooled_hits",
+    "top_labels",
+    "top_scores",
+    "average_precisions",
+    "hits",
+    "precisions",
+)
 
 
 class StreamingScores:
@@ -89,6 +99,36 @@ class StreamingScores:
                 precisions_at_recall(ranking, counts),
             )
         )
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether any clip has a label."""
+        return any(labels.columns.size for labels in self._labels)
+
+    def stored(self) -> dict[str, np.ndarray]:
+        """All that is kept of the clips so far, of which there is one at least, as `add` takes it.
+
+        An array has a row for each clip, but for `columns`, the labels of all clips, of which
+        `counts` says how many each has, and `tags` (3, N), which is there with thresholds alone.
+        """
+        return {
+            "counts": np.concatenate([labels.counts for labels in self._labels]),
+            "columns": np.concatenate([labels.columns for labels in self._labels]),
+            **dict(zip(_KEPT, self._columns(), strict=True)),
+            **({"tags": self._tags.counts} if self._tags else {}),
+        }
+
+    def add(self, stored: Mapping[str, np.ndarray]) -> None:
+        """Adds clips that another one of as many labels has `stored`, behind those so far.
+
+        Raises:
+            MetricError: The labels are none.
+        """
+        offsets = np.append(0, np.cumsum(stored["counts"]))
+        self._labels.append(Labels(offsets, stored["columns"], self.num_labels))
+        self._batches.append(tuple(stored[name] for name in _KEPT))
+        if self._tags is not None:
+            self._tags.add(stored["tags"])
 
     def compute(self) -> dict[str, float]:
         """The scores of all clips so far: gap, map, map_at_10, hit_at_1, perr and videos.

@@ -69,6 +69,9 @@ class LocalMachine:
     def capacity(self) -> Capacity:
         return Capacity(cores(), len(self._devices))
 
+    def largest(self) -> Capacity:
+        return self.capacity()
+
     def start(
         self, job: Job, log: BinaryIO, is_wanted: Callable[[], bool], silent_seconds: float
     ) -> LocalProcess:

@@ -60,6 +60,9 @@ class Machines(Protocol):
     def capacity(self) -> Capacity:
         """What there is now, taken or not; machines may come and go."""
 
+    def largest(self) -> Capacity:
+        """What the one with the most cores has, taken or not."""
+
     def start(
         self, job: Job, log: BinaryIO, is_wanted: Callable[[], bool], silent_seconds: float
     ) -> Started:

@@ -115,6 +115,12 @@ class RayCluster:
             self._counted = now, Capacity(int(there.get("CPU", 0)), int(there.get("GPU", 0)))
         return self._counted[1]
 
+    def largest(self) -> Capacity:
+        self.prepare()
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        found = [(int(own.get("CPU", 0)), int(own.get("GPU", 0))) for own in alive]
+        return Capacity(*max(found, default=(0, 0)))
+
     def start(
         self, job: Job, log: BinaryIO, is_wanted: Callable[[], bool], silent_seconds: float
     ) -> RayTask:

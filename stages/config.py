@@ -31,6 +31,7 @@ from stages.commands.composed import check_composed
 from stages.external.config import BUNDLE, ExternalConfig
 from stages.members import MemberConfig, spread_members
 from stages.packing.budgets import parse_budgets
+from stages.parts.config import PartsConfig
 from stages.tracking.config import TrackingConfig
 from training.config import TrainConfig
 from tune.config import TuneConfig
@@ -65,6 +66,8 @@ class Config:
 
     `columns` names columns that stage `import` cannot tell apart by itself.
 
+    `parts` says how a split is cut that is large and predicted, or that a bundle is scored on.
+
     `external` are models that other programs trained. Stage `ensemble` weighs them beside the
     teachers, and `predict` beside the bundle.
     """
@@ -95,6 +98,7 @@ class Config:
     distill: DistillConfig = field(default_factory=DistillConfig)
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
     pack: PackConfig = field(default_factory=PackConfig)
+    parts: PartsConfig = field(default_factory=PartsConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     bundle: Text | None = None

@@ -10,7 +10,9 @@ from runs.marker import DONE_NAME
 from stages.config import LABELS, copy_name
 from stages.ensemble import choose_teachers
 from stages.execute import Tasks, named, trained_in_turn
-from stages.jobs import UNLABELED, Job, SoftLabels, UnlabeledClips, Upstream
+from stages.job import Job, Upstream
+from stages.jobs import UNLABELED, Prediction, SoftLabels, UnlabeledClips
+from stages.parts.predicted import predictions_of
 from stages.soft_targets import SoftTargetSource, models_of, prediction_job, soft_targets
 from stages.stage import Done, stage
 from stages.summaries import Trained
@@ -124,7 +126,7 @@ class _Line:
         first = {name: own for name, own in self._distilled.items() if own.level == 1}
         return {name: _students_of(self.workspace, name, first) for name in of_level}
 
-    def prediction(self, level: int, model: str, split: str) -> Job:
+    def prediction(self, level: int, model: str, split: str) -> Prediction:
         """The run of a model that teaches a level over the clips of a split."""
         config = self.workspace.config
         if level == 1:
@@ -193,13 +195,14 @@ def _train_level(lines: Sequence[_Line], level: int) -> None:
         return
     tasks, workspace = lines[0].tasks, lines[0].workspace
     splits = ["train", UNLABELED] if workspace.unlabeled else ["train"]
-    predicted = tasks.of_jobs(
+    predicted = predictions_of(
+        tasks,
         {
             (number, split, model): line.prediction(level, model, split)
             for number, (line, own) in enumerate(zip(lines, sources, strict=True))
             for split in splits
             for model in models_of(own.values())
-        }
+        },
     )
     for number, (line, own) in enumerate(zip(lines, sources, strict=True)):
         by_split = {

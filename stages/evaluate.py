@@ -4,11 +4,14 @@ from pathlib import Path
 
 from common.messages import say, warn
 from common.problems import quoted
+from quantize.bundle.content import read_bundle
 from quantize.bundle.inference import Bundle
 from records import Split
 from records.seen import count_seen
-from stages.packing.bundles import choose_split, find_bundle, score
+from stages.packing.bundles import choose_split, find_bundle
 from stages.packing.receipt import seen_by
+from stages.packing.scored import score
+from stages.parts.parted import Parted
 from stages.stage import stage
 from stages.workspace import Workspace
 from training.device import choose_device
@@ -20,6 +23,9 @@ _MOST_NAMED = 3
 def evaluate(workspace: Workspace) -> dict[str, float | int]:
     """The scores of a bundle on a labeled split (`split=`, by default `report`).
 
+    A split of more clips than `parts.clips` is scored in parts, each a task of its own; they are
+    removed when there are scores.
+
     Returns:
         They, their standard errors, and how many `videos` there are; of these `seen` are among
         those that the bundle was trained or chosen on, where its receipt says so. A score on such
@@ -30,12 +36,15 @@ def evaluate(workspace: Workspace) -> dict[str, float | int]:
         BundleError: it is no bundle.
         records.DataError: there is no such split, a shard is damaged or of another schema than the
             bundle's, or no clip has a label.
+        JobsFailed: a part failed; the others are done.
     """
     path = find_bundle(workspace)
-    bundle = Bundle.load(path, choose_device(workspace.config.device))
-    split = choose_split(workspace, bundle.schema, "report")
+    content = read_bundle(path)
+    split = choose_split(workspace, content.schema, "report")
+    parted = Parted(workspace, path, content, split, "scores")
+    bundle = None if parted.is_cut else Bundle.load(path, choose_device(workspace.config.device))
     say(_contents(split, workspace.data_root.path))
-    seen = seen_by(bundle.receipt)
+    seen = seen_by(content.receipt)
     count = count_seen(split, seen)
     if not seen:
         warning = f"{path} does not say which clips it has seen: these may be among them"
@@ -47,8 +56,10 @@ def evaluate(workspace: Workspace) -> dict[str, float | int]:
         )
     if count or not seen:
         warn(warning)
-    scores = score(bundle, split)
-    return scores.compute() | scores.errors() | ({"seen": count} if seen else {})
+    scores = score(bundle, split) if bundle else parted.scores()
+    found = scores.compute() | scores.errors()
+    parted.remove()
+    return found | ({"seen": count} if seen else {})
 
 
 def _contents(split: Split, root: Path) -> str:

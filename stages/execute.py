@@ -30,7 +30,9 @@ from runs.run_time import TimeSharing
 from runs.store import TASK_NAME
 from stages.config import copy_name
 from stages.errors import JobsFailed
-from stages.jobs import PREDICTIONS, Job, Training, prepare_job
+from stages.job import Job
+from stages.job_files import prepare_job
+from stages.jobs import PREDICTIONS, Training
 from stages.placement import process_of
 from stages.told import say_notes
 from stages.workspace import Workspace
@@ -118,11 +120,7 @@ class Tasks:
         is_to_be_made = self.is_to_be_made(task, modules)
         self.workspace.code_changes.check()
         if is_to_be_made:
-            with task.lock():
-                task.prepare()
-                record_code(task, modules)
-                with working(name):
-                    task.finish(*work(task))
+            make(task, work, modules)
         self._done(name)
         return task
 
@@ -229,6 +227,21 @@ class Tasks:
             raise JobsFailed(describe_failures(results, last_lines=last_lines))
 
 
+def make(task: Task, work: Work, modules: Sequence[str]) -> None:
+    """Does a task in this process.
+
+    Args:
+        task: that is to be made.
+        work: what makes it.
+        modules: those whose code does.
+    """
+    with task.lock():
+        task.prepare()
+        record_code(task, modules)
+        with working(task.name):
+            task.finish(*work(task))
+
+
 def trained_in_turn(
     tasks: Tasks,
     names: Iterable[Name],
@@ -292,8 +305,8 @@ def trainings_ahead(workspace: Workspace) -> set[str]:
 
 def cost_of(job: Job) -> float:
     """What a job is like to take, to be held against others'; 0 where nothing is trained."""
-    setting = job.setting
-    if not isinstance(job, Training) or remembers(setting.family):
+    if not isinstance(job, Training) or remembers(job.setting.family):
         return 0.0
+    setting = job.setting
     model = meta_module(setting.family, dict(setting.config), setting.data.schema)
     return parameter_count(model) * job.train.epochs

@@ -1,26 +1,20 @@
-"""What a process of its own is told: a training, a prediction or a measurement, as plain JSON."""
+"""The jobs of a single model: its training, predictions, measurements."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from common.codec import from_plain, to_plain
-from common.extensions import load_extensions
 from common.registry import Extension
 from families import registry
 from records import Schema, Split
 from records.schema import decisive_keys
 from records.splits import DataSource
-from runs import ResourceConfig, RunError, Task
-from runs.checksums import read_checked_json, write_checked_json
-from runs.code import record_code
-from runs.marker import Marker
+from runs import ResourceConfig, Task
+from stages.job import Job, Needs, Upstream
 from training.config import TrainConfig
 
-JOB_NAME = "job.json"
 WEIGHTS_NAME = "weights.safetensors"
 # The split of the clips without labels.
 UNLABELED = "unlabeled"
@@ -37,7 +31,7 @@ _COVERED_WITH = {
     "stop": "stop",
 }
 # What a setting is where it changes nothing. Jobs have the keys that they had before there was it.
-_NOT_COVERED_AT: dict[str, Any] = {"devices": 1, "micro_batch": None}
+_NOT_COVERED_AT: dict[str, Any] = {"devices": 1, "micro_batch": None, "start": 0, "end": None}
 
 # Of a training: its own weights at the end, or their average.
 Phase = Literal["main", "average"]
@@ -46,34 +40,6 @@ Phase = Literal["main", "average"]
 def predictions_name(split: str) -> str:
     """The file in a member's folder that holds its predictions on `split`."""
     return f"predictions-{split}.safetensors"
-
-
-@dataclass(frozen=True)
-class Upstream:
-    """A finished task whose files a job reads.
-
-    Attributes:
-        folder: the task's.
-        digest: of its files; the content key has this, and not where they lie.
-    """
-
-    folder: Path
-    digest: str
-
-    @classmethod
-    def of(cls, task: Task) -> Upstream:
-        return cls(task.folder.resolve(), task.digest())
-
-    def file(self, name: str) -> Path:
-        """The path of one of its files, shown to be as it was when the job was given.
-
-        Raises:
-            UserError: it is not.
-        """
-        marker = Marker.read(self.folder)
-        if marker is None or marker.digest != self.digest:
-            raise RunError(f"{self.folder}: changed while this job waited; give the command again")
-        return marker.file(self.folder, name)
 
 
 @dataclass(frozen=True)
@@ -87,7 +53,7 @@ class HostModel:
 
 @dataclass(frozen=True)
 class Setting:
-    """What every job needs: a model, the data, and the machine.
+    """What every job of a model needs: the model, the data, and the machine.
 
     Attributes:
         family: the family's name.
@@ -169,17 +135,14 @@ class SoftLabels:
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a process of its own does.
+class ModelJob(Job):
+    """What a process of its own does with a model.
 
     Attributes:
-        work: the modules of `stages` that do it.
-        task: the task's name within the run, such as "teachers/netvlad-64".
         setting: model, data, machine.
     """
 
     work: ClassVar[tuple[str, ...]] = ("stages.worker", "stages.training_work")
-    task: str
     setting: Setting
 
     @property
@@ -187,28 +150,23 @@ class Job:
         """Those that it reads."""
         raise NotImplementedError
 
-    def thread_count(self) -> int:
-        """How many threads it computes with in all its processes."""
-        raise NotImplementedError
-
-    def takes(self, task: Task) -> bool:
-        """Whether what a finished task of these inputs holds is what the job is to make."""
-        return True
+    @property
+    def needs(self) -> Needs:
+        own = self.setting
+        return Needs(own.device, own.extensions, own.resources)
 
     def inputs(self) -> dict[str, Any]:
-        """What the content key covers: all that changes the result, and no path."""
         return {**self.setting.inputs(self.splits), **_covered(self, "task", "setting", "in_time")}
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """Those whose code, with what they import, makes the result."""
         host = self.setting.host
         families = [self.setting.family, *([host.family] if host else [])]
         return (*self.work, PREDICTIONS, *map(module_of, families))
 
 
 @dataclass(frozen=True)
-class Training(Job):
+class Training(ModelJob):
     """The training of a member, and its predictions.
 
     Attributes:
@@ -248,13 +206,24 @@ class Training(Job):
 
 
 @dataclass(frozen=True)
-class Prediction(Job):
-    """The run of a trained model over a split, `batch_size` clips a forward pass."""
+class Prediction(ModelJob):
+    """The run of a trained model over a split, or over some of its clips.
+
+    Attributes:
+        trained: the model's training.
+        batch_size: clips a forward pass.
+        threads: those that it computes with.
+        split: its name.
+        start: number of the first clip, a multiple of `batch_size`.
+        end: number after that of the last clip; None: the rest.
+    """
 
     trained: Upstream
     batch_size: int
     threads: int
     split: str = "train"
+    start: int = 0
+    end: int | None = None
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -265,7 +234,7 @@ class Prediction(Job):
 
 
 @dataclass(frozen=True)
-class Measurement(Job):
+class Measurement(ModelJob):
     """What a trained student costs and scores by every recipe of storing it.
 
     Attributes:
@@ -301,38 +270,9 @@ class Measurement(Job):
         return self.threads
 
 
-_KINDS = {kind.__name__.lower(): kind for kind in (Training, Prediction, Measurement)}
-
-
 def module_of(family: str) -> str:
     """The dotted name of the module that holds a family."""
     return registry.get(family).module.__module__
-
-
-def prepare_job(job: Job, task: Task) -> None:
-    """Makes the task's folder ready for a process that is given nothing else."""
-    with task.lock():
-        task.prepare()
-        record_code(task, job.modules)
-        kind = type(job).__name__.lower()
-        write_checked_json(task.folder / JOB_NAME, {"kind": kind, **to_plain(job)})
-
-
-def read_job(folder: Path) -> Job:
-    """The job of a task's folder, its extensions loaded.
-
-    Raises:
-        UserError: the file is damaged, or a file of the user's own is gone or not the one that the
-            run began with.
-    """
-    place = folder / JOB_NAME
-    values = read_checked_json(place)
-    job: Job = from_plain(_KINDS[values.pop("kind")], values, str(place), RunError)
-    wanted = job.setting.extensions
-    for extension, found in zip(wanted, load_extensions(e.path for e in wanted), strict=True):
-        if found != extension:
-            raise RunError(f"extensions: {extension.path} was edited; give the command again")
-    return job
 
 
 def _covered(value: Any, *without: str) -> Any:

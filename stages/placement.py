@@ -13,7 +13,8 @@ from runs import Job as Process
 from runs import LocalMachine, Machines, Task
 from runs.local import VISIBLE_DEVICES
 from stages.config import Config
-from stages.jobs import Job, Training
+from stages.job import Job
+from stages.jobs import Training
 
 
 def machines_of(config: Config) -> Machines:
@@ -34,13 +35,13 @@ def machines_of(config: Config) -> Machines:
 
 def process_of(job: Job, task: Task, machines: Machines) -> Process:
     """The process that does a job."""
-    folder, wanted = task.folder.resolve(), job.setting.resources
+    folder, needs = task.folder.resolve(), job.needs
     command = (sys.executable, "-m", "stages.worker", str(folder))
-    gpus = wanted.gpus
+    gpus = needs.resources.gpus
     if gpus is None:
         devices = job.train.devices if isinstance(job, Training) else 1
-        gpus = devices if job.setting.device != "cpu" and machines.capacity().gpus else 0
-    return Process(task.name, folder, command, job.thread_count(), wanted.cpus, gpus)
+        gpus = devices if needs.device != "cpu" and machines.capacity().gpus else 0
+    return Process(task.name, folder, command, job.thread_count(), needs.resources.cpus, gpus)
 
 
 def _devices() -> list[str]:

@@ -9,7 +9,8 @@ from setproctitle import setproctitle
 from common.errors import ConfigError
 from runs import Task, append_log
 from stages.endings import Ended, ending_of
-from stages.jobs import Training, read_job
+from stages.job_files import read_job
+from stages.jobs import Training
 from stages.training_work import train
 from training.device import choose_device
 from training.launch import RanksFailed, launch

@@ -16,7 +16,8 @@ from distill.merged import write_merged
 from distill.soft_targets import SOFT_TARGETS_NAME, SoftTargets, mix_teachers
 from runs import Predictions, Task
 from stages.execute import Tasks
-from stages.jobs import Job, Prediction, Upstream, predictions_name
+from stages.job import Upstream
+from stages.jobs import Prediction, predictions_name
 from stages.workspace import Workspace
 from training.config import TrainConfig
 
@@ -65,7 +66,7 @@ def prediction_job(
     train: TrainConfig,
     split: str,
     host: tuple[str, Task] | None,
-) -> Job:
+) -> Prediction:
     """The run of a member's trained model, on its host, over the clips of a split."""
     folder = "training-predictions" if split == "train" else f"{split}-predictions"
     name = workspace.task_name(folder, "-".join(trained.name.split("/")[-2:]))

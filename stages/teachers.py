@@ -9,7 +9,8 @@ from records import DataError
 from runs import Task
 from stages.config import copy_name
 from stages.execute import Tasks, named, trained_in_turn
-from stages.jobs import Job, Training
+from stages.job import Job
+from stages.jobs import Training
 from stages.stage import Done, stage
 from stages.summaries import Trained, TrainingSummary
 from stages.workspace import Workspace

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -20,13 +21,13 @@ from metrics import Labels, StreamingScores
 from records import Split, with_frames
 from runs import NOTE, Predictions, Task, append_log
 from runs.run_time import read_share
+from stages.job import Upstream
 from stages.jobs import (
     UNLABELED,
     WEIGHTS_NAME,
     Prediction,
     Setting,
     Training,
-    Upstream,
     predictions_name,
 )
 from stages.summaries import TrainingSummary
@@ -91,6 +92,8 @@ def predict_clips(job: Prediction, task: Task) -> None:
         ids = read_json(job.trained.file(REMEMBERED_NAME))
         own = {name: row for row, name in enumerate(ids)}
     split, name = job.setting.open(job.split), predictions_name(job.split)
+    if job.end is not None:
+        split = split.select(np.arange(job.start, job.end))
     began = time.monotonic()
     # Students learn from what a teacher says of labels that nobody knows.
     found = predict(job.setting, model, split, job.batch_size, task.folder, own, to_score=False)

@@ -15,8 +15,11 @@ from families import remembers
 from runs import Task, die_with_parent
 from runs.code import record_code
 from stages.endings import ending_of
-from stages.jobs import Measurement, Prediction, Training, read_job
+from stages.job_files import read_job
+from stages.jobs import Measurement, Prediction, Training
 from stages.packing.measurement_work import measure
+from stages.parts.part import BundlePart
+from stages.parts.work import run_part
 from stages.ranks import train_together
 from stages.training_work import predict_clips, train
 
@@ -40,6 +43,8 @@ def main(folder: Path) -> None:
                 predict_clips(job, task)
             case Measurement():
                 measure(job, task)
+            case BundlePart():
+                run_part(job, task)
 
 
 def run() -> None:

@@ -35,7 +35,8 @@ from runs.code_changes import CodeChanges
 from runs.run_time import RunTime
 from stages.config import Config
 from stages.data_roots import DataRoot, data_root
-from stages.jobs import UNLABELED, HostModel, Job, Setting, Training, Upstream
+from stages.job import Job, Upstream
+from stages.jobs import UNLABELED, HostModel, Setting, Training
 from stages.outputs import run_of
 from stages.placement import machines_of
 from stages.progress import RunProgress
@@ -60,9 +61,8 @@ class Workspace:
     def __init__(
         self, config: Config, whole: Workspace | None = None, fold: int | None = None
     ) -> None:
-        self.config = config
+        self.config, self.whole, self._fold = config, whole, fold
         self.arguments: Sequence[str] = ()  # of the command line, for the page of the run
-        self.whole, self._fold = whole, fold
         self.run: Run = whole.run if whole else run_of(config)
         self.extensions: Sequence[Extension] = (
             whole.extensions if whole else load_extensions(config.extensions)

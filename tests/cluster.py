@@ -53,13 +53,18 @@ class SmallCluster:
         )
         return address
 
-    def kill_node_of(self, number: int) -> str:
-        """Kills the node below which a process runs, with all that runs there; its address."""
+    def node_of(self, number: int) -> str:
+        """The address of the node below which a process runs."""
         (address,) = (
             address
             for address, node in self._nodes.items()
             if number in {one.pid for one in self._below(node)}
         )
+        return address
+
+    def kill_node_of(self, number: int) -> str:
+        """Kills the node below which a process runs, with all that runs there; its address."""
+        address = self.node_of(number)
         node = self._nodes[address]
         # It could come to its end meanwhile.
         os.kill(number, signal.SIGSTOP)

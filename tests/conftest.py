@@ -104,8 +104,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole runs and exports first, files of minutes: begun last, one would keep a core alone."""
-    items.sort(key=lambda item: item.path.parent.name not in ("tests", "onnx", "faults"))
+    """Files of minutes first, then whole runs and exports: begun last, one keeps a core alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    whole = ("tests", "onnx", "faults")
+    items.sort(key=lambda item: (item.path not in slow, item.path.parent.name not in whole))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.tuning.server import running
 from runs import (
     ExecutorConfig,
     Job,
@@ -26,11 +28,14 @@ from runs import (
     run_source,
 )
 from tests.cluster import SmallCluster, number_in
-from tests.line import Line, blank_means_line, wait_for
+from tests.line import Line, blank_means_line, means_line, wait_for
+from tests.parts import AS_HELD, IN_PARTS, Clips, held_at, submission
 from training.checkpoint import CHECKPOINT_NAME
 
 pytest.importorskip("ray", reason="needs the extra ray")
 from runs.ray import RayCluster
+
+pytestmark = pytest.mark.slow
 
 SLEEPS = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
 CHECKPOINTS = (
@@ -65,6 +70,9 @@ def machines(request: pytest.FixtureRequest) -> Iterator[Machines]:
 
 class TestContract:
     """What the executor relies on, whatever jobs run on."""
+
+    def test_the_largest_is_one_of_them(self, machines: Machines) -> None:
+        assert 1 <= machines.largest().cpus <= machines.capacity().cpus
 
     def test_jobs_end_as_they_end(self, machines: Machines, tmp_path: Path) -> None:
         scripts = {
@@ -207,6 +215,61 @@ def test_a_run_ends_at_the_same_bytes_though_a_node_dies_and_one_comes(
     # Nothing is done again by the other executor: the keys are the same.
     again = there.call("stage=all")
     assert again.status == 0 and "started" not in again.err, again.err
+
+
+def test_a_part_that_loses_its_node_is_done_elsewhere_and_the_bytes_are_those_of_the_whole(
+    cluster: SmallCluster, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bundle = means_line(tmp_path_factory.getbasetemp()).bundle
+    clips = Clips.write(bundle, tmp_path / "clips")
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert clips.call("predict", here).status == 0
+    killed: list[str] = []
+    on_cluster = ("executor=ray", f"executor.address={cluster.address}")
+    with held_at(clips.of_second, lambda number: killed.append(cluster.kill_node_of(number))):
+        outcome = clips.call("predict", there, IN_PARTS, *AS_HELD, *on_cluster)
+    cluster.add()
+    assert outcome.status == 0, outcome.err
+    assert outcome.err.count("was lost") == 1
+    assert f"parts/predict-test/0001 was lost with node {killed[0]}; it is tried" in outcome.err
+    assert submission(there) == submission(here)
+
+
+def test_a_study_in_a_database_loses_no_trial_with_a_node_and_counts_none_twice(
+    cluster: SmallCluster, tmp_path: Path
+) -> None:
+    line = blank_means_line(tmp_path, (*CHANGES[:3], "~tune.space.members.bag"))
+    places = [line.run / "teachers" / f"plain-t{number}" for number in range(2)]
+    # The first two wait where they are scored on their way.
+    hold = Path(f"{next(line.data.glob('search-00000*'))}.hold")
+    hold.touch()
+    settings = ("stage=tune", "tune.members=[plain]", "tune.trials=4", "tune.pruner=none")
+    watched = ("train.checkpoint_seconds=0", "train.evaluate_clips=60")
+    with running() as server:
+        process = line.start(
+            *(*settings, f"tune.storage='{server.url}'", *AS_HELD, *watched),
+            *("executor=ray", f"executor.address={cluster.address}"),
+        )
+        try:
+            for place in places:
+                assert wait_for((place / CHECKPOINT_NAME).exists, process), process.communicate()
+            numbers = [number_in(place / "LOCK") for place in places]
+            nodes = [cluster.node_of(number) for number in numbers]
+            assert nodes[0] != nodes[1]
+            assert cluster.kill_node_of(numbers[0]) == nodes[0]
+            cluster.add()
+            hold.unlink()
+            _, err = process.communicate(timeout=300)
+        finally:
+            process.kill()
+    assert process.returncode == 0, err
+    said = f"teachers/plain-t0 was lost with node {nodes[0]}; it is tried again (1/3)"
+    assert said in err.splitlines() and "goes on at step" in (places[0] / "log.txt").read_text()
+    assert [err.count(f"plain-t{number}: started") for number in range(4)] == [1] * 4
+    with (line.run / "tune" / "plain.csv").open() as file:
+        trials = [(row["trial"], row["state"]) for row in csv.DictReader(file)]
+    assert [number for number, _ in trials] == ["0", "1", "2", "3"]
+    assert {state for _, state in trials} == {"complete", "kept"}
 
 
 def test_a_job_that_loses_its_nodes_is_failed_by_name(

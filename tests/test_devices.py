@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import psutil
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -25,6 +26,7 @@ def kill_rank(training: Path, rank: int) -> None:
     os.kill(victim.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_killed_rank_begins_again_and_all_end_at_the_weights_of_one_device(
     tmp_path: Path,
 ) -> None:

@@ -40,6 +40,7 @@ def kill_when(line: Line, moment: str, *overrides: str) -> None:
     wait_for(lambda: not processes_on(line.run))
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_the_run_ends_at_the_same_bytes(
     undisturbed: Line, tmp_path: Path
 ) -> None:

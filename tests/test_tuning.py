@@ -89,6 +89,7 @@ def test_the_pictures_are_there_and_are_drawn_once(tuned: Line) -> None:
     assert again == pictures
 
 
+@pytest.mark.slow
 def test_the_same_study_comes_out_however_often_it_is_killed(tuned: Line, tmp_path: Path) -> None:
     line, generator = tuned.fresh(tmp_path), random.Random(3)
     finished: dict[str, int] = {}

@@ -16,7 +16,8 @@ from quantize.precision import UNIFORM8
 from records import read_truth
 from records.folds import HELD
 from runs import Predictions, PredictionsWriter
-from stages.jobs import JOB_NAME, Measurement, predictions_name, read_job
+from stages.job_files import JOB_NAME, read_job
+from stages.jobs import Measurement, predictions_name
 
 MEMBERS, CLIPS, LABELS, STORED = 8, 7500, 1000, 100  # of made-up scores
 WORST_NOISE = 0.7  # in log-odds, of the last member of these; the first has none of it

@@ -28,9 +28,9 @@ from stages.distill import load_students
 from stages.execute import Tasks
 from stages.external.predictions import ClipSet
 from stages.jobs import predictions_name
-from stages.packing.bundles import scored_batches
 from stages.packing.catalogue import Catalogue
 from stages.packing.receipt import Receipt, seen_by
+from stages.packing.scored import scored_batches
 from stages.teachers import load_teachers
 from stages.workspace import Workspace
 from training.device import choose_device
@@ -64,9 +64,7 @@ def bundle_task(workspace: Workspace, bundle: Path, clips: ClipSet) -> Task:
         "device": workspace.config.device,
         "extensions": sorted(extension.digest for extension in workspace.extensions),
     }
-    return Tasks(workspace).of_work(
-        f"blend/{clips.name}", inputs, work, ("stages.packing.bundles",)
-    )
+    return Tasks(workspace).of_work(f"blend/{clips.name}", inputs, work, ("stages.packing.scored",))
 
 
 def _check_unseen(bundle: Path, clips: ClipSet) -> None:

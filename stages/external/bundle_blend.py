@@ -1,18 +1,15 @@
-"""A bundle and external models: their weights, and what they say together of a split."""
+"""A bundle and external models: their weights, and what is mixed by them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from ensemble import mix
 from ensemble.blend import Blend
 from ensemble.choice import Evidence
-from records import Batch, Schema, Split
-from runs import Predictions
+from records import Schema, Split
+from runs import Predictions, Task
 from stages.external.blends import (
     WEIGHED_ON,
     ExternalModels,
@@ -25,21 +22,21 @@ from stages.external.config import BUNDLE
 from stages.external.predictions import ClipSet
 from stages.workspace import Workspace
 
-Scored = Iterable[tuple[Batch, torch.Tensor]]
-
 
 @dataclass(frozen=True)
 class BundleBlend:
     """The weights of a bundle and of external models, and what these say of a split.
 
     Attributes:
+        split: its name.
         blend: the weights; those of `blend/bundle`.
-        external: by name, the predictions of the split.
+        tasks: by name, those that have what the external models say of the split.
         digests: of all that these are made of.
     """
 
+    split: str
     blend: Blend
-    external: Mapping[str, Predictions]
+    tasks: Mapping[str, Task]
     digests: Mapping[str, str]
 
     @classmethod
@@ -59,7 +56,6 @@ class BundleBlend:
         others = ExternalModels(workspace, schema)
         # What is missing there is said before anything is computed.
         submitted = others.tasks_of(ClipSet(split.name, (split,)))
-        external = {name: load_predictions(task, split.name) for name, task in submitted.items()}
         tasks = others.tasks()
         own = {name: bundle_task(workspace, bundle, others.clips[name]) for name in WEIGHED_ON}
 
@@ -69,19 +65,9 @@ class BundleBlend:
 
         weights = weighed(workspace, "blend/bundle", [*own.values(), *tasks], evidence)
         used = [weights, *submitted.values()]
-        return cls(read_blend(weights), external, {task.name: task.digest() for task in used})
+        digests = {task.name: task.digest() for task in used}
+        return cls(split.name, read_blend(weights), submitted, digests)
 
-    def batches(self, scored: Scored) -> Iterator[tuple[Batch, torch.Tensor]]:
-        """The batches of the split, in its order, with the blend's log-odds (B, V).
-
-        Args:
-            scored: the same with those of the bundle.
-        """
-        weights = [self.blend.weights[name] for name in (BUNDLE, *self.external)]
-        start = 0
-        for batch, log_odds in scored:
-            rows = slice(start, start + len(batch.ids))
-            others = [own.select(rows).to_dense() for own in self.external.values()]
-            members = torch.stack([log_odds.cpu(), *map(torch.from_numpy, others)])
-            yield batch, mix(members, weights, self.blend.mix)
-            start = rows.stop
+    def predictions(self) -> dict[str, Predictions]:
+        """Of the split, by external model."""
+        return {name: load_predictions(task, self.split) for name, task in self.tasks.items()}

@@ -26,8 +26,9 @@ from stages.ensemble import CHOICE_NAME
 from stages.execute import Tasks
 from stages.findings.models import Model, finished
 from stages.jobs import predictions_name
-from stages.packing.bundles import BUNDLE_FOLDER, BUNDLE_NAME, scored_batches
+from stages.packing.bundles import BUNDLE_FOLDER, BUNDLE_NAME
 from stages.packing.receipt import Receipt
+from stages.packing.scored import scored_batches
 from stages.workspace import Workspace
 from training.device import choose_device
 

@@ -19,7 +19,8 @@ from records import Batch, iterate_batches
 from runs import Task, track
 from stages.execute import Tasks
 from stages.findings.models import Model
-from stages.jobs import WEIGHTS_NAME, read_job
+from stages.job_files import read_job
+from stages.jobs import WEIGHTS_NAME, ModelJob
 from stages.training_work import build_model
 from stages.workspace import Workspace
 from training.device import choose_device
@@ -57,6 +58,7 @@ def prediction_speeds(workspace: Workspace, models: Mapping[str, Model]) -> dict
 def _clips_per_second(trained: Model, batch: Batch) -> float:
     """The best of a few runs: what else the machine does only makes it slower."""
     job = read_job(trained.folder)
+    assert isinstance(job, ModelJob)
     model = build_model(job.setting).eval()
     assert trained.marker is not None
     model.load_state_dict(load_file(trained.marker.file(trained.folder, WEIGHTS_NAME)))

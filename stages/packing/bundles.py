@@ -1,29 +1,17 @@
-"""A bundle over shards: what stages `pack`, `predict` and `evaluate` share."""
+"""Which bundle stages run, and over which split."""
 
-import math
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from common.errors import ConfigError
-from common.problems import quoted
-from common.threads import pool_threads
-from metrics import StreamingScores
-from quantize.bundle.inference import Bundle
-from quantize.errors import BundleError
-from records import Batch, DataError, Schema, Split, SplitSpec, iterate_batches
-from runs import track
+from records import Schema, Split, SplitSpec
+from records.splits import DataSource
 from stages.packing.receipt import check_receipt
 from stages.workspace import Workspace
 
 BUNDLE_FOLDER = "bundle"
 BUNDLE_NAME = "bundle.safetensors"
-_BATCH_CLIPS = 256
-_BATCHES_AT_ONCE = 4  # each takes the memory of a forward pass
 
 
 def find_bundle(workspace: Workspace) -> Path:
@@ -74,65 +62,12 @@ def choose_split(workspace: Workspace, schema: Schema, name: str) -> Split:
     if chosen is None and name not in data.splits and "report" in data.splits:
         name = "report"
     name = chosen or name
-    split = replace(data, splits=data.splits or {name: SplitSpec()}).open(name)
+    split = shards_of(workspace, schema, name).open(name)
     split.say_skipped()
     return split
 
 
-def scored_batches(
-    bundle: Bundle, split: Split, doing: str
-) -> Iterator[tuple[Batch, torch.Tensor]]:
-    """The split's batches with the bundle's log-odds (B, V) of all frames; shows progress.
-
-    Raises:
-        BundleError: a clip's log-odds are NaN or infinite.
-    """
-    scored = _scored(bundle, iterate_batches(split, _BATCH_CLIPS))
-    yield from track(scored, doing, math.ceil(len(split) / _BATCH_CLIPS))
-
-
-def _scored(bundle: Bundle, batches: Iterable[Batch]) -> Iterator[tuple[Batch, torch.Tensor]]:
-    """Several batches at once, each on one thread: so no digit depends on how many there are."""
-
-    def score_one(batch: Batch) -> tuple[Batch, torch.Tensor]:
-        batch = batch.to(bundle.device)
-        log_odds = bundle.predict(batch)
-        _check_finite(batch, log_odds)
-        return batch, log_odds
-
-    at_once = min(pool_threads(), _BATCHES_AT_ONCE) if bundle.device.type == "cpu" else 1
-    begun: deque[Future[tuple[Batch, torch.Tensor]]] = deque()
-    with ThreadPoolExecutor(at_once) as pool:
-        for batch in batches:
-            begun.append(pool.submit(score_one, batch))
-            if len(begun) == at_once:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
-
-
-def _check_finite(batch: Batch, log_odds: torch.Tensor) -> None:
-    finite = torch.isfinite(log_odds).all(dim=1)
-    if not bool(finite.all()):
-        clip = batch.ids[int((~finite).nonzero()[0])]
-        raise BundleError(
-            f"clip {quoted(clip)}: the bundle scores it NaN or infinite: its weights, or the "
-            "clip's features, are not sound"
-        )
-
-
-def score(bundle: Bundle, split: Split) -> StreamingScores:
-    """The scores of a bundle over a split, with those of its tags where it has thresholds.
-
-    Raises:
-        records.DataError: no clip has a label.
-    """
-    thresholds = None if bundle.thresholds is None else bundle.thresholds.numpy()
-    scores = StreamingScores(split.schema.num_labels, thresholds)
-    labels = 0
-    for batch, log_odds in scored_batches(bundle, split, f"score {split.name}"):
-        labels += len(batch.labels)
-        scores.update(log_odds, batch.labels, batch.unknown)
-    if labels == 0:
-        raise DataError(f"split {split.name!r}: its clips have no labels, so there is no score")
-    return scores
+def shards_of(workspace: Workspace, schema: Schema, name: str) -> DataSource:
+    """The shards in which `choose_split` finds the split that it calls so."""
+    data = workspace.data_of(schema)
+    return replace(data, splits=data.splits or {name: SplitSpec()})

@@ -10,7 +10,8 @@ from records.folds import HELD
 from runs import Predictions, Task
 from stages.config import copy_name
 from stages.execute import Tasks, named
-from stages.jobs import Measurement, Upstream, predictions_name
+from stages.job import Upstream
+from stages.jobs import Measurement, predictions_name
 from stages.packing.copies import UnseenByAll
 from stages.packing.measured import MeasuredModel
 from stages.packing.measurement_work import recipe_predictions_name

@@ -31,13 +31,14 @@ from quantize.selection.solver import Solver
 from records.seen import SeenClips, seen_clips
 from runs import Task
 from stages.jobs import UNLABELED
-from stages.packing.bundles import BUNDLE_NAME, score
+from stages.packing.bundles import BUNDLE_NAME
 from stages.packing.card import CARD_NAME, model_card
 from stages.packing.catalogue import Catalogue
 from stages.packing.copies import Gain, UnseenByAll
 from stages.packing.measured import MeasuredModel
 from stages.packing.outdated import remove_what_follows
 from stages.packing.receipt import RECEIPT_NAME, Baseline, Receipt, TagsReceipt
+from stages.packing.scored import score
 from stages.tuning.searches import searches_kept
 from stages.workspace import Workspace
 

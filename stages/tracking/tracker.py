@@ -23,7 +23,7 @@ from runs.checksums import read_checked_json
 from runs.marker import DONE_NAME, Marker
 from runs.store import TASK_NAME
 from stages.config import Config
-from stages.jobs import JOB_NAME
+from stages.job_files import JOB_NAME
 from stages.packing.card import CARD_NAME
 from stages.packing.receipt import RECEIPT_NAME, read_receipt
 from stages.summaries import TrainingSummary
@@ -38,7 +38,9 @@ _WITHOUT_RESULT = {
     "stage",
     "outputs",
     "local_outputs",
+    "executor",
     "jobs",
+    "parts",
     "on_code_change",
     "silent_minutes",
     "verbosity",

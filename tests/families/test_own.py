@@ -19,7 +19,8 @@ from families.registry import FAMILIES
 from records import Schema
 from records.splits import DataSource
 from runs import Task, content_key
-from stages.jobs import Setting, Training, prepare_job, read_job
+from stages.job_files import prepare_job, read_job
+from stages.jobs import Setting, Training
 from tests.families.own import DOCS, EXAMPLES, module_of
 from tests.families.test_contract import Contract
 from training.config import TrainConfig

@@ -124,6 +124,7 @@ def test_no_bundle_stands_before_it_is_scored(line: Line, monkeypatch: pytest.Mo
     assert json.loads(line.receipt.read_text())["sha256"] == sha256_file(line.bundle)
 
 
+@pytest.mark.slow
 def test_hostile_bundles_cost_next_to_nothing(tmp_path: Path) -> None:
     """Measured by themselves, where nothing else has taken memory."""
     made = subprocess.run(

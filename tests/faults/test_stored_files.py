@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from runs import Task
-from stages.jobs import Job, prepare_job
+from stages.job import Job
+from stages.job_files import prepare_job
 from tests.line import Line, means_line
 
 # Every kind of file that a task leaves behind, and the tasks that have to be done again.

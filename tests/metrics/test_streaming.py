@@ -64,6 +64,24 @@ def test_map_of_many_labels_is_a_lower_bound_and_the_rest_is_exact() -> None:
     assert result == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("columns", [50, 1500])
+def test_what_others_collected_scores_like_the_whole(columns: int) -> None:
+    truth, scores = some_clips(columns)
+    # The last have no label.
+    truth[70:] = False
+    unknown = ~truth & (np.random.default_rng(1).random(truth.shape) < 0.2)
+    thresholds = np.full(columns, 1.5)
+    whole, joined = (StreamingScores(columns, thresholds) for _ in range(2))
+    for rows in (slice(0, 40), slice(40, 70), slice(70, 90)):
+        batch = scores[rows], np.argwhere(truth[rows]), unknown[rows]
+        part = StreamingScores(columns, thresholds)
+        for one in (whole, part):
+            one.update(*batch)
+        joined.add(part.stored())
+        assert part.has_labels is (rows.stop <= 70)
+    assert joined.compute() == whole.compute() and joined.errors() == whole.errors()
+
+
 def test_bfloat16_is_taken() -> None:
     truth, scores = some_clips(20)
     half = torch.from_numpy(scores).bfloat16()

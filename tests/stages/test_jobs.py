@@ -12,17 +12,10 @@ from records import Schema, SplitSpec, load_schema
 from records.folds import HELD, Part
 from records.splits import DataSource
 from runs import RunError, Task, content_key
-from stages.jobs import (
-    Job,
-    Measurement,
-    Prediction,
-    Setting,
-    SoftLabels,
-    Training,
-    Upstream,
-    prepare_job,
-    read_job,
-)
+from stages.job import Job, Upstream
+from stages.job_files import prepare_job, read_job
+from stages.jobs import Measurement, ModelJob, Prediction, Setting, SoftLabels, Training
+from stages.parts.part import BundlePart
 from tests.conftest import SMALL_FRAMES
 from training.config import TrainConfig
 
@@ -55,7 +48,7 @@ MEASUREMENT = Measurement(
     (),
     True,
 )
-JOBS: list[Job] = [
+JOBS: list[ModelJob] = [
     TRAINING,
     replace(
         TRAINING,
@@ -65,15 +58,22 @@ JOBS: list[Job] = [
         soft=SoftLabels(UPSTREAM, 0.5),
     ),
     PREDICTION,
+    replace(PREDICTION, start=256, end=512),
     MEASUREMENT,
 ]
+
+PART = BundlePart(
+    *("parts/predict-test/0001", Path("/a.safetensors"), "abc", ("netvlad",), SETTING.data, "test"),
+    *("1", 256, 512, "kaggle", "cpu", 4),
+    external={"theirs": UPSTREAM},
+)
 
 
 def key(job: Job) -> str:
     return content_key(job.inputs())
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", [*JOBS, PART])
 def test_job_is_read_as_it_was_written(job: Job, tmp_path: Path) -> None:
     prepare_job(job, Task(job.task, tmp_path, job.inputs()))
     read = read_job(tmp_path)
@@ -121,7 +121,7 @@ def test_every_job_has_a_key_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_key_has_no_path(job: Job) -> None:
+def test_key_has_no_path(job: ModelJob) -> None:
     moved = replace(
         SETTING,
         data=replace(SETTING.data, root=Path("/moved"), cache=Path("/elsewhere"), workers=2),
@@ -130,6 +130,25 @@ def test_key_has_no_path(job: Job) -> None:
     named = replace(SMALL_FRAMES, label_names=tuple(map(str, range(SMALL_FRAMES.num_labels))))
     moved = replace(SETTING, data=replace(SETTING.data, schema=named))
     assert key(replace(job, setting=moved)) == key(job)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({"bundle": Path("/moved"), "threads": 1, "families": ()}, True),
+        ({"data": replace(SETTING.data, root=Path("/moved"))}, True),
+        ({"external": {"theirs": replace(UPSTREAM, folder=Path("/moved"))}}, True),
+        ({"digest": "abd"}, False),
+        ({"fingerprint": "2"}, False),
+        ({"start": 0}, False),
+        ({"end": 500}, False),
+        ({"made": "top10"}, False),
+        ({"device": "auto"}, False),
+        ({"external": {"theirs": replace(UPSTREAM, digest="abd")}}, False),
+    ],
+)
+def test_key_of_a_part(changed: dict[str, object], same: bool) -> None:
+    assert (key(replace(PART, **changed)) == key(PART)) is same  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("job", [PREDICTION, MEASUREMENT])

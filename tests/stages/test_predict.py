@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from quantize.bundle.inference import Bundle
 from records import Batch, Clip, DataError, Split, SplitSpec, encode_clip, open_split, write_shards
 from records.clip import LONGEST_ID, check_id
-from stages.packing.bundles import scored_batches
+from stages.packing.scored import scored_batches
 from stages.predict import write_submission
 from tests.conftest import SMALL_MEANS, make_clips
 

@@ -43,7 +43,9 @@ def differences(families: Sequence[str], one: Path, other: Path) -> dict[str, fl
     return found
 
 
-@pytest.mark.parametrize(("ranks", "families"), [(2, FAMILIES), (4, THREE)])
+@pytest.mark.parametrize(
+    ("ranks", "families"), [(2, FAMILIES), pytest.param(4, THREE, marks=pytest.mark.slow)]
+)
 def test_ranks_end_at_the_weights_of_one(
     alone: Path, small_frames: Path, tmp_path: Path, ranks: int, families: list[str]
 ) -> None:

@@ -1,0 +1,89 @@
+"""What every process of its own is told, whatever its job: as plain JSON, in its task's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from common.registry import Extension
+from runs import ResourceConfig, RunError, Task
+from runs.marker import Marker
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A finished task whose files a job reads.
+
+    Attributes:
+        folder: the task's.
+        digest: of its files; the content key has this, and not where they lie.
+    """
+
+    folder: Path
+    digest: str
+
+    @classmethod
+    def of(cls, task: Task) -> Upstream:
+        return cls(task.folder.resolve(), task.digest())
+
+    def file(self, name: str) -> Path:
+        """The path of one of its files, shown to be as it was when the job was given.
+
+        Raises:
+            UserError: it is not.
+        """
+        marker = Marker.read(self.folder)
+        if marker is None or marker.digest != self.digest:
+            raise RunError(f"{self.folder}: changed while this job waited; give the command again")
+        return marker.file(self.folder, name)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job has to find where it runs.
+
+    Attributes:
+        device: "auto", "cpu" or "cuda".
+        extensions: the files of the user's own that it uses.
+        resources: what it takes of a machine.
+    """
+
+    device: str
+    extensions: tuple[Extension, ...]
+    resources: ResourceConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process of its own does.
+
+    Attributes:
+        task: the task's name within the run, such as "teachers/netvlad-64".
+        work: the modules of `stages` that do it.
+    """
+
+    work: ClassVar[tuple[str, ...]]
+    task: str
+
+    @property
+    def needs(self) -> Needs:
+        """What it has to find where it runs."""
+        raise NotImplementedError
+
+    def thread_count(self) -> int:
+        """How many threads it computes with in all its processes."""
+        raise NotImplementedError
+
+    def takes(self, task: Task) -> bool:
+        """Whether what a finished task of these inputs holds is what the job is to make."""
+        return True
+
+    def inputs(self) -> dict[str, Any]:
+        """What the content key covers: all that changes the result, and no path."""
+        raise NotImplementedError
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Those whose code, with what they import, makes the result."""
+        raise NotImplementedError
