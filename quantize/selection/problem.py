@@ -16,12 +16,13 @@ from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
-from common.units import format_bytes
 from ensemble import WeightedScorer, search_weights
 from ensemble.evenness import entropy_bonus, with_entropy_bonus
 from metrics import Labels
 from metrics.bootstrap import standard_error
 from quantize.errors import BudgetError
+from quantize.selection.latency import UNLIMITED, Latency
+from quantize.selection.refusals import no_member_fits
 from runs import Predictions
 
 SAMPLED = 3000  # clips that memberships and precisions are chosen on, of more than that
@@ -85,11 +86,13 @@ class Problem:
         file_bytes: Exact bytes of the finished file by the precisions of its members. What else is
             computed of sizes is an estimate, and nothing is returned that this has not measured.
         mix: What the weights mix: `probability` or `log_odds`.
+        latency: What a clip may take; by default whatever it does.
 
     Attributes:
         own: By member, the rising indices of its options.
         hosts: By member, the member that it needs beside it; -1 for none.
         size: Exact bytes of the file of a choice; each is measured once.
+        times: (members,) int64, nanoseconds of a clip in each.
 
     Raises:
         BudgetError: There are no options, a member has a precision twice, or its host has none.
@@ -101,6 +104,7 @@ class Problem:
         labels: Labels,
         file_bytes: Callable[[Mapping[str, str]], int],
         mix: str = "probability",
+        latency: Latency = UNLIMITED,
     ) -> None:
         if not options:
             raise BudgetError("there are no members to pack")
@@ -124,18 +128,22 @@ class Problem:
         self.bonus = entropy_bonus(len(labels))
         self.file_bytes = file_bytes
         self.size = cache(self._size)
+        self.latency, self.times = latency, self._times_in(latency)
         self._scorer_of = lru_cache(SCORERS_KEPT)(self._make_scorer)
 
-    def weighed(self, file_bytes: Callable[[Mapping[str, str]], int]) -> Problem:
-        """The same question where files have other sizes; what scores weights is shared."""
+    def weighed(
+        self, file_bytes: Callable[[Mapping[str, str]], int], latency: Latency = UNLIMITED
+    ) -> Problem:
+        """The same question with other bytes of files, and times; what scores weights is shared."""
         other = copy(self)
         other.file_bytes = file_bytes
         other.size = cache(other._size)
+        other.latency, other.times = latency, other._times_in(latency)
         for name in ("alone", "shared"):
             other.__dict__.pop(name, None)
         other.sample = other
         if self.sample is not self:
-            other.sample = self.sample.weighed(file_bytes)
+            other.sample = self.sample.weighed(file_bytes, latency)
             other.sample.size = other.size
         return other
 
@@ -153,7 +161,7 @@ class Problem:
         if not labels.columns.size:
             return self
         options = [replace(o, predictions=o.predictions.select(rows)) for o in self.options]
-        sample = Problem(options, labels, self.file_bytes, self.mix)
+        sample = Problem(options, labels, self.file_bytes, self.mix, self.latency)
         sample.size = self.size
         sample.bonus = self.bonus * len(self.labels) / SAMPLED
         return sample
@@ -189,6 +197,22 @@ class Problem:
         """Bytes, about, of the files of rows (W, options), from the sizes of single members."""
         return self.shared + (rows > 0) @ (self.alone - self.shared)
 
+    def time(self, choice: Choice) -> int:
+        """Nanoseconds of a clip in the members of a choice."""
+        return int(self.times[self.member_of[list(choice)]].sum())
+
+    def in_time(self, choice: Choice) -> bool:
+        """Whether a clip takes no longer there than it may."""
+        return self.time(choice) <= self.latency.limit
+
+    def fits(self, choice: Choice, budget: int) -> bool:
+        """Whether a choice keeps to the bytes, exactly, and to the time."""
+        return self.in_time(choice) and self.size(choice) <= budget
+
+    def fits_alone(self, budget: int) -> np.ndarray:
+        """(options,) bool, what a file with nothing but this option does."""
+        return (self.alone <= budget) & (self.times[self.member_of] <= self.latency.limit)
+
     def settled(self, choice: Choice) -> Choice:
         """The choice without the members whose host is not in it."""
         inside = {-1, *(int(self.member_of[index]) for index in choice)}
@@ -205,6 +229,9 @@ class Problem:
     def independent(self) -> np.ndarray:
         """(options,) bool, which may be a file's only member."""
         return np.array(self.hosts)[self.member_of] < 0
+
+    def _times_in(self, latency: Latency) -> np.ndarray:
+        return np.array([latency.nanoseconds.get(name, 0) for name in self.members], np.int64)
 
     def _size(self, choice: Choice) -> int:
         return int(self.file_bytes(self._named(choice)))
@@ -305,20 +332,9 @@ class Problem:
         return standard_error(self.resampled_gap(solution))
 
     def check(self, budget: int) -> None:
-        """Raises BudgetError, with the least size of every member, where no member fits."""
-        if (self.alone[self.independent] <= budget).any():
-            return
-        own_places = [own for own, host in zip(self.own, self.hosts, strict=True) if host < 0]
-        least = [int(own[self.alone[own].argmin()]) for own in own_places]
-        least.sort(key=lambda index: (self.alone[index], self.options[index].member))
-        listed = ", ".join(
-            f"{self.options[n].member} {self.alone[n]:,} ({self.options[n].precision})"
-            for n in least
-        )
-        raise BudgetError(
-            f"budget={budget} ({format_bytes(budget)}): no member fits; bytes of the smallest "
-            f"bundle with one member: {listed}; set budget= to at least {self.alone[least[0]]}"
-        )
+        """Raises BudgetError, with the least of every member, where no member fits."""
+        if not self.fits_alone(budget)[self.independent].any():
+            raise no_member_fits(self, budget)
 
 
 def choice_of(row: np.ndarray) -> Choice:
