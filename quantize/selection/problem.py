@@ -22,32 +22,20 @@ from metrics import Labels
 from metrics.bootstrap import standard_error
 from quantize.errors import BudgetError
 from quantize.selection.latency import UNLIMITED, Latency
+from quantize.selection.option import Option
 from quantize.selection.refusals import no_member_fits
 from runs import Predictions
 
 SAMPLED = 3000  # clips that memberships and precisions are chosen on, of more than that
 CONFIRMED = 16  # weights found on a sample are searched on all clips in this part of the trials
-SCORERS_KEPT = 4  # of thousands of clips one holds hundreds of MB; neighbors ask for the same ones
+# Neighbors ask for the same scorers and the same predictions. So many bytes of either are kept: of
+# millions of clips one scorer, and few predictions, which are read again from their files.
+KEPT = 2 * 2**30
+SCORERS_KEPT = 4
+SCORER_BYTES = 600  # of a clip and a member, about
 
 # Indices of options, rising, at most one a member.
 Choice = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Option:
-    """A member at one precision.
-
-    Attributes:
-        member: The member's name.
-        precision: The precision's name.
-        predictions: On `search`, made with the weights as they would be packed.
-        host: The member without which this one cannot be in a file.
-    """
-
-    member: str
-    precision: str
-    predictions: Predictions
-    host: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +117,8 @@ class Problem:
         self.file_bytes = file_bytes
         self.size = cache(self._size)
         self.latency, self.times = latency, self._times_in(latency)
-        self._scorer_of = lru_cache(SCORERS_KEPT)(self._make_scorer)
+        self._read = lru_cache(self._options_kept())(lambda n: self.options[n].predictions)
+        self._scorer_of = lru_cache(self._scorers_kept())(self._make_scorer)
 
     def weighed(
         self, file_bytes: Callable[[Mapping[str, str]], int], latency: Latency = UNLIMITED
@@ -160,7 +149,10 @@ class Problem:
         labels = self.labels.select(rows)
         if not labels.columns.size:
             return self
-        options = [replace(o, predictions=o.predictions.select(rows)) for o in self.options]
+        options = [
+            replace(option, stored=self._read(n).select(rows))
+            for n, option in enumerate(self.options)
+        ]
         sample = Problem(options, labels, self.file_bytes, self.mix, self.latency)
         sample.size = self.size
         sample.bonus = self.bonus * len(self.labels) / SAMPLED
@@ -173,12 +165,21 @@ class Problem:
 
     def _make_scorer(self, choice: Sequence[int]) -> WeightedScorer:
         """Of the chosen options alone, in the order of the members."""
-        chosen = [self.options[index].predictions for index in choice]
+        chosen = [self._read(index) for index in choice]
         return WeightedScorer(chosen, self.labels, mix=self.mix)
+
+    def _options_kept(self) -> int:
+        """How many predictions."""
+        clip = self.options[0].predictions.bytes_of_clip
+        return max(1, KEPT // (clip * max(1, len(self.labels))))
+
+    def _scorers_kept(self) -> int:
+        each = SCORER_BYTES * max(1, len(self.labels)) * len(self.members)
+        return max(1, min(SCORERS_KEPT, KEPT // each))
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """What is maximised (W,), of rows of weights (W, options)."""
-        return with_entropy_bonus(self.scorer.gap(rows).gap, rows, self.bonus)
+        return with_entropy_bonus(self.scorer.search_gap(rows), rows, self.bonus)
 
     @cached_property
     def alone(self) -> np.ndarray:
