@@ -43,7 +43,10 @@ def print_table(title: str, table: pd.DataFrame) -> None:
 def print_figures(title: str, figures: Mapping[str, Any]) -> None:
     """Prints as a table what there is by contender, and below it every other figure."""
     tabled = {name: figure for name, figure in figures.items() if isinstance(figure, Mapping)}
-    print_table(title, pd.DataFrame(tabled))
+    if tabled:
+        print_table(title, pd.DataFrame(tabled))
+    else:
+        print(title)
     for name, figure in figures.items():
         if name not in tabled:
             print(f"{name}: {figure:,}" if isinstance(figure, int) else f"{name}: {figure:.6g}")

@@ -17,8 +17,10 @@ from metrics.ranking import slices, true_pairs
 from runs.predictions import Predictions
 
 CHUNK_CELLS = 1 << 20  # cells of (members, clips, labels) that are looked at in one go
+PAIRS = 1 << 17  # of labels that are compared in one go: they stay in a core's own cache
+FEW_CLIPS = 32
 UNION = 4  # labels that all members together store, at most about, as a multiple of what one does
-WORD = 64  # bits
+STRONG = 2  # labels that all others of a clip are held against first, as a multiple of k
 ANYTHING_ELSE = -1  # stands for the best of the labels that no member stored
 
 
@@ -46,7 +48,7 @@ def union_candidates(predictions: Sequence[Predictions], labels: Labels, k: int)
     Raises:
         EnsembleError: The predictions are not of the same clips and labels, or store too few.
     """
-    _check_alike(predictions, labels, k)
+    check_alike(predictions, labels, k)
     width = min(labels.num_labels, UNION * max(own.stored for own in predictions))
     step = max(1, CHUNK_CELLS // (len(predictions) * width))
     parts = Parallel(pool_threads(), prefer="threads")(
@@ -61,7 +63,12 @@ def union_candidates(predictions: Sequence[Predictions], labels: Labels, k: int)
     return Candidates(found, log_odds, unknown, hits)
 
 
-def _check_alike(predictions: Sequence[Predictions], labels: Labels, k: int) -> None:
+def check_alike(predictions: Sequence[Predictions], labels: Labels, k: int) -> None:
+    """Makes sure that predictions can be mixed.
+
+    Raises:
+        EnsembleError: They are not of the same clips and labels, or store too few.
+    """
     if not predictions:
         raise EnsembleError("no predictions to combine")
     first = predictions[0]
@@ -100,7 +107,7 @@ def _chunk_candidates(
             columns(found.unknown, width, True),
             columns(found.hits, width, False),
         )
-    return _compact(found, _beaten_by(found) < k)
+    return _compact(found, _unbeaten(found, k))
 
 
 def _stored_all_known(parts: Sequence[Predictions], unknown: np.ndarray) -> np.ndarray:
@@ -131,12 +138,15 @@ def _stored_labels(parts: Sequence[Predictions], hidden: np.ndarray | None, k: i
     # What is hidden goes to a place behind all others.
     found = np.full((len(held), width + (hidden is not None)), ANYTHING_ELSE)
     found[clip, place] = label
-    place_of = np.full(held.shape, width)
+    # Read where something is stored, or hidden, and there alone.
+    place_of = np.empty(held.shape, dtype=np.int32)
+    if hidden is not None:
+        place_of[:] = width
     place_of[clip, label] = place
     log_odds = np.repeat(np.stack([p.left_out for p in parts])[:, :, None], found.shape[1], axis=2)
     unknown = np.ones(log_odds.shape, dtype=bool)
     for member, (part, own) in enumerate(zip(parts, stored, strict=True)):
-        places = np.take_along_axis(place_of, own, axis=1)
+        places = _gathered(place_of, own).astype(np.int64)
         np.put_along_axis(log_odds[member], places, part.log_odds, axis=1)
         np.put_along_axis(unknown[member], places, False, axis=1)
     found, log_odds, unknown = found[:, :width], log_odds[:, :, :width], unknown[:, :, :width]
@@ -158,60 +168,88 @@ def _above_the_bar(found: Candidates, k: int) -> np.ndarray:
     return keep
 
 
-def _beaten_by(found: Candidates) -> np.ndarray:
-    """How many labels of its clip beat each label (N, C) in every member.
+def _unbeaten(found: Candidates, k: int) -> np.ndarray:
+    """The labels (N, C) of a clip that fewer than k others beat in every member.
 
     Of two labels that a member did not store neither counts as better there. Equal values that
     are known keep both labels, because a weighting of that member alone makes them tie.
 
-    A set of labels is a row of bits; those that beat a label in a member are all that come before
-    it in that member's order.
+    First a few that are good on average are held against all, and then what is left against each
+    other: who beats a label that so many beat is itself beaten by no more of them, so that nobody
+    is missed who counts.
     """
-    _, clips, width = found.log_odds.shape
-    words = -(-width // WORD)
-    number = np.arange(width)
-    single = np.zeros((width, words), dtype=np.uint64)
-    single[number, number // WORD] = np.uint64(1) << (number % WORD).astype(np.uint64)
-    everywhere = np.full((width, clips, words), ~np.uint64(0))
-    anywhere = np.zeros_like(everywhere)
-    before = np.zeros((width + 1, clips, words), dtype=np.uint64)
-    place = np.empty((width, clips), dtype=np.int64)
-    for values, missing in zip(found.log_odds, found.unknown, strict=True):
-        # By place in the member's order, and clip, the label's cell.
-        cell = np.argsort(-values, axis=1).T * clips + np.arange(clips)
-        np.bitwise_or.accumulate(single.take(cell // clips, axis=0), axis=0, out=before[1:])
-        ranked = np.ascontiguousarray(values.T).ravel()[cell]
-        # Equal values share the place of the first of them.
-        first = np.zeros_like(cell)
-        first[1:] = np.where(ranked[1:] == ranked[:-1], 0, number[1:, None])
-        place.ravel()[cell] = np.maximum.accumulate(first, axis=0)
-        better = before.reshape(-1, words).take(place * clips + np.arange(clips), axis=0)
-        anywhere |= better
-        if missing.any():
-            better |= missing.T[:, :, None] * _bits(missing, words)
-        everywhere &= better
-    return np.bitwise_count(everywhere & anywhere).sum(axis=2).T
+    as_rival, as_rated = _apart(found)
+    few = STRONG * k
+    if found.labels.shape[1] <= few:
+        return _beaten_by(as_rival, as_rated) < k
+    strong = np.argpartition(-found.log_odds.mean(axis=0), few - 1, axis=1)[:, :few]
+    left = _beaten_by(_gathered(as_rival, strong), as_rated) < k
+    left &= np.isfinite(found.log_odds[0])
+    # Clips of which about as many are left go together.
+    for clips in np.array_split(np.argsort(left.sum(axis=1)), len(left) // FEW_CLIPS + 1):
+        places, empty = _to_the_left(left[clips])
+        rivals, rated = (_gathered(each[:, clips], places) for each in (as_rival, as_rated))
+        rivals[:, empty] = -np.inf
+        rows = np.zeros_like(left[clips])
+        np.put_along_axis(rows, places, (_beaten_by(rivals, rated) < k) & ~empty, axis=1)
+        left[clips] = rows
+    return left
 
 
-def _bits(sets: np.ndarray, words: int) -> np.ndarray:
-    """Sets (N, C) bool as (N, words) uint64, the first label in the lowest bit."""
-    padded = columns(sets, words * WORD, False)
-    return np.packbits(padded, axis=1, bitorder="little").view("<u8")
+def _apart(found: Candidates) -> tuple[np.ndarray, np.ndarray]:
+    """The log-odds as a rival has them, and as a label that is rated does (M, N, C).
+
+    So that a rival is not worse where, and only where, its number is greater: a label that is not
+    stored passes another such one, and one that is stored at just the bound passes neither.
+    """
+    bound = np.where(found.unknown, found.log_odds, np.inf).min(axis=2, keepdims=True)
+    below = np.nextafter(bound, np.float32(-np.inf))
+    as_rated = np.where(found.unknown, below, found.log_odds)
+    as_rival = np.where(~found.unknown & (found.log_odds == bound), below, found.log_odds)
+    # What no member stored beats nobody, and would only pass itself.
+    as_rival[:, found.unknown.all(axis=0)] = -np.inf
+    return as_rival, as_rated
+
+
+def _beaten_by(rivals: np.ndarray, rated: np.ndarray) -> np.ndarray:
+    """How many rivals (M, N, R) of its clip pass each rated label (M, N, C) in every member."""
+    _, clips, width = rated.shape
+    # Sums of bytes are fast, as long as these can count all rivals.
+    counts = np.empty((clips, width), np.uint8 if rivals.shape[2] < 256 else np.uint32)
+    for rows in slices(clips, max(1, PAIRS // (width * rivals.shape[2]))):
+        everywhere = rivals[0, rows, :, None] > rated[0, rows, None, :]
+        passed = np.empty_like(everywhere)
+        for one, other in zip(rivals[1:, rows, :, None], rated[1:, rows, None, :], strict=True):
+            everywhere &= np.greater(one, other, out=passed)
+        everywhere.view(np.uint8).sum(axis=1, dtype=counts.dtype, out=counts[rows])
+    return counts
 
 
 def _compact(candidates: Candidates, keep: np.ndarray) -> Candidates:
     """The candidates (N, C) that `keep` marks and that there are, moved to the left."""
-    keep = keep & np.isfinite(candidates.log_odds[0])
-    width = max(1, int(keep.sum(axis=1).max()))
-    order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
-    empty = ~np.take_along_axis(keep, order, axis=1)
-    labels = np.take_along_axis(candidates.labels, order, axis=1)
-    hits = np.take_along_axis(candidates.hits, order, axis=1)
-    log_odds = np.take_along_axis(candidates.log_odds, order[None], axis=2)
-    unknown = np.take_along_axis(candidates.unknown, order[None], axis=2)
+    order, empty = _to_the_left(keep & np.isfinite(candidates.log_odds[0]))
+    labels, hits, log_odds, unknown = (
+        _gathered(each, order)
+        for each in (candidates.labels, candidates.hits, candidates.log_odds, candidates.unknown)
+    )
     labels[empty], hits[empty] = ANYTHING_ELSE, False
     log_odds[:, empty], unknown[:, empty] = -np.inf, False
     return Candidates(labels, log_odds, unknown, hits)
+
+
+def _to_the_left(keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The places (N, C') of what is kept of each clip (N, C), and which of them are surplus."""
+    width = max(1, int(keep.sum(axis=1).max()))
+    order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
+    return order, ~np.take_along_axis(keep, order, axis=1)
+
+
+def _gathered(array: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """What stands at places (N, C') of an array (..., N, C); faster than by `take_along_axis`."""
+    clips, width = array.shape[-2:]
+    cells = (places + np.arange(clips)[:, None] * width).ravel()
+    shape = (*array.shape[:-1], places.shape[1])
+    return array.reshape(*array.shape[:-2], clips * width).take(cells, axis=-1).reshape(shape)
 
 
 def columns(array: np.ndarray, width: int, value: float) -> np.ndarray:

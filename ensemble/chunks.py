@@ -47,17 +47,24 @@ class Chunk:
         return replace(self, terms=self.terms[:, rows], missing=self.missing[rows])
 
 
-def lay_out(candidates: Candidates, mode: str, k: int) -> Iterator[Chunk]:
-    """Groups clips by their number of candidates and cuts the groups into chunks."""
+def lay_out(candidates: Candidates, mode: str, k: int, start: int = 0) -> Iterator[Chunk]:
+    """Groups clips by their number of candidates and cuts the groups into chunks.
+
+    Args:
+        candidates: Of the clips.
+        mode: What is mixed.
+        k: Labels of a clip that count.
+        start: The number of the first clip, among more clips than these.
+    """
     counts = np.isfinite(candidates.log_odds[0]).sum(axis=1)
     widths = np.maximum(-(-counts // WIDTH_STEP) * WIDTH_STEP, k)
-    first = 0
+    first = start
     for width in np.unique(widths):
         clips = np.flatnonzero(widths == width)
         step = max(1, CHUNK_CELLS // int(width))
-        for start in range(0, clips.size, step):
-            rows = clips[start : start + step]
-            yield _chunk(candidates, rows, int(width), mode, first)
+        for place in range(0, clips.size, step):
+            rows = clips[place : place + step]
+            yield replace(_chunk(candidates, rows, int(width), mode, first), clips=rows + start)
             first += rows.size
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ import torch
 from joblib import Parallel, delayed
 
 from common.threads import pool_threads
-from ensemble.candidates import union_candidates
-from ensemble.chunks import enters, lay_out, mixed_scores, straddles
+from ensemble.candidates import check_alike, union_candidates
+from ensemble.chunks import Chunk, enters, lay_out, mixed_scores, straddles
 from ensemble.errors import EnsembleError
 from ensemble.mixing import check_mode, check_weights, mix
 from ensemble.pool import average_precision_of_keys, encode
@@ -22,6 +22,9 @@ from metrics.ranking import Ranking, slices
 from runs.predictions import Predictions, PredictionsWriter
 
 BLOCK_WEIGHTINGS = 16
+SLAB_CLIPS = (
+    1 << 16
+)  # clips that are laid out in one go: on the way they take several times the room
 DENSE_CELLS = 1 << 23  # cells of (members, clips, labels) that are dense in one go
 
 
@@ -78,8 +81,17 @@ class WeightedScorer:
         self._k = min(k, labels.num_labels)
         self._labels = labels
         self._predictions = list(predictions)
-        candidates = union_candidates(predictions, labels, self._k)
-        self._chunks = list(lay_out(candidates, mix, self._k))
+        check_alike(predictions, labels, self._k)
+        self._chunks = [chunk for rows in self._slabs() for chunk in self._laid_out(rows)]
+
+    def _slabs(self) -> list[slice]:
+        return slices(len(self._labels), SLAB_CLIPS)
+
+    def _laid_out(self, rows: slice) -> Iterator[Chunk]:
+        """The chunks of some clips, which have their places in the pool after those before."""
+        own = [member.select(rows) for member in self._predictions]
+        candidates = union_candidates(own, self._labels.select(rows), self._k)
+        return lay_out(candidates, self._mode, self._k, rows.start)
 
     def gap(self, weights: np.ndarray) -> GapResult:
         """Scores weightings (W, M), rows not negative with sum 1, on all threads of the process.
@@ -87,14 +99,28 @@ class WeightedScorer:
         Raises:
             EnsembleError: The weights are not of that kind.
         """
+        exact = np.ones(len(weights), dtype=bool)
+        return GapResult(self._scored(weights, exact), exact)
+
+    def search_gap(self, weights: np.ndarray) -> np.ndarray:
+        """The GAP (W,) of the same without proof that it is exact, which a search does not ask for.
+
+        Raises:
+            EnsembleError: The weights are not of that kind.
+        """
+        return self._scored(weights, None)
+
+    def _scored(self, weights: np.ndarray, exact: np.ndarray | None) -> np.ndarray:
         weights = check_weights(weights, self.num_members)
-        gap, exact = np.empty(len(weights)), np.ones(len(weights), dtype=bool)
+        gap = np.empty(len(weights))
         # Threads: numpy sorts and multiplies without the interpreter's lock, on shared arrays.
         Parallel(pool_threads(), prefer="threads")(
-            delayed(self._score_block)(weights[rows], gap[rows], exact[rows])
+            delayed(self._score_block)(
+                weights[rows], gap[rows], None if exact is None else exact[rows]
+            )
             for rows in slices(len(weights), BLOCK_WEIGHTINGS)
         )
-        return GapResult(gap, exact)
+        return gap
 
     def of(self, members: Sequence[int]) -> WeightedScorer:
         """One of some of the members, from what is laid out for all, and so soon made.
@@ -113,7 +139,7 @@ class WeightedScorer:
 
         Where true and wrong labels tie across the k-th place, the true ones are taken for better.
         """
-        pool, _, _ = self._pool(check_weights(weights[None], self.num_members))
+        pool, _ = self._pool(check_weights(weights[None], self.num_members))
         keys = np.empty((len(self._labels), self._k), dtype=np.int64)
         # The pool has the clips in the order of the chunks.
         keys[np.concatenate([chunk.clips for chunk in self._chunks])] = pool.reshape(keys.shape)
@@ -137,38 +163,47 @@ class WeightedScorer:
             writer.append(first.ids[rows].tolist(), mixed, mask)
         return writer.finish()
 
-    def _score_block(self, weights: np.ndarray, gap: np.ndarray, exact: np.ndarray) -> None:
-        pool, exact[:], straddled = self._pool(weights)
+    def _score_block(self, weights: np.ndarray, gap: np.ndarray, exact: np.ndarray | None) -> None:
+        pool, straddled = self._pool(weights, exact)
         positives = self._labels.columns.size
         gap[:] = [average_precision_of_keys(keys, positives) for keys in pool]
         for row in np.flatnonzero(straddled):
             gap[row] = self._gap_sharing_ties(weights[row].astype(np.float32))
 
-    def _pool(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _pool(
+        self, weights: np.ndarray, exact: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The keys of the k best labels of every clip under a few weightings (B, M).
 
         It goes chunk by chunk, so that a chunk is read only once.
 
+        Args:
+            weights: (B, M).
+            exact: (B,) bool, where it is asked for: set to False where nothing is proven.
+
         Returns:
-            (B, N * k) uint32, rising within a clip; (B,) bool, whether they are proven exact;
-            (B,) bool, whether true and wrong labels tie across a k-th place.
+            (B, N * k) uint32, rising within a clip; (B,) bool, whether true and wrong labels tie
+            across a k-th place.
         """
         pool = np.empty((len(weights), len(self._labels) * self._k), dtype=np.uint32)
-        exact, straddled = np.ones(len(weights), dtype=bool), np.zeros(len(weights), dtype=bool)
+        straddled = np.zeros(len(weights), dtype=bool)
+        doubtful = np.zeros(len(weights), dtype=bool)
         light = weights.astype(np.float32)
         for chunk in self._chunks:
             keys = encode(mixed_scores(chunk, light)).reshape(len(weights), *chunk.flags.shape)
-            doubtful = exact & chunk.unsure.any()
+            if exact is not None:
+                doubtful = exact & chunk.unsure.any()
             unsorted = keys[doubtful]
             np.bitwise_or(keys, chunk.flags, out=keys)
             keys.sort(axis=2)
             best = keys[:, :, -self._k :]
             start = chunk.first * self._k
             pool[:, start : start + len(chunk.flags) * self._k] = best.reshape(len(weights), -1)
-            lowest = best[doubtful, :, 0] >> 1 << 1
-            exact[doubtful] = ~enters(chunk, unsorted, lowest, weights[doubtful])
+            if exact is not None:
+                lowest = best[doubtful, :, 0] >> 1 << 1
+                exact[doubtful] = ~enters(chunk, unsorted, lowest, weights[doubtful])
             straddled |= straddles(keys, self._k)
-        return pool, exact, straddled
+        return pool, straddled
 
     def _gap_sharing_ties(self, weights: np.ndarray) -> float:
         """GAP of one weighting (M,) under which true and wrong labels tie across the k-th place."""

@@ -42,7 +42,7 @@ class _Trials:
 
     def score(self, weights: np.ndarray) -> np.ndarray:
         """What is maximised (W,), of weightings (W, M)."""
-        scores = with_entropy_bonus(self.scorer.gap(weights).gap, weights, self._bonus)
+        scores = with_entropy_bonus(self.scorer.search_gap(weights), weights, self._bonus)
         self.left -= len(weights)
         top = int(scores.argmax())
         if scores[top] > self._best_score:

@@ -124,11 +124,11 @@ class Labels:
         unknown = np.concatenate(masks) if masks else None
         return cls(offsets, columns, parts[0].num_labels, unknown)
 
-    def select(self, rows: np.ndarray) -> Labels:
-        """The labels of the clips of these numbers (n,), in that order."""
+    def select(self, rows: np.ndarray | slice) -> Labels:
+        """The labels of the clips of these numbers (n,), in that order; or of a slice."""
         counts = self.counts[rows]
         ends = np.cumsum(counts)
-        first = np.repeat(self.offsets[rows] - (ends - counts), counts)
+        first = np.repeat(self.offsets[:-1][rows] - (ends - counts), counts)
         columns = self.columns[first + np.arange(len(first))]
         unknown = None if self.unknown is None else self.unknown[rows]
         return Labels(np.append(0, ends), columns, self.num_labels, unknown)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
         register_precision,
     )
     from quantize.selection.curve import curve_rows
-    from quantize.selection.problem import Option, Problem, Solution
+    from quantize.selection.option import Option
+    from quantize.selection.problem import Problem, Solution
     from quantize.state import QuantizedState, quantize_state
 else:
     __getattr__ = exports_of(__name__, __file__)

@@ -1,4 +1,4 @@
-"""How students may be stored, and what else is put into the bundle."""
+"""How students may be stored, what they may take, and what else is put into the bundle."""
 
 from dataclasses import dataclass
 from itertools import chain
@@ -6,7 +6,11 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from common.errors import ConfigError
 from common.tensors import THRESHOLD
+
+# A clip that takes an hour is beyond any use.
+Milliseconds = Annotated[float, Gt(0), Le(3_600_000)]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,37 @@ class QuantizeConfig:
         """Of all precisions that may be measured."""
         lists = (self.precisions, self.group_precisions, self.tensor_precisions)
         return list(dict.fromkeys(chain(*lists, self.memory_precisions)))
+
+
+@dataclass(frozen=True)
+class LimitConfig:
+    """What a bundle may take beside its bytes.
+
+    Attributes:
+        milliseconds: Of a clip, in all its members together, on one thread of the machine that
+            packs, or on its GPU. Of several the bundle keeps to the first, and a curve is traced
+            within each. None: they are neither limited nor measured.
+        batch: Clips that are computed at once.
+    """
+
+    milliseconds: Milliseconds | tuple[Milliseconds, ...] | None = None
+    batch: Literal[1, 64] = 1
+
+    def __post_init__(self) -> None:
+        each = self.each
+        if self.milliseconds is not None and (not each or len(set(each)) < len(each)):
+            raise ConfigError(
+                f"limit.milliseconds: {list(each)}; give one limit such as 2.5, or several that "
+                "differ, [2.5,10]"
+            )
+
+    @property
+    def each(self) -> tuple[float, ...]:
+        """All limits, the bundle's first; empty where there is none."""
+        given = self.milliseconds
+        if given is None:
+            return ()
+        return given if isinstance(given, tuple) else (given,)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,10 +33,11 @@ def write_curve(packed: Packed) -> None:
     The picture takes longer than all else of a run that is finished: it names what it shows, and is
     drawn when that changes.
     """
-    write_table(packed.folder / CURVE_NAME, curve_rows(packed.curve))
+    write_table(packed.folder / CURVE_NAME, _rows(packed))
     write_table(packed.folder / SENSITIVITY_NAME, packed.sensitivity)
     picture = packed.folder / PICTURE_NAME
-    shown = content_key([_LOOK, packed.comparison, packed.receipt])
+    further = [packed.further] if packed.further else []
+    shown = content_key([_LOOK, packed.comparison, packed.receipt.beside(), *further])
     if picture.is_file() and shown.encode() in picture.read_bytes():
         return
     with atomic_path(picture) as beside:
@@ -44,11 +46,28 @@ def write_curve(packed: Packed) -> None:
         draw_curve(packed).savefig(beside, format="png", dpi=150, metadata=metadata)
 
 
+def _rows(packed: Packed) -> list[dict[str, Any]]:
+    """The curve, or within milliseconds that curve and those within others, told apart by `limit`.
+
+    There `milliseconds` are those of a clip.
+    """
+    times = packed.clip_times
+    if not times.limits:
+        return curve_rows(packed.curve)
+    curves = {str(times.limits[0]): packed.curve, **packed.further}
+    return [
+        {"limit": limit, "milliseconds": times.milliseconds(row["members"]), **row}
+        for limit, solutions in curves.items()
+        for row in curve_rows(solutions)
+    ]
+
+
 def draw_curve(packed: Packed) -> Figure:
     """GAP on `search` against bytes: mixed precisions and uniform 8 bits, and what lies between.
 
     Above each curve with the standard error of its GAP as a band. That is of the clips, which are
-    the same for both: below what the one has more than the other, with the error of that.
+    the same for both: below what the one has more than the other, with the error of that. Curves
+    within other milliseconds than the bundle's have no band.
     """
     # Here, and not above: its import takes a third of a second, and most commands draw nothing.
     import matplotlib as mpl
@@ -59,13 +78,19 @@ def draw_curve(packed: Packed) -> Figure:
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7, 5.4), layout="constrained")
         above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
-    sizes = [point.bytes for point in (*compared.best, *compared.uniform8)]
+    within = {
+        f"within {limit} ms": tuple(Point(own.size, own.gap, 0.0) for own in solutions)
+        for limit, solutions in packed.further.items()
+    }
+    drawn = chain(compared.best, compared.uniform8, *within.values())
+    sizes = [point.bytes for point in drawn]
     # A curve goes on at the height of its last point for whoever has more room.
     end = max(*sizes, receipt.bytes) * 1.15
     curves = {
         "uniform 8 bits": (compared.uniform8, "C1"),
         "precisions chosen by tensor or member": (compared.best, "C0"),
     }
+    curves |= {name: (points, f"C{n}") for n, (name, points) in enumerate(within.items(), start=2)}
     for name, (points, color) in curves.items():
         _draw_steps(above, points, end, color, name)
     # Open, and larger than a point: what lies beneath is still to be seen.
@@ -97,7 +122,9 @@ def draw_curve(packed: Packed) -> Figure:
     below.set_ylabel("gain")
     above.set_ylabel("GAP on search")
     ends = f"from {_described(packed.curve[0])} to {_described(packed.curve[-1])}"
-    above.set_title(f"{len(packed.curve)} bundles, {ends}", fontsize=10)
+    limits = packed.clip_times.limits[:1]
+    kept = [f"within {limit} ms a clip" for limit in limits]
+    above.set_title(", ".join([f"{len(packed.curve)} bundles", ends, *kept]), fontsize=10)
     above.legend(frameon=False, loc="best", title="bands: one standard error")
     return figure
 

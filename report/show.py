@@ -10,6 +10,7 @@ from ensemble.blend import Blend, Score
 from ensemble.choice import Choice
 from report.curve import PICTURE_NAME, write_curve
 from report.exploration import write_exploration
+from report.latency import latency_facts
 from report.tables import Format, parameter_count, print_table, recipe_name, weight, write_table
 from report.tuning import write_study
 from stages.all import Finished
@@ -268,6 +269,8 @@ def _packed(packed: Packed) -> None:
         print(f"not packed: {names}, without weights; stage=predict blends what they predict")
     share = receipt.bytes / receipt.budget_bytes
     print(f"bytes {receipt.bytes:,} of {receipt.budget_bytes:,} ({share:.1%})")
+    for name, fact in latency_facts(receipt).items():
+        print(f"{name}: {fact}")
     print(f"curve       {packed.folder / PICTURE_NAME}")
     print(f"bundle      {packed.bundle}\nreceipt     {packed.bundle.with_name(RECEIPT_NAME)}")
 

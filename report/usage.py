@@ -22,6 +22,7 @@ begin with
 KEYS = {
     "data.root": "folder of the shards: data.root=/path/to/yt8m",
     "budget": "bytes of the bundle: 300MB; stage=pack budget=[1MB,2MB] makes one for each",
+    "limit.milliseconds": "what a clip may take on this machine, one thread; limit.batch=1 or 64",
     "run": "name of the run, a folder below `outputs`",
     "outputs": "folder of runs, or a URL: outputs=s3://bucket/runs",
     "members": "members.NAME.config.KEY=VALUE changes a model, ~members.NAME takes it out",

@@ -74,6 +74,11 @@ class Predictions:
         return self.labels.shape[1]
 
     @property
+    def bytes_of_clip(self) -> int:
+        """What a clip takes, without its id."""
+        return sum(getattr(self, name).nbytes for name in _BY_CLIP[1:]) // max(1, len(self))
+
+    @property
     def complete(self) -> bool:
         """Whether every label is stored."""
         return self.stored == self.num_labels

@@ -21,7 +21,7 @@ from common.messages import Verbosity
 from common.problems import quoted
 from distill.config import DistillConfig, StudentConfig
 from ensemble.config import EnsembleConfig
-from quantize.config import PackConfig, QuantizeConfig
+from quantize.config import LimitConfig, PackConfig, QuantizeConfig
 from records.config import DataConfig
 from records.recognition.config import ColumnsConfig
 from runs import ExecutorConfig
@@ -62,7 +62,7 @@ class Config:
     student up to `copies` times with other seeds; or it is the models of the folds themselves
     (`final=bag`). How many of each is chosen with the rest, under the budget.
 
-    Of several `budget`s, `[1MB, 2MB]`, stage `pack` makes a bundle each.
+    Of several `budget`s, `[1MB, 2MB]`, stage `pack` makes a bundle each; all keep to `limit`.
 
     `columns` names columns that stage `import` cannot tell apart by itself.
 
@@ -87,6 +87,7 @@ class Config:
     time_limit: Text | None = None
     verbosity: Verbosity = "normal"
     budget: Text | tuple[Text, ...] = "1GiB"
+    limit: LimitConfig = field(default_factory=LimitConfig)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     data: DataConfig = field(default_factory=DataConfig)
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)

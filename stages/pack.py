@@ -1,5 +1,6 @@
 """Stage `pack`: members, precisions and weights under the budget; one file and its receipt."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from stages.jobs import module_of
 from stages.packing.bundles import BUNDLE_FOLDER, BUNDLE_NAME
 from stages.packing.catalogue import Catalogue
 from stages.packing.copies import Gain
+from stages.packing.latency import ClipTimes
 from stages.packing.outdated import remove_other_bundles
 from stages.packing.packer import CHOSEN_NAME, COMPARISON_NAME, SOLUTIONS_NAME, Chosen, Packer
 from stages.packing.receipt import RECEIPT_NAME, Receipt
@@ -34,6 +36,7 @@ _MODULES = (
     "stages.packing.card",
     "stages.packing.catalogue",
     "stages.packing.copies",
+    "stages.packing.latency",
     "stages.packing.measured",
     "stages.packing.packer",
     "stages.packing.receipt",
@@ -54,6 +57,8 @@ class Packed:
         comparison: of the curve with that of uniform 8 bits, on `search`.
         sensitivity: see `Catalogue.sensitivity`.
         teachers: by student, how its member was trained on the labels.
+        clip_times: what a clip takes in each student, where that is limited.
+        further: by milliseconds the curves within other limits than the bundle's.
     """
 
     folder: Path
@@ -63,6 +68,8 @@ class Packed:
     comparison: Comparison
     sensitivity: list[dict[str, Any]]
     teachers: dict[str, TrainingSummary]
+    clip_times: ClipTimes
+    further: dict[str, tuple[Solution, ...]]
 
 
 def _tasks(config: Config) -> dict[str, str]:
@@ -102,6 +109,7 @@ def pack(workspace: Workspace) -> Packed | tuple[Packed, ...]:
     thresholds = workspace.config.pack.thresholds
     file = [VERSION, *Receipt.names_in_file(), *([] if thresholds == "none" else [THRESHOLDS])]
     inputs |= {"schema": workspace.schema, "file": file}
+    unlimited, inputs = inputs, inputs | packer.clip_times.inputs()
     traced = tasks.of_work(CURVE_FOLDER, inputs, packer.trace, _MODULES)
     solutions = _read(traced, SOLUTIONS_NAME, tuple[Solution, ...])
     compared = tasks.of_work(
@@ -110,6 +118,10 @@ def pack(workspace: Workspace) -> Packed | tuple[Packed, ...]:
         lambda task: packer.compare(task, solutions),
         _MODULES,
     )
+    further = {
+        str(limit): _traced_within(tasks, packer, unlimited, limit)
+        for limit in packer.clip_times.limits[1:]
+    }
     bundles = _tasks(workspace.config)
     packers = {name: packer.under(count) for name, count in workspace.config.budgets.items()}
     chosen = {
@@ -138,9 +150,21 @@ def pack(workspace: Workspace) -> Packed | tuple[Packed, ...]:
                 comparison,
                 sensitivity,
                 summaries,
+                packer.clip_times,
+                further,
             )
         )
     return packed[0] if len(packed) == 1 else tuple(packed)
+
+
+def _traced_within(
+    tasks: Tasks, packer: Packer, inputs: Mapping[str, Any], limit: float
+) -> tuple[Solution, ...]:
+    """The curve within further milliseconds."""
+    inputs = {**inputs, **packer.clip_times.inputs(limit)}
+    name = f"{CURVE_FOLDER}-{limit}ms"
+    traced = tasks.of_work(name, inputs, lambda task: packer.trace(task, limit), _MODULES)
+    return _read(traced, SOLUTIONS_NAME, tuple[Solution, ...])
 
 
 def _select(
@@ -155,6 +179,7 @@ def _select(
         "models": [task.digest() for task in catalogue.tasks],
         "chosen_by": [task.digest() for task in catalogue.students.chosen_by()],
         "said": [field.name for kind in (Chosen, Gain) for field in fields(kind)],
+        **packer.clip_times.inputs(),
     }
     return tasks.of_work(name, inputs, lambda task: packer.select(task, solutions), _MODULES)
 
@@ -168,6 +193,8 @@ def _write(tasks: Tasks, packer: Packer, selected: Task, name: str) -> Task:
         "schema": workspace.schema,
         "fingerprint": workspace.fingerprints["report"],
     }
+    # Of a choice within a limit the receipt says what a clip takes, and where.
+    inputs |= {"latency": packer.clip_times} if packer.clip_times.limits else {}
     if workspace.config.external:
         inputs["external"] = list(workspace.config.external)
     models = [packer.catalogue.models[own][0] for own in chosen.solution.choice]

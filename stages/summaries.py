@@ -172,8 +172,12 @@ def mean_stop(folds: Sequence[Task]) -> float | None:
 
 
 def joined(tasks: Iterable[Task], name: str) -> Predictions:
-    """The predictions in the files `name` of tasks, one after the other."""
-    return Predictions.concatenate([Predictions.load(task.file(name)) for task in tasks])
+    """The predictions in the files `name` of tasks, one after the other.
+
+    Of one task they stay on disk, memory-mapped.
+    """
+    found = [Predictions.load(task.file(name)) for task in tasks]
+    return found[0] if len(found) == 1 else Predictions.concatenate(found)
 
 
 def _held_out(folds: Sequence[Task]) -> tuple[float, float | None]:

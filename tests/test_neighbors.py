@@ -177,3 +177,18 @@ def test_remembered_again_it_has_the_same_bytes(finished: Line, tmp_path: Path) 
     assert again.call("stage=teachers").status == 0
     place = Path("teachers", "near", "weights.safetensors")
     assert (again.run / place).read_bytes() == (finished.run / place).read_bytes()
+
+
+def test_what_stands_on_another_is_timed_by_its_own_part(finished: Line, tmp_path: Path) -> None:
+    line = finished.copy(tmp_path)
+    outcome = line.call("stage=pack", "limit.milliseconds=1000", "limit.batch=64")
+    assert outcome.status == 0, outcome.err
+    (found,) = receipt_of(line)["latency"]
+    measured = {
+        name: json.loads((line.run / "latency" / name / "DONE").read_text())["summary"]
+        for name in ("plain", "near", "recall")
+    }
+    assert found["batch"] == 64
+    assert found["members"] == {name: own["batch 64"] / 10**6 for name, own in measured.items()}
+    # The host is in the sum once, though two members need its layer.
+    assert found["milliseconds"] == sum(own["batch 64"] for own in measured.values()) / 10**6

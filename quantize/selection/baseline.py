@@ -16,9 +16,9 @@ _EXHAUSTIVE = 10
 class Baseline:
     """The best bundle with every member at `uniform8`, under one budget after another.
 
-    All members go in if they fit. Otherwise, with up to ten that fit alone, it is the subset with
-    the best flat mean; with more, those that cost the least a byte are dropped until the rest
-    fits. What still finds room is added.
+    All members go in if they fit, by bytes and by time. Otherwise, with up to ten that fit alone,
+    it is the subset with the best flat mean; with more, those that cost the least a byte are
+    dropped until the rest fits. What still finds room is added.
 
     Args:
         problem: Of whose options those at `uniform8` count.
@@ -35,11 +35,12 @@ class Baseline:
 
     def under(self, budget: int) -> Solution | None:
         """The solution, or None where no member fits at this precision."""
+        fitting = self._problem.fits_alone(budget)
         everyone = self._problem.settled(
             tuple(
                 index
                 for index, option in enumerate(self._problem.options)
-                if option.precision == UNIFORM8 and self._problem.alone[index] <= budget
+                if option.precision == UNIFORM8 and fitting[index]
             )
         )
         if not everyone:
@@ -52,7 +53,7 @@ class Baseline:
         return self._problem.solution(*found, "baseline")
 
     def _chosen(self, everyone: Choice, budget: int) -> Choice:
-        if self._problem.size(everyone) <= budget:
+        if self._problem.fits(everyone, budget):
             return everyone
         if len(everyone) > _EXHAUSTIVE:
             return self._filled(self._dropped(everyone, budget), everyone, budget)
@@ -60,19 +61,23 @@ class Baseline:
             subset
             for count in range(1, len(everyone))
             for subset in combinations(everyone, count)
-            if self._problem.settled(subset) == subset and self._problem.size(subset) <= budget
+            if self._problem.settled(subset) == subset and self._problem.fits(subset, budget)
         ]
         return self._filled(self._best(subsets), everyone, budget)
 
     def _dropped(self, everyone: Choice, budget: int) -> Choice:
-        choice, size = everyone, self._problem.size
+        choice, problem = everyone, self._problem
 
         def price(rest: Choice) -> float:
-            """What is lost a byte freed; where dropping helps, the gain: the greatest leads."""
-            loss = self._scores[choice] - self._scores[rest]
-            return loss / max(size(choice) - size(rest), 1) if loss > 0 else loss
+            """What is lost a byte freed; where dropping helps, the gain: the greatest leads.
 
-        while size(choice) > budget:
+            Where the bytes fit, and a clip only takes too long, a nanosecond.
+            """
+            loss = self._scores[choice] - self._scores[rest]
+            cost = problem.size if problem.size(choice) > budget else problem.time
+            return loss / max(cost(choice) - cost(rest), 1) if loss > 0 else loss
+
+        while not problem.fits(choice, budget):
             parts = [choice[:place] + choice[place + 1 :] for place in range(len(choice))]
             rests = [rest for rest in map(self._problem.settled, parts) if rest]
             self._score([choice, *rests])
@@ -86,7 +91,7 @@ class Baseline:
             larger = [
                 new
                 for new in larger
-                if self._problem.settled(new) == new and self._problem.size(new) <= budget
+                if self._problem.settled(new) == new and self._problem.fits(new, budget)
             ]
             if not larger:
                 return choice

@@ -41,11 +41,15 @@ def curve(
     Returns:
         Bundles with strictly rising bytes, GAP on `search` and score. The first is the smallest
         bundle that there can be.
+
+    Raises:
+        BudgetError: A clip takes longer in every member than it may.
     """
+    problem.check(int(problem.alone.max()))
     few = problem.sample
     solver = Solver(few, method, trials=max(1, trials // 2), seed=seed)
     found = natural_solutions(few)
-    budgets = _budgets(few, found, points)
+    budgets = _budgets(few, points)
     for budget in track([*budgets, *reversed(budgets)], "curve", 2 * len(budgets)):
         found.append(solver.solve(budget, front(found)))
     if few is problem:
@@ -67,7 +71,7 @@ def uniform8_curve(
     those of `curve`. Empty where no member has this precision.
     """
     places = [n for n, option in enumerate(problem.options) if option.precision == UNIFORM8]
-    independent = [n for n in places if problem.independent[n]]
+    independent = [n for n in places if n in _single(problem)]
     if not independent:
         return ()
     smallest, all_of_them = int(problem.alone[independent].min()), problem.size(tuple(places))
@@ -109,14 +113,20 @@ def curve_rows(solutions: Sequence[Solution]) -> list[dict[str, Any]]:
 def natural_solutions(problem: Problem) -> list[Solution]:
     """The smallest bundle, and all members at one precision, for each, with flat weights.
 
-    A member that has no such precision is at its largest.
+    A member that has no such precision is at its largest. Those that take too long are left out.
     """
+    rows = map(problem.flat_row, filter(problem.in_time, _natural_choices(problem)))
+    return [problem.solution(row, 1, "natural") for row in rows]
+
+
+def _natural_choices(problem: Problem) -> list[Choice]:
+    """The same, however long they take."""
     # By member, in their order, the option with the most bytes.
     largest = {
         member: max(own.tolist(), key=problem.alone.__getitem__)
         for member, own in enumerate(problem.own)
     }
-    single = np.flatnonzero(problem.independent)
+    single = _single(problem)
     choices: list[Choice] = [(int(single[problem.alone[single].argmin()]),)]
     for precision in dict.fromkeys(option.precision for option in problem.options):
         at = {
@@ -125,13 +135,19 @@ def natural_solutions(problem: Problem) -> list[Solution]:
             if option.precision == precision
         }
         choices.append(tuple((largest | at).values()))
-    rows = map(problem.flat_row, dict.fromkeys([*choices, tuple(largest.values())]))
-    return [problem.solution(row, 1, "natural") for row in rows]
+    return list(dict.fromkeys([*choices, tuple(largest.values())]))
 
 
-def _budgets(problem: Problem, natural: Sequence[Solution], points: int) -> list[int]:
-    sizes = [solution.size for solution in natural if len(solution.choice) == len(problem.members)]
-    ends = int(problem.alone[problem.independent].min()), max(sizes)
+def _single(problem: Problem) -> np.ndarray:
+    """The options that may be a file's only member, and are in time."""
+    in_time = problem.times[problem.member_of] <= problem.latency.limit
+    return np.flatnonzero(problem.independent & in_time)
+
+
+def _budgets(problem: Problem, points: int) -> list[int]:
+    whole = [own for own in _natural_choices(problem) if len(own) == len(problem.members)]
+    sizes = list(map(problem.size, whole))
+    ends = int(problem.alone[_single(problem)].min()), max(sizes)
     spaced = np.geomspace(*ends, num=points).astype(np.int64).clip(*ends)
     budgets = [ends[1]]
     for size in sorted({*spaced.tolist(), *sizes}, reverse=True):

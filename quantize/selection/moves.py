@@ -1,5 +1,7 @@
 """Random steps between states of the search that fit a budget."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from quantize.selection.problem import Problem, choice_of
@@ -21,11 +23,14 @@ class Moves:
         self._problem = problem
         self._generator = generator
         # What fits alone fits by the estimate too: both are the same number there.
-        self._fitting = np.flatnonzero(problem.alone <= budget)
-        self._single = np.flatnonzero((problem.alone <= budget) & problem.independent)
+        fitting = problem.fits_alone(budget)
+        self._fitting = np.flatnonzero(fitting)
+        self._single = np.flatnonzero(fitting & problem.independent)
+        self._times = problem.times.tolist()
+        self._most_time = problem.latency.limit
         self._cost = problem.alone - problem.shared
         self._room = budget - problem.shared
-        self._own = [own[problem.alone[own] <= budget] for own in problem.own]
+        self._own = [own[fitting[own]] for own in problem.own]
 
     def drawn(self) -> np.ndarray:
         """Any row: few members or many, even weights or weights on a few."""
@@ -74,7 +79,7 @@ class Moves:
         """The row, or where it is too large, the same with cheaper precisions or fewer members.
 
         Nothing is drawn here: the member with the least weight is taken to the next cheaper
-        precision, and out after the last, until all fits.
+        precision, and out after the last, until all fits; where a clip takes too long, at once out.
         """
         row = row.copy()
         for index in np.setdiff1d(choice_of(row), self._fitting).tolist():
@@ -82,6 +87,9 @@ class Moves:
             if own.size:
                 row[own[self._cost[own].argmax()]] = row[index]
             row[index] = 0
+        while self._time(self._problem.member_of[row > 0].tolist()) > self._most_time:
+            inside = np.flatnonzero(row)
+            row[inside[row[inside].argmin()]] = 0
         while row.any() and self._cost[row > 0].sum() > self._room:
             inside = np.flatnonzero(row)
             index = inside[row[inside].argmin()]
@@ -105,8 +113,14 @@ class Moves:
         if state >= 0:
             chosen[member] = state
 
+    def _time(self, members: Iterable[int]) -> int:
+        """Nanoseconds of a clip in all of them."""
+        return sum(self._times[member] for member in members)
+
     def _shrink(self, chosen: dict[int, int]) -> None:
-        """Takes random members to cheaper states until all fit."""
+        """Takes random members out until a clip is in time, to cheaper states until all fit."""
+        while self._time(chosen) > self._most_time:
+            del chosen[list(chosen)[self._generator.integers(len(chosen))]]
         spent = sum(self._cost[index] for index in chosen.values())
         while spent > self._room:
             member = list(chosen)[self._generator.integers(len(chosen))]
@@ -134,8 +148,12 @@ class Moves:
     def _fill(self, chosen: dict[int, int]) -> None:
         """Takes members, in random order, to dearer states as long as there is room."""
         room = self._room - sum(self._cost[index] for index in chosen.values())
+        time = self._most_time - self._time(chosen)
         for member in self._generator.permutation(len(self._own)).tolist():
             if self._problem.hosts[member] not in (-1, *chosen):
+                continue
+            more = 0 if member in chosen else self._times[member]
+            if more > time:
                 continue
             now = self._cost[chosen[member]] if member in chosen else 0
             own = self._own[member]
@@ -143,3 +161,4 @@ class Moves:
             if dearer.size:
                 chosen[member] = int(self._generator.choice(dearer))
                 room -= self._cost[chosen[member]] - now
+                time -= more

@@ -16,37 +16,26 @@ from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
-from common.units import format_bytes
 from ensemble import WeightedScorer, search_weights
 from ensemble.evenness import entropy_bonus, with_entropy_bonus
 from metrics import Labels
 from metrics.bootstrap import standard_error
 from quantize.errors import BudgetError
+from quantize.selection.latency import UNLIMITED, Latency
+from quantize.selection.option import Option
+from quantize.selection.refusals import no_member_fits
 from runs import Predictions
 
 SAMPLED = 3000  # clips that memberships and precisions are chosen on, of more than that
 CONFIRMED = 16  # weights found on a sample are searched on all clips in this part of the trials
-SCORERS_KEPT = 4  # of thousands of clips one holds hundreds of MB; neighbors ask for the same ones
+# Neighbors ask for the same scorers and the same predictions. So many bytes of either are kept: of
+# millions of clips one scorer, and few predictions, which are read again from their files.
+KEPT = 2 * 2**30
+SCORERS_KEPT = 4
+SCORER_BYTES = 600  # of a clip and a member, about
 
 # Indices of options, rising, at most one a member.
 Choice = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Option:
-    """A member at one precision.
-
-    Attributes:
-        member: The member's name.
-        precision: The precision's name.
-        predictions: On `search`, made with the weights as they would be packed.
-        host: The member without which this one cannot be in a file.
-    """
-
-    member: str
-    precision: str
-    predictions: Predictions
-    host: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,11 +74,13 @@ class Problem:
         file_bytes: Exact bytes of the finished file by the precisions of its members. What else is
             computed of sizes is an estimate, and nothing is returned that this has not measured.
         mix: What the weights mix: `probability` or `log_odds`.
+        latency: What a clip may take; by default whatever it does.
 
     Attributes:
         own: By member, the rising indices of its options.
         hosts: By member, the member that it needs beside it; -1 for none.
         size: Exact bytes of the file of a choice; each is measured once.
+        times: (members,) int64, nanoseconds of a clip in each.
 
     Raises:
         BudgetError: There are no options, a member has a precision twice, or its host has none.
@@ -101,6 +92,7 @@ class Problem:
         labels: Labels,
         file_bytes: Callable[[Mapping[str, str]], int],
         mix: str = "probability",
+        latency: Latency = UNLIMITED,
     ) -> None:
         if not options:
             raise BudgetError("there are no members to pack")
@@ -124,18 +116,23 @@ class Problem:
         self.bonus = entropy_bonus(len(labels))
         self.file_bytes = file_bytes
         self.size = cache(self._size)
-        self._scorer_of = lru_cache(SCORERS_KEPT)(self._make_scorer)
+        self.latency, self.times = latency, self._times_in(latency)
+        self._read = lru_cache(self._options_kept())(lambda n: self.options[n].predictions)
+        self._scorer_of = lru_cache(self._scorers_kept())(self._make_scorer)
 
-    def weighed(self, file_bytes: Callable[[Mapping[str, str]], int]) -> Problem:
-        """The same question where files have other sizes; what scores weights is shared."""
+    def weighed(
+        self, file_bytes: Callable[[Mapping[str, str]], int], latency: Latency = UNLIMITED
+    ) -> Problem:
+        """The same question with other bytes of files, and times; what scores weights is shared."""
         other = copy(self)
         other.file_bytes = file_bytes
         other.size = cache(other._size)
+        other.latency, other.times = latency, other._times_in(latency)
         for name in ("alone", "shared"):
             other.__dict__.pop(name, None)
         other.sample = other
         if self.sample is not self:
-            other.sample = self.sample.weighed(file_bytes)
+            other.sample = self.sample.weighed(file_bytes, latency)
             other.sample.size = other.size
         return other
 
@@ -152,8 +149,11 @@ class Problem:
         labels = self.labels.select(rows)
         if not labels.columns.size:
             return self
-        options = [replace(o, predictions=o.predictions.select(rows)) for o in self.options]
-        sample = Problem(options, labels, self.file_bytes, self.mix)
+        options = [
+            replace(option, stored=self._read(n).select(rows))
+            for n, option in enumerate(self.options)
+        ]
+        sample = Problem(options, labels, self.file_bytes, self.mix, self.latency)
         sample.size = self.size
         sample.bonus = self.bonus * len(self.labels) / SAMPLED
         return sample
@@ -165,12 +165,21 @@ class Problem:
 
     def _make_scorer(self, choice: Sequence[int]) -> WeightedScorer:
         """Of the chosen options alone, in the order of the members."""
-        chosen = [self.options[index].predictions for index in choice]
+        chosen = [self._read(index) for index in choice]
         return WeightedScorer(chosen, self.labels, mix=self.mix)
+
+    def _options_kept(self) -> int:
+        """How many predictions."""
+        clip = self.options[0].predictions.bytes_of_clip
+        return max(1, KEPT // (clip * max(1, len(self.labels))))
+
+    def _scorers_kept(self) -> int:
+        each = SCORER_BYTES * max(1, len(self.labels)) * len(self.members)
+        return max(1, min(SCORERS_KEPT, KEPT // each))
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """What is maximised (W,), of rows of weights (W, options)."""
-        return with_entropy_bonus(self.scorer.gap(rows).gap, rows, self.bonus)
+        return with_entropy_bonus(self.scorer.search_gap(rows), rows, self.bonus)
 
     @cached_property
     def alone(self) -> np.ndarray:
@@ -189,6 +198,22 @@ class Problem:
         """Bytes, about, of the files of rows (W, options), from the sizes of single members."""
         return self.shared + (rows > 0) @ (self.alone - self.shared)
 
+    def time(self, choice: Choice) -> int:
+        """Nanoseconds of a clip in the members of a choice."""
+        return int(self.times[self.member_of[list(choice)]].sum())
+
+    def in_time(self, choice: Choice) -> bool:
+        """Whether a clip takes no longer there than it may."""
+        return self.time(choice) <= self.latency.limit
+
+    def fits(self, choice: Choice, budget: int) -> bool:
+        """Whether a choice keeps to the bytes, exactly, and to the time."""
+        return self.in_time(choice) and self.size(choice) <= budget
+
+    def fits_alone(self, budget: int) -> np.ndarray:
+        """(options,) bool, what a file with nothing but this option does."""
+        return (self.alone <= budget) & (self.times[self.member_of] <= self.latency.limit)
+
     def settled(self, choice: Choice) -> Choice:
         """The choice without the members whose host is not in it."""
         inside = {-1, *(int(self.member_of[index]) for index in choice)}
@@ -205,6 +230,9 @@ class Problem:
     def independent(self) -> np.ndarray:
         """(options,) bool, which may be a file's only member."""
         return np.array(self.hosts)[self.member_of] < 0
+
+    def _times_in(self, latency: Latency) -> np.ndarray:
+        return np.array([latency.nanoseconds.get(name, 0) for name in self.members], np.int64)
 
     def _size(self, choice: Choice) -> int:
         return int(self.file_bytes(self._named(choice)))
@@ -305,20 +333,9 @@ class Problem:
         return standard_error(self.resampled_gap(solution))
 
     def check(self, budget: int) -> None:
-        """Raises BudgetError, with the least size of every member, where no member fits."""
-        if (self.alone[self.independent] <= budget).any():
-            return
-        own_places = [own for own, host in zip(self.own, self.hosts, strict=True) if host < 0]
-        least = [int(own[self.alone[own].argmin()]) for own in own_places]
-        least.sort(key=lambda index: (self.alone[index], self.options[index].member))
-        listed = ", ".join(
-            f"{self.options[n].member} {self.alone[n]:,} ({self.options[n].precision})"
-            for n in least
-        )
-        raise BudgetError(
-            f"budget={budget} ({format_bytes(budget)}): no member fits; bytes of the smallest "
-            f"bundle with one member: {listed}; set budget= to at least {self.alone[least[0]]}"
-        )
+        """Raises BudgetError, with the least of every member, where no member fits."""
+        if not self.fits_alone(budget)[self.independent].any():
+            raise no_member_fits(self, budget)
 
 
 def choice_of(row: np.ndarray) -> Choice:

@@ -60,8 +60,9 @@ class Race:
         return scores
 
     def fits(self, choice: Choice) -> bool:
-        """By its exact bytes, and with every host that it needs."""
-        return self.problem.settled(choice) == choice and self.problem.size(choice) <= self.budget
+        """By its exact bytes and its time, and with every host that it needs."""
+        problem = self.problem
+        return problem.settled(choice) == choice and problem.fits(choice, self.budget)
 
     def best(self, count: int) -> list[np.ndarray]:
         """The best weights of the best choices that fit; of equal choices, the smaller first."""
@@ -118,26 +119,31 @@ class Solver:
         """Finds the best bundle under a budget.
 
         Args:
-            budget: Bytes of the finished file, which it never passes.
+            budget: Bytes of the finished file, which it never passes; nor does a clip take longer
+                than it may.
             known: Solutions of the same problem, of any size. The result of a search has at least
                 the GAP of each that fits.
 
         Raises:
-            BudgetError: No member fits alone.
+            BudgetError: No member fits alone, or takes no longer than a clip may.
         """
         problem = self.problem
         problem.check(budget)
         known = list(known)
+
+        def fits(solution: Solution) -> bool:
+            return solution.size <= budget and problem.in_time(choice_of(problem.row(solution)))
+
         baseline = self.baseline(budget)
         if self._flat and baseline is not None:
             return baseline
-        held = [solution for solution in known if solution.size <= budget]
+        held = [solution for solution in known if fits(solution)]
         promised = max((solution.gap for solution in held), default=0.0)
         held += [] if baseline is None else [baseline]
         generator = np.random.default_rng(self._seed)
         moves = Moves(problem, budget, generator)
         race = Race(problem.sample, budget, max(1, self._trials // 2), self._flat)
-        too_large = (solution for solution in known if solution.size > budget)
+        too_large = (solution for solution in known if not fits(solution))
         self._start(race, moves, [*held, *too_large])
         METHODS[self.method](race, moves, generator)
         leaders = race.best(FINALISTS)
@@ -157,10 +163,11 @@ class Solver:
     def _start(self, race: Race, moves: Moves, known: Sequence[Solution]) -> None:
         """Single members, and what is known, cut to the budget."""
         problem = self.problem
+        fitting = problem.fits_alone(race.budget) & problem.independent
         single = [
             problem.flat_row((int(index),))
             for index in np.argsort(problem.alone, kind="stable")
-            if problem.alone[index] <= race.budget and problem.independent[index]
+            if fitting[index]
         ]
         # The smallest is sure to be scored: something that fits has to be found.
         race.score([single[0], *(moves.fitted(problem.row(s)) for s in known), *single[1:]])
@@ -217,8 +224,10 @@ def _best_step(
     """The step that gains most and fits; None where none gains."""
     if not steps:
         return None
-    bytes_of = race.problem.estimate(np.stack([row, *steps]))
-    fitting = np.flatnonzero(bytes_of[1:] <= race.budget)[: race.left].tolist()
+    problem, rows = race.problem, np.stack([row, *steps])
+    bytes_of = problem.estimate(rows)
+    in_time = (rows[1:] > 0) @ problem.times[problem.member_of] <= problem.latency.limit
+    fitting = np.flatnonzero((bytes_of[1:] <= race.budget) & in_time)[: race.left].tolist()
     gains = race.score([steps[place] for place in fitting]) - score
     grown = bytes_of[1:][fitting] - bytes_of[0]
     # What gains and frees bytes comes before all that costs bytes.

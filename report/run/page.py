@@ -4,8 +4,8 @@ import shlex
 
 import yaml
 
-from common.codec import to_plain
 from common.units import format_bytes
+from report.latency import latency_facts
 from report.page import Code, Element, Facts, Page, Section, Text
 from report.run.blends import blend_section
 from report.run.costs import cost_section
@@ -92,6 +92,7 @@ def _packed(findings: Findings, receipt: Receipt) -> list[Element]:
         "GAP at float32": f"{receipt.gap_float:.5f}",
         "members": f"{len(receipt.members)} of {len(receipt.members) + len(receipt.left_out)}",
         "budget": format_bytes(receipt.budget_bytes),
+        **latency_facts(receipt),
     }
     if findings.evidence is not None:
         scores = findings.evidence.scores
@@ -130,7 +131,7 @@ def _origin(findings: Findings) -> Section:
     elements: list[Element] = [Text("The command that makes this run:"), Code(command)]
     path = findings.folder / BUNDLE_FOLDER / RECEIPT_NAME
     if findings.receipt is not None:
-        elements += [Text(f"The receipt, {path}:"), _as_yaml(to_plain(findings.receipt))]
+        elements += [Text(f"The receipt, {path}:"), _as_yaml(findings.receipt.beside())]
     elements += [Text("All keys of the configuration:"), _as_yaml(findings.config.shown())]
     return Section("Command, receipt and configuration", elements, "Receipt")
 

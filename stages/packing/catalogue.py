@@ -1,11 +1,12 @@
 """The students of a run, each by every recipe: what it weighs and what it scores."""
 
 from collections.abc import Mapping
+from functools import partial
 from statistics import fmean
 from typing import Any
 
 from quantize.selection.offer import worth_offering
-from quantize.selection.problem import Option
+from quantize.selection.option import Option
 from records.folds import HELD
 from runs import Predictions, Task
 from stages.config import copy_name
@@ -81,7 +82,7 @@ class Catalogue:
             Option(
                 name,
                 recipe,
-                self.on_search(name, recipe),
+                partial(self.on_search, name, recipe),
                 self._hosts[name],
             )
             for name, scored in self._scored.items()

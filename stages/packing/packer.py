@@ -26,6 +26,7 @@ from quantize.errors import BudgetError
 from quantize.precision import UNIFORM8
 from quantize.selection.comparison import compare
 from quantize.selection.curve import curve, uniform8_curve
+from quantize.selection.latency import Latency
 from quantize.selection.problem import Problem, Solution
 from quantize.selection.solver import Solver
 from records.seen import SeenClips, seen_clips
@@ -35,6 +36,7 @@ from stages.packing.bundles import BUNDLE_NAME
 from stages.packing.card import CARD_NAME, model_card
 from stages.packing.catalogue import Catalogue
 from stages.packing.copies import Gain, UnseenByAll
+from stages.packing.latency import ClipTimes, clip_times
 from stages.packing.measured import MeasuredModel
 from stages.packing.outdated import remove_what_follows
 from stages.packing.receipt import RECEIPT_NAME, Baseline, Receipt, TagsReceipt
@@ -79,6 +81,12 @@ class Packer:
             "seed": config.seed,
         }
 
+    @cached_property
+    def clip_times(self) -> ClipTimes:
+        """What a clip takes in each student."""
+        firsts = {name: own[0] for name, own in self.catalogue.models.items()}
+        return clip_times(self._workspace, firsts)
+
     def under(self, budget: int) -> Packer:
         """The same over the same students, under another budget."""
         other = copy(self)
@@ -88,7 +96,8 @@ class Packer:
     @cached_property
     def _problem(self) -> Problem:
         labels = self._workspace.labels("search")
-        return Problem(self.catalogue.options(), labels, self._size_of(1), self._mix)
+        limit = self._latency_of(1)
+        return Problem(self.catalogue.options(), labels, self._size_of(1), self._mix, limit)
 
     @cached_property
     def _labels_of_report(self) -> Labels:
@@ -122,10 +131,18 @@ class Packer:
 
         return size
 
-    def trace(self, task: Task) -> tuple[list[str], Any]:
-        """Solves the whole curve, of one model of each student."""
+    def _latency_of(self, copies: int, limit: float | None = None) -> Latency:
+        """What a clip may take with so many models of each student, by default in the bundle."""
+        counts = {name: len(own[:copies]) for name, own in self.catalogue.models.items()}
+        return self.clip_times.within(counts, limit)
+
+    def trace(self, task: Task, limit: float | None = None) -> tuple[list[str], Any]:
+        """Solves the whole curve, of one model of each student; by default in the bundle's time."""
+        problem = self._problem
+        if limit is not None:
+            problem = problem.weighed(problem.file_bytes, self._latency_of(1, limit))
         with searches_kept(self._workspace, task):
-            solutions = curve(self._problem, **self._search)
+            solutions = curve(problem, **self._search)
         write_json(task.folder / SOLUTIONS_NAME, to_plain(solutions))
         return [SOLUTIONS_NAME], {"gap": solutions[0].gap}
 
@@ -155,7 +172,7 @@ class Packer:
 
     def _with_copies(self, copies: int, known: Sequence[Solution]) -> Chosen | None:
         """The best of so many models of each student; None where not even one of them fits."""
-        problem = self._problem.weighed(self._size_of(copies))
+        problem = self._problem.weighed(self._size_of(copies), self._latency_of(copies))
         weighed = [replace(own, size=problem.file_bytes(own.choice)) for own in known]
         try:
             found = Solver(problem, **self._search).solve(self.budget, weighed)
@@ -224,8 +241,11 @@ class Packer:
             sha256=sha256_file(path),
             left_out=tuple(left_out),
             not_packed=tuple(self._workspace.config.external),
+            latency=self.clip_times.receipt(
+                {m.name: name for name in choice for m in self.catalogue.packed(name, copies)}
+            ),
         )
-        write_json(task.folder / RECEIPT_NAME, to_plain(receipt))
+        write_json(task.folder / RECEIPT_NAME, receipt.beside())
         config, schema = self._workspace.config, self._workspace.schema
         card = model_card(config.run, schema, self._clips, config.folds, receipt)
         write_bytes(task.folder / CARD_NAME, card.encode())

@@ -17,7 +17,7 @@ RECEIPT_NAME = "receipt.json"
 # Far above any need: a member takes 400 bytes and ten values, a shard a hundred bytes and one.
 _MAX_BYTES = 8 * 2**20
 _MAX_VALUES = 100_000
-_ONLY_BESIDE = {"bytes", "budget_bytes", "sha256", "uniform8", "left_out", "not_packed"}
+_ONLY_BESIDE = {"bytes", "budget_bytes", "sha256", "uniform8", "left_out", "not_packed", "latency"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,25 @@ class TagsReceipt:
     recall: float = 0.0
 
 
+@dataclass(frozen=True)
+class LatencyReceipt:
+    """What a clip takes, where that was limited: figures of the machine that packed.
+
+    Attributes:
+        machine: that one; `one thread of` a processor, or a GPU.
+        batch: clips that are computed at once.
+        limit: milliseconds.
+        milliseconds: of a clip in all members.
+        members: in each; of one that stands on another its own part, for the other counts once.
+    """
+
+    machine: str
+    batch: int
+    limit: float
+    milliseconds: float
+    members: dict[str, float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
     """What lies beside the file, and most of it in the file; scores are of `report`.
@@ -89,6 +108,7 @@ class Receipt:
         uniform8: the baseline, where any member fits at 8 bits.
         left_out: the students that are not in it.
         not_packed: the external models, which have no weights; stage `predict` blends them.
+        latency: what a clip takes, where that was limited; beside the file alone.
     """
 
     bytes: int = 0
@@ -117,6 +137,12 @@ class Receipt:
     uniform8: tuple[Baseline, ...] = ()
     left_out: tuple[MemberReceipt, ...] = ()
     not_packed: tuple[str, ...] = ()
+    latency: tuple[LatencyReceipt, ...] = ()
+
+    def beside(self) -> dict[str, Any]:
+        """What lies beside the file: all of it, and of the latency nothing where it is free."""
+        plain = to_plain(self)
+        return plain if self.latency else {k: v for k, v in plain.items() if k != "latency"}
 
     def in_file(self) -> dict[str, Any]:
         """What stands in the file itself: nothing that depends on the budget, or on the file."""

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from ensemble import EnsembleError
 from ensemble.candidates import ANYTHING_ELSE, union_candidates
+from runs import Predictions
 from tests.ensemble.small import make_members, store
 from tests.metrics.lists import from_lists
 
@@ -44,6 +47,43 @@ def test_pruning_leaves_little() -> None:
     dense, labels = make_members(3, 50, 1000, noise=0.1)
     candidates = union_candidates([store(member, 100) for member in dense], labels, k=20)
     assert candidates.labels.shape[1] < 45
+
+
+def beaten(rival: int, label: int, members: Sequence[Predictions], clip: int) -> bool:
+    """Whether a label comes after a rival in every member, or neither is stored there."""
+    somewhere = False
+    for own in members:
+        stored = dict(zip(own.labels[clip].tolist(), own.log_odds[clip].tolist(), strict=True))
+        one, other = (stored.get(name, float(own.left_out[clip])) for name in (rival, label))
+        if one > other:
+            somewhere = True
+        elif {rival, label} & stored.keys():
+            return False
+    return somewhere
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_pruned_is_beaten_by_k_labels_in_a_plain_loop(seed: int) -> None:
+    """With rounded scores, so that many tie, also with what is not stored."""
+    dense, labels = make_members(3, 40, 70, seed, noise=1.0)
+    dense = np.round(dense, seed % 3)
+    k = (3, 8, 20)[seed // 2]
+    members = [store(member, stored) for member, stored in zip(dense, (25, 31, 40), strict=True)]
+    found = union_candidates(members, labels, k)
+    for clip in range(40):
+        union = set().union(*(own.labels[clip].tolist() for own in members))
+        rivals = {
+            name: sum(beaten(other, name, members, clip) for other in union) for name in union
+        }
+        kept = set(found.labels[clip].tolist()) - {ANYTHING_ELSE}
+        # The rough cut may take away what ties with the bound of all that could beat it.
+        assert kept <= {name for name, count in rivals.items() if count < k}
+        strict = {name for name in union - kept if rivals[name] < k}
+        for name in strict:
+            assert all(
+                name not in own.labels[clip] or own.log_odds[clip, -1] <= own.left_out[clip]
+                for own in members
+            )
 
 
 def test_labels_that_tie_in_a_member_are_all_kept() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from common.threads import POOL_VARIABLE
 from ensemble import EnsembleError, WeightedScorer
+from ensemble import scorer as scorer_module
 from metrics import Labels, gap
 from tests.ensemble.small import DenseGap, make_members, store
 from tests.metrics.lists import from_lists
@@ -58,6 +59,20 @@ def test_some_of_the_members(mode: str, stored: int) -> None:
     exact = weightings(2, 20)[result.exact]
     wanted = [DenseGap(dense[some], labels, row, mode) for row in exact]
     assert result.gap[result.exact].tolist() == wanted
+
+
+@pytest.mark.parametrize("mode", ["probability", "log_odds"])
+def test_clips_laid_out_in_slabs_score_the_same(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dense, labels = make_members(3, 120, 400, noise=0.3)
+    predictions, weights = [store(member, 40) for member in dense], weightings(3, 10)
+    whole = WeightedScorer(predictions, labels, mix=mode)
+    monkeypatch.setattr(scorer_module, "SLAB_CLIPS", 50)
+    cut = WeightedScorer(predictions, labels, mix=mode)
+    one, other = whole.gap(weights), cut.gap(weights)
+    assert other.gap.tolist() == one.gap.tolist() and other.exact.tolist() == one.exact.tolist()
+    drawn = whole.resampled_gap(weights[0])
+    assert cut.resampled_gap(weights[0]).tolist() == pytest.approx(drawn.tolist(), abs=1e-12)
+    assert cut.of([2, 0]).gap(weights[:1, :2] / weights[0, :2].sum()).exact.shape == (1,)
 
 
 @pytest.mark.parametrize("mode", ["probability", "log_odds"])

@@ -7,7 +7,6 @@ from scipy import stats
 
 from common.studies import studies_kept
 from ensemble import EnsembleError, WeightedScorer, search_weights
-from ensemble.scorer import GapResult
 from tests.ensemble.small import make_members, store
 from tests.metrics.lists import from_lists
 
@@ -22,11 +21,12 @@ class Recorder(WeightedScorer):
         self.gaps = np.zeros(0)
         return self
 
-    def gap(self, weights: np.ndarray) -> GapResult:
-        result = super().gap(weights)
+    def search_gap(self, weights: np.ndarray) -> np.ndarray:
+        found = super().search_gap(weights)
+        assert found.tolist() == self.gap(weights).gap.tolist()
         self.tried = np.concatenate([self.tried, weights])
-        self.gaps = np.concatenate([self.gaps, result.gap])
-        return result
+        self.gaps = np.concatenate([self.gaps, found])
+        return found
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from quantize.selection.problem import Option, Problem, Solution
+from quantize.selection.option import Option
+from quantize.selection.problem import Problem, Solution
 from quantize.selection.solver import Solver
 from tests.ensemble.small import make_members, store
 

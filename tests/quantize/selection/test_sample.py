@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +11,10 @@ import pytest
 
 from quantize.selection import problem as problems
 from quantize.selection.curve import curve
+from quantize.selection.option import Option
 from quantize.selection.problem import Problem
 from quantize.selection.solver import Solver
+from runs import Predictions
 from tests.quantize.selection.exhaustive import brute_force
 from tests.quantize.selection.problems import BONUS, key, largest, make_problem
 from tests.quantize.selection.test_solver import METHODS, check
@@ -42,6 +46,33 @@ def test_the_sample_is_of_the_same_options(many: Problem) -> None:
 def test_no_more_clips_than_a_sample_are_all_looked_at() -> None:
     problem = make_problem(2)
     assert problem.sample is problem
+
+
+def test_predictions_that_are_read_when_they_are_needed(
+    many: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as memory is to hold; what is found is the same."""
+    budget = largest(many) // 3
+    wanted = Solver(many, trials=60).solve(budget)
+    reads: list[str] = []
+
+    def reader(option: Option) -> Callable[[], Predictions]:
+        def read() -> Predictions:
+            reads.append(f"{option.member} {option.precision}")
+            return option.predictions
+
+        return read
+
+    clip = many.options[0].predictions.bytes_of_clip
+    monkeypatch.setattr(problems, "KEPT", 5 * CLIPS * clip)
+    options = [replace(option, stored=reader(option)) for option in many.options]
+    lazy = Problem(options, many.labels, many.file_bytes)
+    lazy.bonus = many.bonus
+    found = Solver(lazy, trials=60).solve(budget)
+    assert key(found) == key(wanted)
+    # All for the sample, and then those of the finalists.
+    assert set(reads[1:]) == {f"{own.member} {own.precision}" for own in options}
+    assert len(options) < len(reads) < 3 * len(options)
 
 
 @pytest.mark.parametrize("method", METHODS)

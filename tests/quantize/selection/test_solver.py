@@ -12,7 +12,8 @@ from scipy import stats
 from ensemble import EnsembleError, WeightedScorer, search_weights
 from quantize import BudgetError
 from quantize.selection.curve import natural_solutions
-from quantize.selection.problem import Option, Problem, Solution
+from quantize.selection.option import Option
+from quantize.selection.problem import Problem, Solution
 from quantize.selection.solver import Solver
 from tests.quantize.selection.exhaustive import brute_force, choices
 from tests.quantize.selection.problems import PRECISIONS, key, largest, make_problem, solve
