@@ -52,13 +52,13 @@ def generate_findings(members: int, clips: int, num_labels: int, prefix: str = "
         {},
         models,
         models,
-        Receipt(members=packed, hashes={}, bytes=10**8, budget_bytes=2**30),
-        {own.name: own.gap for own in packed},
-        {"search": compared, "report": compared},
-        weigh("the bundle", predictions, weights, labels, "probability"),
-        dict.fromkeys(names, 1000.0),
-        {"processor": prefix},
-        [f"{prefix}notice"],
+        receipt=Receipt(members=packed, hashes={}, bytes=10**8, budget_bytes=2**30),
+        packed={own.name: own.gap for own in packed},
+        comparisons={"search": compared, "report": compared},
+        evidence=weigh("the bundle", predictions, weights, labels, "probability"),
+        speeds=dict.fromkeys(names, 1000.0),
+        machine={"processor": prefix},
+        notices=[f"{prefix}notice"],
     )
 
 

@@ -47,7 +47,7 @@ class Stage:
     needs: tuple[str, ...]
     run: Callable[[Workspace], object]
     done: Callable[[Workspace], Done] | None
-    of_run: bool
+    of_run: bool = True
 
 
 def _own() -> None:

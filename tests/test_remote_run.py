@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,7 @@ def test_a_machine_goes_on_from_where_another_was_told_to_end(
         log = copies / "s3" / object_server.bucket / "runs/smoke/teachers/plain/log.txt"
         process = line.start(*keys, f"local_outputs={copies}")
         goes_on = "goes on at step" if number == signal.SIGTERM else "begins"
-        assert wait_for(
-            lambda log=log, said=goes_on: log.exists() and said in log.read_text(), process
-        )
+        assert wait_for(partial(says, log, goes_on), process)
         assert wait_for(log.with_name(CHECKPOINT_NAME).exists, process)
         process.send_signal(number)
         _, err = process.communicate(timeout=300)
@@ -82,3 +81,7 @@ def test_an_experiment_to_be_edited_is_no_object(tmp_path: Path) -> None:
     line = Line(tmp_path, tmp_path / "none.yaml", tmp_path / "outputs")
     refusal = line.call("outputs=s3://bucket/runs", "stage=import").refusal()
     assert "output=/path/to/mine.yaml" in refusal
+
+
+def says(log: Path, words: str) -> bool:
+    return log.exists() and words in log.read_text()

@@ -1,5 +1,7 @@
 """What the models of other programs say beside the run's own."""
 
+from typing import Any
+
 from ensemble.blend import Blend
 from report.page import Column, Element, Facts, Section, Table
 from report.run.numbers import plus_minus
@@ -25,7 +27,7 @@ def _blend(title: str, blend: Blend) -> list[Element]:
         Column("blend has more", "number", 5, "GAP of the blend on report, less its own"),
         Column("± more", "number", 5, "the standard error of that"),
     ]
-    rows = [
+    rows: list[list[Any]] = [
         [name, own.weight, own.search.gap, own.report.gap, own.gain, own.error]
         for name, own in blend.members.items()
     ]
