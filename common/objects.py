@@ -34,7 +34,7 @@ _ATTEMPTS, _FIRST_PAUSE = 5, 0.2
 _LASTING = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError)
 # Packages whose exceptions are of the storage, or of the way to it, and not all OSErrors.
 _LIBRARIES = {"aiobotocore", "aiohttp", "asyncio", "botocore", "fsspec", "gcsfs", "google", "s3fs"}
-_SECRETS = re.compile(r"^(AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)|FSSPEC_.*)$")
+_SECRETS = re.compile(r"^(AWS|FSSPEC)_.*(KEY|SECRET|TOKEN|PASSWORD)")
 _IN_URL = re.compile(r"(?<=://)[^/\s@]*@|\?[^\s\"'<>]*")
 T = TypeVar("T")
 
