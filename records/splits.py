@@ -151,7 +151,7 @@ def open_split(
     """
     if on_corrupt not in ("error", "skip"):
         raise DataError(f"on_corrupt is {on_corrupt!r}; use 'error' or 'skip'")
-    found = remote and remote.shards(name, spec, format, schema)
+    found = None if remote is None else remote.shards(name, spec, format, schema)
     shards = found.paths if found else find_shards(root, name, spec, format, schema)
     skip = on_corrupt == "skip"
     builder = IndexBuilder(root, shards, spec, schema, format, skip, max_skipped, found)

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from common.objects import CONNECTIONS
 from records import Schema, SplitSpec, formats, iterate_batches, open_split
 from records.objects import fetcher
 from records.objects import folder as folders
@@ -59,7 +60,7 @@ def test_bytes_files_and_threads_do_not_grow_with_the_shards(
         threads.append(process.num_threads())
     # Of each copy in use two, of each that comes two, and all the same after a part of the shards.
     assert max(files) <= 4 * GROUP and max(files[:8]) >= max(files) - 2 * GROUP
-    assert max(threads) <= threads[0] + fetcher.CONNECTIONS
+    assert max(threads) <= threads[0] + CONNECTIONS
     assert len(process.open_files()) == begun
 
 

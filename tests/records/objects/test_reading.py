@@ -100,8 +100,10 @@ def write_gzipped(data: Path, clips: list[Clip], schema: Schema) -> None:
 
 
 def write_arrays(data: Path, clips: list[Clip], schema: Schema) -> None:
-    names = [stream.name for stream in schema.streams]
-    arrays = {name: np.stack([clip.features[name] for clip in clips]) for name in names}
+    arrays: dict[str, Any] = {
+        stream.name: np.stack([clip.features[stream.name] for clip in clips])
+        for stream in schema.streams
+    }
     arrays["labels"] = np.concatenate([clip.labels for clip in clips])
     arrays["labels_offsets"] = np.cumsum([0, *(len(clip.labels) for clip in clips)])
     arrays[schema.id_keys[0]] = np.array([clip.id for clip in clips])
