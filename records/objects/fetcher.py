@@ -100,8 +100,10 @@ class _Download:
     ) -> None:
         self._url, self._stored, self._file = url, stored, file
         self._pieces: list[Future[None]] = []
+        starts = range(0, stored.size, _PIECE)
+        self._missing, self._turn = len(starts), threading.Lock()
         try:
-            for start in range(0, stored.size, _PIECE):
+            for start in starts:
                 self._pieces.append(pool.submit(self._fetch, start))
         except RuntimeError:
             # The pool was closed meanwhile.
@@ -137,6 +139,12 @@ class _Download:
         while view:
             written = os.pwrite(self._file.fileno(), view, start)
             view, start = view[written:], start + written
+        with self._turn:
+            self._missing -= 1
+            is_last = not self._missing
+        if is_last:
+            # Here other shards come meanwhile; who makes the copy would wait for the disk.
+            os.fsync(self._file.fileno())
 
 
 class _Ahead:
