@@ -83,8 +83,6 @@ def test_of_two_that_finish_a_task_the_first_counts(
         with other.lock():
             make_done(other.task("a", {}), b"of the other")
         make_done(slow.task("a", {}), b"of the slow one")
-    monkeypatch.undo()
-    monkeypatch.setattr(lease, "SILENT_SECONDS", -1.0)
     with slow.lock():
         assert slow.task("a", {}).file("weights.bin").read_bytes() == b"of the other"
 

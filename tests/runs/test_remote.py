@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from common.objects import ObjectError
+from common.objects import ObjectError, StoredObject
 from runs import RunError
 from runs.remote import lease, uploads
 from runs.remote.folder import ObjectFolder
@@ -91,12 +91,11 @@ def test_killed_before_done_a_task_is_absent(
     there = RemoteRun(url, tmp_path / "there")
     with pytest.raises(RunTaken, match=r"is in use by process \d+ on .*: wait for it to end"):
         there.lock().__enter__()
-    # The same machine knows that the other is dead, and has what it had finished.
-    here = RemoteRun(url, tmp_path / "here")
     monkeypatch.setattr(lease, "SILENT_SECONDS", -1.0)
     with there.lock():
         assert not there.task("a", {}).is_done()
-    monkeypatch.undo()
+    # The machine of the killed one has what it had finished.
+    here = RemoteRun(url, tmp_path / "here")
     with here.lock():
         assert here.task("a", {}).is_done()
     with there.lock():
@@ -193,6 +192,29 @@ def test_a_copy_that_is_gone_is_fetched_and_deletes_nothing(url: str, tmp_path: 
         for path in sorted(run.root.rglob("*"), reverse=True):
             path.unlink() if path.is_file() else path.rmdir()
     assert names(url) == before
+    with run.lock():
+        assert run.task("a", {}).is_done()
+
+
+def test_a_fetch_that_was_cut_short_is_done_again(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RemoteRun(url, tmp_path / "here")
+    with run.lock():
+        make_done(run.task("a", {}))
+    (run.root / "a" / "weights.bin").write_bytes(b"Weights")
+    get = ObjectFolder.get
+
+    def get_without_done(self: ObjectFolder, found: list[StoredObject], root: Path) -> None:
+        if [each.name for each in found] == ["a/DONE"]:
+            raise ObjectError("no answer")
+        get(self, found, root)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectFolder, "get", get_without_done)
+        with pytest.raises(ObjectError, match="no answer"):
+            run.lock().__enter__()
+    assert not run.task("a", {}).is_done()
     with run.lock():
         assert run.task("a", {}).is_done()
 
