@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from runs.remote.folder import ObjectFolder
-from tests.line import Line, Outcome, means_line
+from tests.line import Line, Outcome, means_line, wait_for
 from tests.object_storage import SECRET, ObjectServer
+from training.checkpoint import CHECKPOINT_NAME
 
 
 def call(line: Line, server: ObjectServer, copies: Path, *more: str) -> Outcome:
@@ -40,6 +42,31 @@ def test_a_run_in_object_storage_is_the_run_in_a_folder(
     assert done == {n: each.version for n, each in objects.list().items() if n.endswith("/DONE")}
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in written if SECRET.encode() in path.read_bytes()]
+
+
+def test_a_machine_goes_on_from_where_another_was_told_to_end(
+    object_server: ObjectServer, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """By Ctrl-C or by SIGTERM: the checkpoint is put first, however long that takes."""
+    line = means_line(tmp_path_factory.getbasetemp())
+    outputs = f"outputs={object_server.url}/runs"
+    keys = (outputs, "stage=teachers", "train.checkpoint_seconds=0", "train.epochs=1000")
+    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
+        copies = tmp_path / number.name
+        log = copies / "s3" / object_server.bucket / "runs/smoke/teachers/plain/log.txt"
+        process = line.start(*keys, f"local_outputs={copies}")
+        goes_on = "goes on at step" if number == signal.SIGTERM else "begins"
+        assert wait_for(
+            lambda log=log, said=goes_on: log.exists() and said in log.read_text(), process
+        )
+        assert wait_for(log.with_name(CHECKPOINT_NAME).exists, process)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == status, err
+        assert "putting what is done" in err and "all that is done is there" in err
+    found = ObjectFolder(f"{object_server.url}/runs/smoke")
+    assert "goes on at step" in str(found.read("teachers/plain/log.txt"))
+    assert f"teachers/plain/{CHECKPOINT_NAME}" in found.list()
 
 
 def test_a_bucket_that_is_not_there_is_said_in_a_line(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from common.interrupts import unwound_by_sigterm
 from runs.remote.agreement import Agreement
 from runs.remote.folder import ObjectFolder
 from runs.remote.lease import Lease
@@ -44,7 +45,7 @@ class RemoteRun(Run):
             agreement.write(self.root)
             lease = Lease(objects, agreement.copy)
             copy = WorkingCopy(self.root, objects, agreement, lease.check)
-            with lease.held():
+            with unwound_by_sigterm(), lease.held():
                 copy.pull()
                 try:
                     with Uploads(copy, self.url) as self._uploads:

@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 
 from common.errors import UserError
+from common.interrupts import Terminated, take_time
 from common.messages import say, warn
 from runs.errors import RunError
 from runs.remote.lease import RunTaken
@@ -51,6 +52,9 @@ class Uploads:
         """
         self._ended = True
         self._news.set()
+        if kind in (KeyboardInterrupt, Terminated):
+            take_time()
+            say(f"{self._url}: putting what is done; once more, and the next command does it")
         self._thread.join()
         try:
             if self._failure:
