@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,10 @@ def test_a_run_in_object_storage_is_the_run_in_a_folder(
     assert not [path for path in written if SECRET.encode() in path.read_bytes()]
 
 
+def says(log: Path, what: str) -> bool:
+    return log.exists() and what in log.read_text()
+
+
 def test_a_machine_goes_on_from_where_another_was_told_to_end(
     object_server: ObjectServer, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -55,10 +60,8 @@ def test_a_machine_goes_on_from_where_another_was_told_to_end(
         copies = tmp_path / number.name
         log = copies / "s3" / object_server.bucket / "runs/smoke/teachers/plain/log.txt"
         process = line.start(*keys, f"local_outputs={copies}")
-        goes_on = "goes on at step" if number == signal.SIGTERM else "begins"
-        assert wait_for(
-            lambda log=log, said=goes_on: log.exists() and said in log.read_text(), process
-        )
+        said = "goes on at step" if number == signal.SIGTERM else "begins"
+        assert wait_for(partial(says, log, said), process)
         assert wait_for(log.with_name(CHECKPOINT_NAME).exists, process)
         process.send_signal(number)
         _, err = process.communicate(timeout=300)
