@@ -89,8 +89,8 @@ class Rows:
         try:
             features = {name: vectors.row(row) for name, vectors in streams.items()}
             if self._indices is not None and self._labels is not None:
-                labels = self._labels.cut(self._indices, row)
-                return clip_of(clip_id, labels, features, self._schema, (), self._finite, True)
+                indices = self._labels.cut(self._indices, row)
+                return clip_of(clip_id, indices, features, self._schema, (), self._finite, True)
             labels = () if self._labels is None else self._labels.row(row)
             unknown = () if self._unknown is None else self._unknown.row(row)
         except DataError as error:
