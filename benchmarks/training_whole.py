@@ -19,7 +19,7 @@ import torch
 import yaml
 
 from benchmarks.generated import generate_clips
-from benchmarks.harness import print_table, timed
+from benchmarks.harness import as_job, print_table, timed
 from common.codec import replaced
 from common.errors import ConfigError
 from common.threads import cores
@@ -142,5 +142,6 @@ def _trainer(split: Split, folder: Path, member: dict[str, Any], train: TrainCon
 
 if __name__ == "__main__":
     chosen = tuple(sys.argv[1:]) or MEMBERS
+    as_job("benchmarks.training_whole")
     title = f"clips/s of {cores()} trainings at once; target of the share: {TARGET}"
     print_table(title, measure(chosen))
