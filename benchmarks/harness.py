@@ -1,10 +1,14 @@
 """What the benchmarks share: the clock, and how figures are printed."""
 
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import pandas as pd
+
+from common.allocator import environment
 
 T = TypeVar("T")
 
@@ -33,6 +37,13 @@ def best_times(contenders: Mapping[str, Callable[[], object]], repeats: int) -> 
 def ratios(seconds: Mapping[str, float], to: str) -> dict[str, float]:
     """Every other contender's seconds divided by those of `to`."""
     return {name: took / seconds[to] for name, took in seconds.items() if name != to}
+
+
+def as_job(module: str) -> None:
+    """Starts the module anew, unless memory is kept as in a job: that must be said beforehand."""
+    if environment().items() - os.environ.items():
+        command = [sys.executable, "-m", module, *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, **environment()})
 
 
 def print_table(title: str, table: pd.DataFrame) -> None:

@@ -3,6 +3,7 @@
     python -m benchmarks.onnx_inference
 
 Exports the bundle of `benchmarks.bundle_inference`, and compares as there, with as many threads.
+onnxruntime computes in float32.
 """
 
 from typing import Any
@@ -11,20 +12,34 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from benchmarks.bundle_inference import CLIPS, FRAMES, REPEATS, TITLE, compare, make_bundle
+from benchmarks.bundle_inference import (
+    CLIPS,
+    FRAMES,
+    PRECISIONS,
+    REPEATS,
+    TITLE,
+    compare,
+    make_bundle,
+)
 from benchmarks.harness import print_figures, timed
 from quantize import Bundle, read_bundle
 from quantize.onnx.graph import onnx_bytes
 from records import Batch
+from training.config import Precision
 
 
-def measure(clips: int = CLIPS, frames: int = FRAMES, repeats: int = REPEATS) -> dict[str, Any]:
+def measure(
+    clips: int = CLIPS,
+    frames: int = FRAMES,
+    repeats: int = REPEATS,
+    precision: Precision = "float32",
+) -> dict[str, Any]:
     """Times both on one batch; what `compare` returns, the sizes, and seconds of export and load.
 
     A `ratio` below 1 says that onnxruntime is faster.
     """
     with make_bundle(clips, frames) as (_, path, batch):
-        bundle = Bundle.load(path)
+        bundle = Bundle.load(path, precision=precision)
         export_seconds, file = timed(lambda: onnx_bytes(read_bundle(path)))
         bundle_bytes = path.stat().st_size
     load_seconds, session = timed(lambda: _session(file))
@@ -54,4 +69,5 @@ def _session(file: bytes) -> onnxruntime.InferenceSession:
 
 
 if __name__ == "__main__":
-    print_figures(TITLE, measure())
+    for precision in PRECISIONS:
+        print_figures(f"{TITLE}, {precision}", measure(precision=precision))

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from benchmarks.generated import generate_split
-from benchmarks.harness import best_times, print_table, timed
+from benchmarks.harness import as_job, best_times, print_table, timed
 from families import build
 from records import Batch, Split, iterate_batches, load_schema
 from training.config import TrainConfig
@@ -69,5 +69,6 @@ def _trainer(split: Split, folder: Path, precision: Precision) -> Trainer:
 
 
 if __name__ == "__main__":
+    as_job("benchmarks.training_step")
     torch.set_flush_denormal(True)
     print_table(f"training step, {torch.get_num_threads()} threads, GFLOP/s", measure())

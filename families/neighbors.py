@@ -1,6 +1,7 @@
 """k nearest neighbors: the labels of the most similar clips among those that are remembered."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
@@ -74,8 +75,10 @@ class Memory(nn.Module):
 
     def cosines(self, x: Tensor) -> Tensor:
         """Queries (B, D) of unit length to (B, N), float32; empty rows are below all others."""
-        # Codes of few bits do not keep the length.
-        cosines = (x @ unit_length(self.embeddings).t()).float()
+        # Autocast would round cosines so that others vote.
+        with _without_autocast(x.device.type):
+            # Codes of few bits do not keep the length.
+            cosines = x @ unit_length(self.embeddings).t()
         return cosines.masked_fill(self.shares[:, 0] == 0, _FORBIDDEN)
 
     def votes(self, weights: Tensor, rows: Tensor) -> Tensor:
@@ -97,6 +100,15 @@ class Memory(nn.Module):
         self.labels[rows] = best.to(self.labels.dtype)
         self.shares[rows] = (targets.gather(1, best) * LEVELS).round().to(torch.uint8)
         return start + len(targets)
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    # The ONNX exporter cannot follow into such a context.
+    return (
+        torch.autocast(device, enabled=False)
+        if torch.is_autocast_enabled(device)
+        else nullcontext()
+    )
 
 
 def _check_labels(memory: Memory, _: object) -> None:

@@ -119,6 +119,7 @@ def clip_of(
     schema: Schema,
     unknown: Written = (),
     finite: bool = False,
+    ordered: bool = False,
 ) -> Clip:
     """The clip of labels as a record writes them, and of features as the schema has them.
 
@@ -129,19 +130,16 @@ def clip_of(
         schema: Says how labels are written.
         unknown: Labels of which nobody knows whether the clip has them, written like `labels`.
         finite: Whether it is known already that all features are finite.
+        ordered: Whether it is known already that the labels, int64, are indices of labels,
+            ascending and each once; no label is unknown then.
 
     Raises:
         DataError: Labels are not as the schema says, one is both there and unknown, a value is not
             finite, or streams have different numbers of frames.
     """
-    try:
-        indices = label_indices(labels, schema)
-        ordered = sorted(set(indices))
-        mask = None
-        if schema.has_unknown_labels:
-            mask = unknown_mask(label_indices(unknown, schema), ordered, schema)
-    except DataError as error:
-        raise DataError(f"clip {quoted(clip_id)}: {error}") from None
+    mask, repeated = None, 0
+    if not ordered:
+        labels, repeated, mask = _ordered(clip_id, labels, schema, unknown)
     for name, values in () if finite else features.items():
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise DataError(
@@ -154,5 +152,19 @@ def clip_of(
             f"clip {quoted(clip_id)}: streams have different numbers of frames: "
             f"{quoted(counts)}; mend it"
         )
-    repeated = len(indices) - len(ordered)
-    return Clip(clip_id, np.array(ordered, np.int64), features, repeated, mask)
+    return Clip(clip_id, np.asarray(labels, np.int64), features, repeated, mask)
+
+
+def _ordered(
+    clip_id: str, labels: Written, schema: Schema, unknown: Written
+) -> tuple[Written, int, NDArray[np.bool_] | None]:
+    """The indices of labels, ascending and each once; how many repeat others; the unknown ones."""
+    try:
+        indices = label_indices(labels, schema)
+        ordered = sorted(set(indices))
+        mask = None
+        if schema.has_unknown_labels:
+            mask = unknown_mask(label_indices(unknown, schema), ordered, schema)
+    except DataError as error:
+        raise DataError(f"clip {quoted(clip_id)}: {error}") from None
+    return ordered, len(indices) - len(ordered), mask

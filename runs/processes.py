@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from common.allocator import environment as allocator_variables
 from common.threads import environment as thread_variables
 from runs.forks import Forked, ForkServer
 from runs.parent import PARENT_PIPE
@@ -113,4 +114,4 @@ def _environment(threads: int) -> dict[str, str]:
     # The log of a killed job has its last words, and no module is of the current folder.
     python = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
     own = {PARENT_PIPE: str(_parent_pipe()), **python}
-    return {**os.environ, **thread_variables(threads), **own}
+    return {**os.environ, **thread_variables(threads), **allocator_variables(), **own}

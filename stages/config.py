@@ -33,7 +33,7 @@ from stages.members import MemberConfig, spread_members
 from stages.packing.budgets import parse_budgets
 from stages.parts.config import PartsConfig
 from stages.tracking.config import TrackingConfig
-from training.config import TrainConfig
+from training.config import Precision, TrainConfig
 from tune.config import TuneConfig
 
 # A student of this teacher is the member as trained on the labels.
@@ -67,6 +67,9 @@ class Config:
     `columns` names columns that stage `import` cannot tell apart by itself.
 
     `parts` says how a split is cut that is large and predicted, or that a bundle is scored on.
+
+    `precision` is what a bundle computes in for `predict` and `evaluate`: in float32, every machine
+    of a kind finds what its receipt says. Everything that is chosen is chosen in float32.
 
     `external` are models that other programs trained. Stage `ensemble` weighs them beside the
     teachers, and `predict` beside the bundle.
@@ -105,6 +108,7 @@ class Config:
     bundle: Text | None = None
     split: Literal["train", "search", "report", "test"] | None = None
     format: Literal["kaggle", "top10"] = "kaggle"
+    precision: Precision = "float32"
     output: Text | None = None
 
     def __post_init__(self) -> None:

@@ -42,7 +42,12 @@ def evaluate(workspace: Workspace) -> dict[str, float | int]:
     content = read_bundle(path)
     split = choose_split(workspace, content.schema, "report")
     parted = Parted(workspace, path, content, split, "scores")
-    bundle = None if parted.is_cut else Bundle.load(path, choose_device(workspace.config.device))
+    config = workspace.config
+    bundle = (
+        None
+        if parted.is_cut
+        else Bundle.load(path, choose_device(config.device), precision=config.precision)
+    )
     say(_contents(split, workspace.data_root.path))
     seen = seen_by(content.receipt)
     count = count_seen(split, seen)

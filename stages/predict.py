@@ -61,12 +61,14 @@ def predict(workspace: Workspace) -> Submission:
     submission, record = (root / name for name in submission_names(split.name))
     output = Path(config.output or submission)
     blended = BundleBlend.of(workspace, found, content.schema, split) if config.external else None
+    precision = config.precision
     key = content_key(
         {
             "bundle": sha256_file(found),
             "data": split.fingerprint,
             "format": config.format,
             "device": config.device,
+            **({} if precision == "float32" else {"precision": precision}),
             "extensions": sorted(extension.digest for extension in workspace.extensions),
             **({"blend": blended.digests} if blended else {}),
         }
@@ -79,7 +81,7 @@ def predict(workspace: Workspace) -> Submission:
         if parted.is_cut:
             parted.write_submission(output)
         else:
-            bundle = Bundle.load(found, choose_device(config.device))
+            bundle = Bundle.load(found, choose_device(config.device), precision=precision)
             scored: Scored = scored_batches(bundle, split, f"predict {split.name}")
             if blended:
                 scored = mixed(scored, blended.blend, blended.predictions())

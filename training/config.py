@@ -1,7 +1,7 @@
 """How a training goes: settings and their bounds."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -11,6 +11,7 @@ AboveZero = Annotated[float, Gt(0)]
 AtLeastZero = Annotated[float, Ge(0)]
 AtMostOne = Annotated[float, Gt(0), Le(1)]
 Clip = Literal["tensor", "global"]
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class TrainConfig:
     warmup: AtMostOne = 0.3
     clip: Clip = "tensor"
     clip_norm: AboveZero = 1.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     draw_frames: Positive | None = 300
     first_frames: Positive | None = None
     min_frames: Positive | None = None

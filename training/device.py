@@ -6,11 +6,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import chain
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from common.errors import ConfigError
+from training.config import Precision
 
 
 def choose_device(name: str) -> torch.device:
@@ -31,20 +33,27 @@ def device_of(model: nn.Module) -> torch.device:
     return next(chain(model.parameters(), model.buffers())).device
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """The context of a forward pass: bfloat16 matrix products where the machine gains by them.
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """The context of a forward pass in a precision, as `chosen_precision` takes it.
 
     Args:
         device: where the model is.
-        precision: "float32", "bfloat16", or "auto": bfloat16 on CUDA and on processors with
-            bfloat16 instructions. The choice depends on the machine only, never on a measurement,
-            so that a resumed training computes as before.
+        precision: of matrix products.
     """
-    if precision == "auto":
-        precision = "bfloat16" if _gains_by_bfloat16(device) else "float32"
-    if precision == "float32":
+    if chosen_precision(device, precision) == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
+
+
+def chosen_precision(device: torch.device, precision: Precision) -> Literal["float32", "bfloat16"]:
+    """What "auto" comes to: bfloat16 on CUDA and on processors with bfloat16 instructions.
+
+    The choice depends on the machine only, never on a measurement, so that a resumed training
+    computes as before.
+    """
+    if precision == "auto":
+        return "bfloat16" if _gains_by_bfloat16(device) else "float32"
+    return precision
 
 
 def random_states(device: torch.device) -> list[Tensor]:

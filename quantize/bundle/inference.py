@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from common.units import parse_bytes
 from ensemble import mix
 from families import FamilyModule
 from families.layers.hosts import scores_in_turn
+from quantize.bundle.computing import in_bfloat16
 from quantize.bundle.content import BundleFile, naming_file, open_bundle, without_collector
 from quantize.bundle.inputs import clips_of
 from quantize.bundle.manifest import Manifest, MemberEntry
@@ -24,6 +25,8 @@ from quantize.bundle.skeleton import build_skeleton
 from quantize.bundle.tags import Tag, best_tags, tags_above
 from quantize.errors import BundleError
 from records import Batch, collate
+from training.config import Precision
+from training.device import autocast, chosen_precision
 
 BATCH_CLIPS = 256
 
@@ -45,7 +48,7 @@ class LoadedMember(MemberEntry):
 
     @property
     def module(self) -> FamilyModule:
-        """In evaluation mode, float32."""
+        """In evaluation mode."""
         return self.make()
 
 
@@ -56,6 +59,7 @@ class Bundle(Manifest):
     Attributes:
         members: Sorted by name.
         device: That they are computed on.
+        precision: In which they are: `float32` or `bfloat16`.
         thresholds: (V,) float32, on the CPU: the log-odds from which on a clip is given a label,
             inf where it never is; None in a bundle without them.
         turn: Held while members are decoded in turn: each thread would decode one.
@@ -68,6 +72,7 @@ class Bundle(Manifest):
 
     members: tuple[LoadedMember, ...]
     device: torch.device
+    precision: Precision
     thresholds: Tensor | None
     turn: AbstractContextManager[object]
 
@@ -77,8 +82,9 @@ class Bundle(Manifest):
         path: Path | str,
         device: torch.device | str = "cpu",
         resident: int | str | None = None,
+        precision: Precision = "float32",
     ) -> Self:
-        """Reads a bundle and turns its codes into float32 weights.
+        """Reads a bundle and turns its codes into weights.
 
         Nothing in the file is executed: families are looked up in the registry of this program,
         configurations are checked against their dataclasses, and tensors against both.
@@ -86,16 +92,26 @@ class Bundle(Manifest):
         Args:
             path: Of the file.
             device: Where members are computed.
-            resident: Bytes of decoded weights that there may be at any time, such as `1GiB`. What
-                is beyond it is decoded anew for each batch, one member at a time, from the mapped
-                file, which comes to it and has to stay as it is. None: all are decoded once, and
-                the file may go.
+            resident: Bytes of decoded weights that there may be at any time, as float32, such as
+                `1GiB`. What is beyond it is decoded anew for each batch, one member at a time, from
+                the mapped file, which comes to it and has to stay as it is. None: all are decoded
+                once, and the file may go.
+            precision: What members compute in. In `float32` a clip has the scores of the stages,
+                bit for bit. In `bfloat16` weights take half of the memory and a batch, on
+                processors with bfloat16 instructions, less than half of the time; log-odds differ
+                by some hundredths. `auto`: bfloat16 on such a processor or GPU, else float32.
 
         Raises:
             BundleError: The file is missing, or is no bundle, or a member alone takes more than
-                `resident`; one line says what is wrong.
+                `resident`, or there is no such precision; one line says what is wrong.
             UserError: `resident` is no number of bytes.
         """
+        if precision not in get_args(Precision):
+            raise BundleError(
+                f"precision={precision}: must be one of {', '.join(get_args(Precision))}"
+            )
+        device = torch.device(device)
+        precision = chosen_precision(device, precision)
         with without_collector():
             file = open_bundle(path)
             kept = {member.name for member in file.members}
@@ -103,12 +119,15 @@ class Bundle(Manifest):
                 sizes = {member.name: file.decoded_bytes(member) for member in file.members}
                 with naming_file(file.path):
                     kept = kept_members(sizes, parse_bytes(resident, "resident"))
-            device = torch.device(device)
-            members = tuple(_load(file, own, device, own.name in kept) for own in file.members)
+            members = tuple(
+                _load(partial(_decoded, file, own, device, precision), own, own.name in kept)
+                for own in file.members
+            )
             file.check_hosts()
         return cls(
             **file.said() | {"members": members},
             device=device,
+            precision=precision,
             thresholds=file.thresholds,
             turn=nullcontext() if len(kept) == len(members) else Lock(),
         )
@@ -203,9 +222,10 @@ class Bundle(Manifest):
         batch = batch.to(self.device)
         hosts = {member.name: member.host for member in self.members}
         makers = {member.name: member.make for member in self.members}
-        with self.turn:
+        with self.turn, autocast(self.device, self.precision):
             scores = scores_in_turn(hosts, lambda name: makers[name](), batch.features, batch.mask)
-        return mix(torch.stack(scores), self.weights, self.mix)
+        log_odds = torch.stack([own.float() for own in scores])
+        return mix(log_odds, self.weights, self.mix)
 
     def _check(self, batch: Batch) -> None:
         for stream in self.schema.streams:
@@ -218,19 +238,23 @@ class Bundle(Manifest):
                 )
 
 
-def _load(file: BundleFile, member: MemberEntry, device: torch.device, keep: bool) -> LoadedMember:
-    make = partial(_decoded, file, member, device)
+def _load(make: Callable[[], FamilyModule], member: MemberEntry, keep: bool) -> LoadedMember:
     # Also of a member that does not stay everything is checked.
     module = make()
     host = module.host
     return LoadedMember(**vars(member), host=host, make=(lambda: module) if keep else make)
 
 
-def _decoded(file: BundleFile, member: MemberEntry, device: torch.device) -> FamilyModule:
+def _decoded(
+    file: BundleFile, member: MemberEntry, device: torch.device, precision: Precision
+) -> FamilyModule:
     state = file.state(member).dequantize()
     module = build_skeleton(member, file.schema, len(state))
     # The tensors become the parameters themselves; a copy would double the memory.
     with naming_file(file.path):
         module.load_state_dict(state, assign=True)
     module.requires_grad_(False)
-    return module.to(device).eval()
+    module = module.to(device).eval()
+    if precision == "bfloat16":
+        in_bfloat16(module)
+    return module

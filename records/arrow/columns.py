@@ -1,110 +1,16 @@
-"""Columns of Arrow as clips: lists, strings and bytes of some rows, read in place."""
+"""Columns of Arrow: lists, strings and bytes of some rows, read in place."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from common.problems import quoted
-from records.clip import Clip, check_id, clip_of
-from records.errors import DataError, listed
+from records.errors import DataError
 from records.labels import Written
-from records.schema import Schema, Stream
+from records.schema import Stream
 from records.values import as_encoded
-
-
-def wanted_columns(names: list[str], schema: Schema, with_features: bool = True) -> list[str]:
-    """Which of a table's columns hold what the schema describes; the first is the id's.
-
-    Raises:
-        DataError: There is no id, or a stream is missing.
-    """
-    id_key = next((key for key in schema.id_keys if key in names), None)
-    if id_key is None:
-        raise DataError(
-            f"no column {' or '.join(schema.id_keys)}; there are {listed(names)}; set id_keys in "
-            "the schema to the column of the ids"
-        )
-    found = [id_key]
-    if schema.labels_key:
-        found += [key for key in (schema.labels_key, schema.unknown_labels_key) if key in names]
-    for stream in schema.streams if with_features else ():
-        if stream.name not in names:
-            raise DataError(
-                f"stream {quoted(stream.name)} of schema {quoted(schema.name)} is missing; there "
-                f"are {listed(names)}"
-            )
-        found.append(stream.name)
-    return list(dict.fromkeys(found))
-
-
-class Rows:
-    """Some rows of a table.
-
-    Args:
-        columns: By name those of `wanted_columns`, of one length.
-        schema: What they hold.
-
-    Raises:
-        DataError: A column is of a type that cannot hold it.
-    """
-
-    def __init__(self, columns: Mapping[str, pa.Array], schema: Schema) -> None:
-        self._schema = schema
-        # One by one they would take longer than all the rest.
-        ids = plain(columns[wanted_columns(list(columns), schema, False)[0]])
-        self._ids: list[object] = ids.to_pylist()
-        self._streams = {
-            stream.name: Vectors(columns[stream.name], stream, schema.level)
-            for stream in schema.streams
-            if stream.name in columns
-        }
-        self._finite = all(vectors.finite for vectors in self._streams.values())
-        keys = (schema.labels_key, schema.unknown_labels_key)
-        self._labels, self._unknown = (
-            Lists(columns[key], schema.label_encoding == "multi_hot")
-            if key and key in columns
-            else None
-            for key in keys
-        )
-        if not schema.labels_key:
-            self._unknown = None
-
-    def clip(self, row: int, with_features: bool = True) -> Clip:
-        """The clip of a row, checked; its features are views where they can be.
-
-        Raises:
-            DataError: It is not as the schema has it.
-        """
-        clip_id = self._id(row)
-        streams = self._streams if with_features else {}
-        try:
-            features = {name: vectors.row(row) for name, vectors in streams.items()}
-            labels = () if self._labels is None else self._labels.row(row)
-            unknown = () if self._unknown is None else self._unknown.row(row)
-        except DataError as error:
-            raise DataError(f"clip {quoted(clip_id)}: {error}") from None
-        return clip_of(clip_id, labels, features, self._schema, unknown, self._finite)
-
-    def _id(self, row: int) -> str:
-        value = self._ids[row]
-        if isinstance(value, str):
-            check_id(value)
-            return value
-        if isinstance(value, bytes):
-            try:
-                value = value.decode()
-            except UnicodeDecodeError:
-                raise DataError(f"the id {quoted(value)} is not UTF-8; rewrite it") from None
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str):
-            raise DataError(f"the id is {quoted(value)}; it must be a text or a whole number")
-        check_id(value)
-        return value
 
 
 class Lists:
@@ -127,6 +33,33 @@ class Lists:
         self._whole = self._values.null_count == 0
         numbers = _numbers(self._values)
         self._written: Written | None = numbers if dense or numbers is None else numbers.tolist()
+
+    def indices(self, num_labels: int) -> NDArray[np.int64] | None:
+        """The values of all rows, if they are ascending labels in each, and none is null."""
+        values, starts = _numbers(self._values), np.array(self._bounds[:-1])
+        if (
+            values is None
+            or values.dtype.kind not in "iu"
+            or not self._whole
+            or self._nulls is not None
+        ):
+            return None
+        own = values[self._bounds[0] : self._bounds[-1]]
+        if own.size and not 0 <= own.min() <= own.max() < num_labels:
+            return None
+        # Compared as they are: of unsigned numbers a difference is never below 0.
+        rises = np.ones(len(values) + 1, np.bool_)
+        rises[1:-1] = values[1:] > values[:-1]
+        rises[starts] = True
+        if not rises[self._bounds[0] : self._bounds[-1]].all():
+            return None
+        indices = values.astype(np.int64)
+        indices.setflags(write=False)
+        return indices
+
+    def cut(self, values: NDArray[np.int64], row: int) -> NDArray[np.int64]:
+        """Of the values of all rows those of one."""
+        return values[self._bounds[row] : self._bounds[row + 1]]
 
     def row(self, row: int) -> Written:
         """What is written there.
@@ -162,6 +95,7 @@ class Vectors:
         self._stream, self._at_frame_level = stream, level == "frame"
         array = plain(array)
         self._nulls, self._type = _nulls(array), array.type
+        self._rows: np.ndarray | None = None
         self._wrong: NDArray[np.bool_] | None = None
         if not (is_list(array.type) or is_bytes(array.type)):
             raise self._misfit()
@@ -183,6 +117,10 @@ class Vectors:
         # What is looked at once for all rows costs a row nothing.
         self._exact = numbers.dtype == stream.encoding
         self.finite = not self._packed and self._exact and _finite(numbers)
+        sound = self.finite and self._whole and self._nulls is None and not self._at_frame_level
+        if sound and bool((np.diff(self._bounds) == stream.size).all()):
+            own = numbers[self._starts[0] : self._starts[-1]]
+            self._rows = own.reshape(-1, stream.size)
 
     def row(self, row: int) -> np.ndarray:
         """(D,) or (T, D) of the stream's type.
@@ -190,6 +128,8 @@ class Vectors:
         Raises:
             DataError: It is null, of another size, or a value is null or no byte.
         """
+        if self._rows is not None:
+            return self._rows[row]
         stream = self._stream
         start, end = self._starts[row], self._starts[row + 1]
         if self._nulls is not None and self._nulls[row]:

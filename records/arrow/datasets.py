@@ -16,7 +16,7 @@ from records.formats import Listing, ShardFile, register_format
 from records.schema import Schema
 
 if TYPE_CHECKING:
-    from records.arrow.columns import Rows
+    from records.arrow.rows import Rows
 
 _PIECE = 1 << 20
 # Arrays are where the file is; what is decompressed instead would take memory without end.
@@ -35,7 +35,7 @@ class DatasetFile(ShardFile):
     def __init__(self, path: Path, schema: Schema) -> None:
         super().__init__(path, schema)
         # pyarrow takes a while to be imported; who reads other shards does not need it.
-        from records.arrow.columns import wanted_columns
+        from records.arrow.rows import wanted_columns
 
         self._batches = _mapped(path)
         self._ends = np.cumsum([len(batch) for batch in self._batches], dtype=np.int64).tolist()
@@ -77,7 +77,7 @@ class DatasetFile(ShardFile):
         """The rows of a batch, shown to lie within it."""
         import pyarrow as pa
 
-        from records.arrow.columns import Rows
+        from records.arrow.rows import Rows
 
         batch = self._batches[number].select(self._wanted)
         try:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from common.problems import one_line, quoted
-from records.arrow.columns import Rows, wanted_columns
+from records.arrow.rows import Rows, wanted_columns
 from records.clip import Clip
 from records.errors import DataError
 from records.schema import Schema

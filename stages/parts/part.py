@@ -13,6 +13,7 @@ from records.splits import DataSource
 from runs import ResourceConfig
 from stages.job import Job, Needs, Upstream
 from stages.jobs import module_of
+from training.config import Precision
 
 # What is made of the log-odds: rows of a submission, or what scores are computed from.
 Made = Literal["kaggle", "top10", "scores"]
@@ -34,6 +35,7 @@ class BundlePart(Job):
         made: what is made of it.
         device: "auto", "cpu" or "cuda".
         threads: how many batches are computed at once, each by one thread.
+        precision: that the bundle computes in; "auto" on each machine its own.
         extensions: the user's own files.
         resources: what it takes of a machine.
         blend: where external models are mixed in, the weights.
@@ -52,6 +54,7 @@ class BundlePart(Job):
     made: Made
     device: str
     threads: int
+    precision: Precision = "float32"
     extensions: tuple[Extension, ...] = ()
     resources: ResourceConfig = field(default_factory=ResourceConfig)
     blend: Blend | None = None
@@ -75,6 +78,7 @@ class BundlePart(Job):
             "clips": [self.start, self.end],
             "made": self.made,
             "device": self.device,
+            **({} if self.precision == "float32" else {"precision": self.precision}),
             "extensions": sorted(extension.digest for extension in self.extensions),
             "mix": self.blend and self.blend.mix,
             "weights": self.blend and list(self.blend.weights.items()),

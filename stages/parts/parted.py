@@ -116,6 +116,7 @@ class Parted:
             end=len(self.split),
             made=self.made,
             device=config.device,
+            precision=config.precision,
             threads=min(cores, BATCHES_AT_ONCE),
             extensions=tuple(self.workspace.extensions),
             resources=resources,

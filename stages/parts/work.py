@@ -32,7 +32,7 @@ def run_part(job: BundlePart, task: Task) -> None:
         RunError: bundle or shards are no longer what they were when the job was given.
     """
     part = _clips(job)
-    bundle = Bundle.load(job.bundle, choose_device(job.device))
+    bundle = Bundle.load(job.bundle, choose_device(job.device), precision=job.precision)
     torch.set_flush_denormal(False)
     with one_thread():
         batches: Scored = scored(bundle, part)

@@ -56,6 +56,23 @@ def test_unseen_clips_give_no_warning(finished: Line, tmp_path: Path) -> None:
     assert float(figures(outcomes[0])["gap"]) == pytest.approx(gap, abs=1e-5)
 
 
+def test_in_another_precision_it_finds_nearly_the_same(finished: Line, tmp_path: Path) -> None:
+    report = "data.report.shards=report-*"
+    gaps = [
+        float(figures(evaluate(finished.bundle, finished.data, tmp_path, report, *more))["gap"])
+        for more in ([], ["precision=bfloat16"])
+    ]
+    assert gaps[1] == pytest.approx(gaps[0], abs=0.02)
+    # What was written in one is no submission of the other.
+    arguments = ["stage=predict", f"bundle={finished.bundle}", f"data.root={finished.data}"]
+    arguments += [report, f"outputs={tmp_path}", f"output={tmp_path / 'x.csv'}"]
+    written = []
+    for more in ([], ["precision=bfloat16"], ["precision=float32"]):
+        assert call(*arguments, *more).status == 0
+        written.append((tmp_path / "x.csv").read_bytes())
+    assert written[0] == written[2] != written[1]
+
+
 def test_clips_it_was_chosen_on_are_seen_too(finished: Line) -> None:
     outcome = finished.call("stage=evaluate", "split=search")
     assert figures(outcome)["seen"] == "60"
