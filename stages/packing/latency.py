@@ -138,13 +138,14 @@ def _times(measured: MeasuredModel, batches: Mapping[int, Sequence[Batch]]) -> d
 
 
 def _seconds(model: torch.nn.Module, given: Sequence[tuple[Any, Any]]) -> float:
-    """The best time of all inputs, one after the other."""
-    best, spent, repeats = float("inf"), 0.0, 0
+    """The sum of each input's best time."""
+    best, spent, repeats = [float("inf")] * len(given), 0.0, 0
     while spent < _SECONDS or repeats < _LEAST_REPEATS:
-        began = time.perf_counter()
-        for inputs in given:
+        for place, inputs in enumerate(given):
+            began = time.perf_counter()
             # To read a value waits for the device.
             model(*inputs).sum().item()
-        taken = time.perf_counter() - began
-        best, spent, repeats = min(best, taken), spent + taken, repeats + 1
-    return best
+            taken = time.perf_counter() - began
+            best[place], spent = min(best[place], taken), spent + taken
+        repeats += 1
+    return sum(best)

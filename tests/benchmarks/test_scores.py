@@ -27,3 +27,8 @@ def test_draws_have_the_scores_of_the_loop() -> None:
     assert figures["difference"] < 1e-12
     assert 0 < figures["standard_error"] < 0.1
     assert figures["seconds"].keys() == {"onegig", "loop", "all five scores"}
+
+
+def test_many_members_score_as_the_plain_metric() -> None:
+    figures = weightings.measure_many(12, 60, 401, weightings=6, checked=2)
+    assert figures["exact"] == 1 and figures["difference"] < 1e-5
