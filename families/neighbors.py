@@ -103,12 +103,10 @@ class Memory(nn.Module):
 
 
 def _without_autocast(device: str) -> AbstractContextManager[object]:
-    # The ONNX exporter cannot follow into such a context.
-    return (
-        torch.autocast(device, enabled=False)
-        if torch.is_autocast_enabled(device)
-        else nullcontext()
-    )
+    # The ONNX exporter cannot follow into such a context, and traces on a device that has none.
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
 
 
 def _check_labels(memory: Memory, _: object) -> None:

@@ -140,14 +140,15 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    from s3fs import S3FileSystem
+
     server = ObjectServer()
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
     server.put("made", b"")
+    # What there may be leads elsewhere; and what there is then, to a server that is gone.
+    S3FileSystem.clear_instance_cache()
     try:
         yield server
     finally:
-        from s3fs import S3FileSystem
-
         server.close()
-        # It leads to the server that is gone.
         S3FileSystem.clear_instance_cache()

@@ -18,7 +18,7 @@ from tests.line import Outcome, call
 CLIPS = 600
 # Rounded up to a batch of 256: three parts, none of which ends where a shard does.
 IN_PARTS = "parts.clips=1"
-_HELD = Path(__file__).parent / "extensions" / "held.py"
+_HELD = Path(__file__).parent / "stages" / "held.py"
 # What has shards be read that can be held.
 AS_HELD = (f"extensions=[{_HELD}]", "data.format=held")
 
