@@ -58,27 +58,25 @@ def test_who_was_silent_for_long_loses_the_run(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that was stopped and goes on: what the other finished stays as it is."""
-    slow, other = RemoteRun(url, tmp_path / "slow"), RemoteRun(url, tmp_path / "other")
-    lost = pytest.raises(RunTaken, match="has taken the run since this command was not heard of")
-    with lost, slow.lock():
-        monkeypatch.setattr(lease, "SILENT_SECONDS", -1.0)
-        with other.lock():
-            make_done(other.task("a", {}), b"of the other")
-        make_done(slow.task("a", {}), b"of the slow one")
-    with slow.lock():
-        assert slow.task("a", {}).file("weights.bin").read_bytes() == b"of the other"
+    check_overtaken(
+        url, tmp_path, monkeypatch, "has taken the run since this command was not heard of"
+    )
 
 
 def test_of_two_that_finish_a_task_the_first_counts(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped between its look at the lease and `DONE`, which is all that storage can hold up."""
-    slow, other = RemoteRun(url, tmp_path / "slow"), RemoteRun(url, tmp_path / "other")
     monkeypatch.setattr(Lease, "check", lambda self: None)
-    lost = pytest.raises(
-        RunTaken, match="/a: another command finished it meanwhile, and that counts"
+    check_overtaken(
+        url, tmp_path, monkeypatch, "/a: another command finished it meanwhile, and that counts"
     )
-    with lost, slow.lock():
+
+
+def check_overtaken(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """Two commands finish a task; the slower one is told, and the other's files stay."""
+    slow, other = RemoteRun(url, folder / "slow"), RemoteRun(url, folder / "other")
+    with pytest.raises(RunTaken, match=said), slow.lock():
         monkeypatch.setattr(lease, "SILENT_SECONDS", -1.0)
         with other.lock():
             make_done(other.task("a", {}), b"of the other")
