@@ -26,19 +26,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tuning")
     parser.add_argument("what", choices=["overhead", "samplers", "workers", "members", "kills"])
     parser.add_argument("experiment", nargs="?", default="smoke")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--trials", type=int, help="of each study")
     parser.add_argument("--minutes", type=float, help="of each call")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--outputs", type=Path, default=Path("outputs/tuning"))
-    settings = parser.parse_args(arguments)
+    own, given = _parted(sys.argv[1:] if arguments is None else arguments)
+    settings = parser.parse_args(own)
     # Where minutes are given, they end the studies.
     trials = settings.trials or (100_000 if settings.minutes else 40)
     limits = [f"tune.trials={trials}"]
     if settings.minutes:
         limits.append(f"tune.minutes={settings.minutes}")
-    experiment, outputs, given = settings.experiment, settings.outputs, settings.overrides
+    experiment, outputs = settings.experiment, settings.outputs
     try:
         match settings.what:
             case "overhead":
@@ -58,6 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except subprocess.CalledProcessError:
         return 1
     return 0
+
+
+def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands before `--`, and behind it."""
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    return list(arguments[:end]), list(arguments[end + 1 :])
 
 
 if __name__ == "__main__":
