@@ -5,9 +5,9 @@
 
     {"step": 40, "loss": 1.2, "gradient_norm": 0.9, "learning_rate": 0.001, "clips_per_second": 310}
 
-For every evaluation, `step` steps and `epoch` epochs after the start:
+For every evaluation, `step` of `steps` steps and `epoch` epochs after the start:
 
-    {"step": 46, "epoch": 1.0, "phase": "main", "seconds": 0.4,
+    {"step": 46, "steps": 460, "epoch": 1.0, "phase": "main", "seconds": 0.4,
      "search": {"gap": 0.41, "hit_at_1": 0.52, "perr": 0.38}}
 
 `phase` is "main", or "average" where the averaged weights were scored; `seconds` is what it took. A
@@ -121,7 +121,8 @@ class TrainingLog:
         """
         self._since += seconds
         self._reported["search_gap"] = scores["gap"]
-        figures = {"step": step, "epoch": epoch, "phase": phase, "seconds": seconds}
+        place = {"step": step, "steps": steps, "epoch": epoch}
+        figures = {**place, "phase": phase, "seconds": seconds}
         with naming(self._path):
             self._lines.write(json.dumps({**figures, "search": scores}) + "\n")
             self._lines.flush()

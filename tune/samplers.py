@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
@@ -32,10 +34,14 @@ _MAKERS: dict[SamplerName, Callable[[int], BaseSampler]] = {
 }
 # What else a sampler needs, and the extra that has it.
 _NEEDS = {"cmaes": "cmaes"}
-# Of a bracket of Hyperband one trial in so many is trained on, again and again.
-_REDUCTION = 3
-# Trials that the median is taken of at least, and evaluations before the first one is held to it.
-_MEDIAN_TRIALS, _MEDIAN_STEPS = 5, 1
+# Pruners compare trainings that have come equally far, in sixths of each one's own length: by
+# epochs the short ones were ahead, whose learning rate falls sooner. Before a third of it a score
+# says little.
+_SHARES, _FIRST_SHARE = 6, 2
+# Of a bracket of Hyperband one trial in so many is trained on at a third, and again at two.
+_REDUCTION = 2
+# Trials that the median is taken of at least.
+_MEDIAN_TRIALS = 5
 
 
 class NumberedSampler(BaseSampler):
@@ -113,18 +119,35 @@ class NumberedSampler(BaseSampler):
         self._of(study, trial).after_trial(study, trial, state, values)
 
 
-def make_pruner(name: PrunerName, evaluations: int) -> BasePruner:
-    """The pruner of a study.
-
-    Args:
-        name: of it.
-        evaluations: of the longest training, of which each is a step.
-    """
-    if name == "hyperband" and evaluations > 1:
-        return HyperbandPruner(1, evaluations, _REDUCTION)
+def make_pruner(name: PrunerName) -> BasePruner:
+    """The pruner of a study, whose steps are those of `Scored.shares_since`."""
+    if name == "hyperband":
+        return HyperbandPruner(_FIRST_SHARE, _SHARES, _REDUCTION)
     if name == "median":
-        return MedianPruner(_MEDIAN_TRIALS, _MEDIAN_STEPS)
+        return MedianPruner(_MEDIAN_TRIALS, _FIRST_SHARE)
     return NopPruner()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a training scored after `step` of its `steps`."""
+
+    step: int
+    steps: int
+    value: float
+
+    def shares_since(self, before: Scored | None) -> Iterator[tuple[int, float]]:
+        """The steps of a pruner that were passed since an earlier score, and the scores there.
+
+        Between two evaluations the score is taken to be on a straight line. What was passed before
+        the first one is not known.
+        """
+        last = _SHARES * self.step // self.steps
+        start = before or self
+        first = _SHARES * start.step // start.steps + 1 if before else max(1, last)
+        for share in range(first, last + 1):
+            at = share * self.steps / _SHARES
+            yield share, float(np.interp(at, [start.step, self.step], [start.value, self.value]))
 
 
 def _holds(distribution: BaseDistribution, value: Any) -> bool:

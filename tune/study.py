@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from common.studies import quiet_optuna
 from tune.config import BYTES, TuneConfig
 from tune.errors import TuneError
-from tune.samplers import NumberedSampler, make_pruner
+from tune.samplers import NumberedSampler, Scored, make_pruner
 from tune.space import Space, label
 from tune.storage import WORKER, Heartbeats, StudyStorage
 
@@ -51,7 +51,6 @@ class StudySetting:
         name: the study's; the same name is the same study.
         space: what is tried.
         first: by key, what the member has; the first trial is given that, as far as it can be.
-        evaluations: of the longest training.
         seed: the run's.
         worker: what this process's part is called among those that share a storage.
     """
@@ -59,7 +58,6 @@ class StudySetting:
     name: str
     space: Space
     first: Mapping[str, Any]
-    evaluations: int
     seed: int
     worker: str
 
@@ -95,7 +93,7 @@ class MemberStudy:
             StudyDirection.MINIMIZE if name == BYTES else StudyDirection.MAXIMIZE
             for name in config.objectives
         ]
-        self._pruner = make_pruner(config.pruner_name, setting.evaluations)
+        self._pruner = make_pruner(config.pruner_name)
         with storage.errors(), quiet_optuna():
             self.optuna = optuna.create_study(
                 storage=storage.optuna,
@@ -109,6 +107,7 @@ class MemberStudy:
                 self.optuna.set_metric_names(list(config.objectives))
         self._distributions = {key: tried.distribution() for key, tried in setting.space.items()}
         self._running: dict[int, optuna.Trial] = {}
+        self._scored: dict[int, Scored] = {}
         self._untrained = self._failed = 0
 
     def begun_before(self) -> list[Asked]:
@@ -144,23 +143,26 @@ class MemberStudy:
         with self._storage.errors():
             return self._left() <= 0
 
-    def report(self, number: int, step: int, value: float) -> bool:
+    def report(self, number: int, scored: Scored) -> bool:
         """Takes note of what a trial scored on its way; returns whether it is to be stopped.
 
         Args:
             number: the trial's.
-            step: which evaluation it is, from 1 on.
-            value: the score.
+            scored: what its training scored; one that is at its end is not stopped.
         """
         trial = self._running[number]
         if len(self._config.objectives) > 1:
             return False
         with self._storage.errors(), quiet_optuna(), self._pruning():
             try:
-                # What was said in an earlier life is not said again.
-                with warnings.catch_warnings(action="ignore"):
-                    trial.report(value, step)
-                return trial.should_prune()
+                lags = False
+                for share, value in scored.shares_since(self._scored.get(number)):
+                    # What was said in an earlier life is not said again.
+                    with warnings.catch_warnings(action="ignore"):
+                        trial.report(value, share)
+                    lags = lags or trial.should_prune()
+                self._scored[number] = scored
+                return lags and scored.step < scored.steps
             except UpdateFinishedTrialError:
                 # Another process took it over.
                 return True

@@ -12,6 +12,7 @@ import pandas as pd
 from benchmarks.tuning.server import running
 from families import list_families
 from tune.config import TuneConfig
+from tune.samplers import Scored
 from tune.space import family_space
 from tune.storage import Heartbeats, StudyStorage
 from tune.study import MemberStudy, StudySetting
@@ -36,7 +37,7 @@ def measure(trials: int, family: str = "perceptron") -> pd.DataFrame:
 def _milliseconds(folder: Path, url: str | None, trials: int, family: str) -> dict[str, float]:
     storage = StudyStorage(folder, url, heartbeat_seconds=30)
     space = family_space(family)
-    setting = StudySetting("overhead", space, {}, EVALUATIONS, 0, "benchmark")
+    setting = StudySetting("overhead", space, {}, 0, "benchmark")
     config = TuneConfig(trials=trials, storage=url)
     took, computed = [], []
     with Heartbeats(storage) as heartbeats:
@@ -61,7 +62,7 @@ def _milliseconds(folder: Path, url: str | None, trials: int, family: str) -> di
 def _train(study: MemberStudy, number: int, rate: float) -> None:
     """Scores that a training could have on its way, and what it ends with."""
     for step in range(1, EVALUATIONS + 1):
-        if study.report(number, step, step / EVALUATIONS - rate):
+        if study.report(number, Scored(step, EVALUATIONS, step / EVALUATIONS - rate)):
             study.prune(number)
             return
     study.tell(number, [1 - rate])

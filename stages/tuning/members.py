@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil
 from typing import Any
 
 from common.codec import to_plain
@@ -149,16 +148,4 @@ class TunedMember:
             "max_bytes": limit,
         }
         name = f"{self.name}-{content_key(of)[:8]}"
-        return StudySetting(name, self.space, self.first, self._evaluations, config.seed, worker)
-
-    @property
-    def _evaluations(self) -> int:
-        """Of the longest training of the space."""
-        train = self._whole["train"]
-
-        def most(key: str) -> float:
-            tried = self.space.get(f"train.{key}")
-            return max((value for _, value in tried.bounds()), default=0) if tried else train[key]
-
-        every = train["evaluate_every"]
-        return ceil((most("epochs") + most("averaging_epochs")) / every) if every else 0
+        return StudySetting(name, self.space, self.first, config.seed, worker)

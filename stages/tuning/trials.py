@@ -23,6 +23,7 @@ from stages.told import say_notes
 from stages.tuning.members import TunedMember
 from training.log import METRICS_NAME, logged
 from tune.config import BYTES
+from tune.samplers import Scored
 from tune.storage import Heartbeats, StudyStorage
 from tune.study import Asked, MemberStudy
 
@@ -39,7 +40,7 @@ class _Read:
     """How much was read of what a training scores on its way, and whether it is to be stopped."""
 
     size: int = -1
-    steps: int = 0
+    step: int = 0
     lags: bool = False
 
 
@@ -161,11 +162,11 @@ class Trials:
             if read.lags or size == read.size:
                 return read.lags
             read.size = size
-            evaluations = (line["search"] for line in logged(path) if "search" in line)
-            for step, scores in enumerate(evaluations, start=1):
-                if step > read.steps and not read.lags:
-                    value = scores.get(self._objectives[0], scores["gap"])
-                    read.steps, read.lags = step, self.study.report(asked.number, step, value)
+            for line in logged(path):
+                if "steps" in line and line["step"] > read.step and not read.lags:
+                    value = line["search"].get(self._objectives[0], line["search"]["gap"])
+                    scored = Scored(line["step"], line["steps"], value)
+                    read.step, read.lags = scored.step, self.study.report(asked.number, scored)
         return read.lags
 
     def _value(self, name: str, asked: Asked, task: Task, summary: TrainingSummary) -> float:

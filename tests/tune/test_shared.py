@@ -46,7 +46,7 @@ def begun(folder: Path, name: str) -> list[str]:
 
 def trials(server: Server, folder: Path) -> list[FrozenTrial]:
     storage = StudyStorage(folder, server.url, 1)
-    setting = StudySetting("shared", {"config.x": Range(0.0, 1.0)}, {}, 4, 0, "reader")
+    setting = StudySetting("shared", {"config.x": Range(0.0, 1.0)}, {}, 0, "reader")
     config = TuneConfig(trials=TRIALS)
     try:
         with Heartbeats(storage) as heartbeats:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -14,6 +15,7 @@ from optuna.trial import TrialState
 from common.errors import ConfigError
 from tune.config import TuneConfig
 from tune.errors import TuneError
+from tune.samplers import Scored
 from tune.space import Choices, Range, Space
 from tune.storage import STUDIES_NAME, Heartbeats, StudyStorage
 from tune.study import Asked, MemberStudy, StudySetting
@@ -35,12 +37,11 @@ def value(values: Mapping[str, Any]) -> float:
 def study(
     folder: Path,
     refusal: Callable[[Mapping[str, Any]], tuple[str, float] | None] = lambda values: None,
-    evaluations: int = 4,
     **settings: Any,
 ) -> Iterator[MemberStudy]:
     config = TuneConfig(**{"trials": 12, **settings})
     storage = StudyStorage(folder, None, 30)
-    setting = StudySetting("a-0123", SPACE, FIRST, evaluations, 1, "here")
+    setting = StudySetting("a-0123", SPACE, FIRST, 1, "here")
     try:
         with Heartbeats(storage) as heartbeats:
             yield MemberStudy(storage, setting, config, heartbeats, refusal)
@@ -106,7 +107,7 @@ def test_the_best_are_kept_and_pruned_ones_are_not(tmp_path: Path) -> None:
             asked = own.ask()
             assert asked is not None
             if score is None:
-                own.report(asked.number, 1, 0.9)
+                own.report(asked.number, Scored(1, 4, 0.9))
                 own.prune(asked.number)
             else:
                 own.tell(asked.number, [score])
@@ -143,7 +144,7 @@ def test_a_space_in_which_nothing_is_allowed_ends(
 
 
 def test_a_trial_that_lags_is_pruned_and_one_that_leads_is_not(tmp_path: Path) -> None:
-    with study(tmp_path, evaluations=3, trials=30) as own:
+    with study(tmp_path, trials=30) as own:
         stopped = {}
         for place in range(12):
             asked = own.ask()
@@ -151,11 +152,37 @@ def test_a_trial_that_lags_is_pruned_and_one_that_leads_is_not(tmp_path: Path) -
             score = 0.9 if place % 5 == 0 else 0.1
             steps = range(1, 10)
             stopped[place] = any(
-                own.report(asked.number, step, score + place / 1e4) for step in steps
+                own.report(asked.number, Scored(step, 9, score - place / 1e4)) for step in steps
             )
             own.prune(asked.number) if stopped[place] else own.tell(asked.number, [score])
     assert not any(stopped[place] for place in range(0, 12, 5))
     assert sum(stopped.values()) > 3
+
+
+def test_trainings_of_any_length_are_held_against_each_other_where_they_are_as_far(
+    tmp_path: Path,
+) -> None:
+    # Of one course, which rises late: after an epoch a short training is further than a long one.
+    with study(tmp_path, trials=30) as own:
+        for trial in range(12):
+            asked = own.ask()
+            assert asked is not None
+            epochs = 3 if trial % 2 else 16
+            final = 0.5 if epochs == 3 else 0.6
+            for epoch in range(1, epochs):
+                score = final * (epoch / epochs) ** 2
+                stopped = own.report(asked.number, Scored(10 * epoch, 10 * epochs, score))
+                assert not (stopped and epochs == 16)
+            own.tell(asked.number, [final])
+
+
+def test_a_training_that_is_at_its_end_is_not_stopped(tmp_path: Path) -> None:
+    with study(tmp_path, trials=30) as own:
+        for score in np.linspace(0.9, 0.1, 12):
+            asked = own.ask()
+            assert asked is not None
+            assert not own.report(asked.number, Scored(40, 40, float(score)))
+            own.tell(asked.number, [float(score)])
 
 
 def test_a_study_without_pruner_prunes_nothing(tmp_path: Path) -> None:
@@ -163,7 +190,7 @@ def test_a_study_without_pruner_prunes_nothing(tmp_path: Path) -> None:
         for score in (0.9, 0.1, 0.0):
             asked = own.ask()
             assert asked is not None
-            assert not any(own.report(asked.number, step, score) for step in range(1, 5))
+            assert not any(own.report(asked.number, Scored(step, 5, score)) for step in range(1, 5))
             own.tell(asked.number, [score])
 
 

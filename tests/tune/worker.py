@@ -19,7 +19,7 @@ TRIALS = 8
 
 def main(url: str, folder: Path, name: str, seconds: float) -> None:
     storage = StudyStorage(folder, url, 1)
-    setting = StudySetting("shared", {"config.x": Range(0.0, 1.0)}, {}, 4, 0, name)
+    setting = StudySetting("shared", {"config.x": Range(0.0, 1.0)}, {}, 0, name)
     with Heartbeats(storage) as heartbeats, (folder / name).open("a", buffering=1) as begun:
         study = MemberStudy(storage, setting, TuneConfig(trials=TRIALS), heartbeats, lambda _: None)
         waiting = study.begun_before()
