@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import subprocess
 import sys
 import time
@@ -16,7 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def samplers(experiment: str, outputs: Path, given: Sequence[str], seeds: int) -> pd.DataFrame:
-    """The best score of each study, TPE with Hyperband against random search without pruning."""
+    """The best score of each study, TPE with Hyperband against random search without pruning.
+
+    That of the first trial, which is the member as it stands, is `as it is` and counts for neither.
+    """
     rivals = {
         "tpe, hyperband": ("tune.sampler=tpe", "tune.pruner=hyperband"),
         "random, none": ("tune.sampler=random", "tune.pruner=none"),
@@ -27,8 +31,8 @@ def samplers(experiment: str, outputs: Path, given: Sequence[str], seeds: int) -
             run = outputs / f"{name.replace(', ', '-')}-{seed}"
             call("tune", experiment, run, [f"seed={seed}", *settings, *given])
             for member, trials in trials_of(run).items():
-                row = {"member": member, "seed": seed, "by": name, "best": best(trials)}
-                rows.append(row | {"trials": len(trials)})
+                row = {"member": member, "seed": seed, "by": name, "best": best(trials[1:])}
+                rows.append(row | {"as it is": best(trials[:1]), "trials": len(trials) - 1})
     table = pd.DataFrame(rows).pivot(index=["member", "seed"], columns="by")
     means = table.groupby("member").mean()
     means.index = pd.MultiIndex.from_product([means.index, ["mean"]])
@@ -94,5 +98,6 @@ def trials_of(run: Path) -> dict[str, list[dict[str, str]]]:
 
 
 def best(trials: Sequence[Mapping[str, str]], objective: str = "gap") -> float:
-    """The best score of the trials that were trained to their end."""
-    return max(float(row[objective]) for row in trials if row["state"] in ("kept", "complete"))
+    """The best score of the trials that were trained to their end; NaN where there are none."""
+    ended = (row for row in trials if row["state"] in ("kept", "complete"))
+    return max((float(row[objective]) for row in ended), default=math.nan)
