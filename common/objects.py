@@ -201,10 +201,18 @@ def _read_s3(url: str, version: str, start: int, end: int) -> bytes:
         data: bytes = sync(system.loop, get)
         return data
     except OSError as error:
-        cause = error.__cause__
-        if getattr(cause, "response", {}).get("Error", {}).get("Code") == "PreconditionFailed":
+        if is_refusal(error):
             raise _changed(url) from None
         raise
+
+
+def is_refusal(error: OSError) -> bool:
+    """Whether a storage did not do what was asked for since a condition of that fails (412)."""
+    # So says gcsfs, and s3fs of servers that name `If-None-Match` in their answer.
+    if isinstance(error, FileExistsError):
+        return True
+    answer = getattr(error.__cause__, "response", {})
+    return answer.get("Error", {}).get("Code") in ("PreconditionFailed", "412")
 
 
 def _changed(url: str) -> ObjectError:

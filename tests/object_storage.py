@@ -38,6 +38,8 @@ class ObjectServer:
         forbids: Which of these nobody may ask for.
         heeds_conditions: Whether what is asked for on a condition is refused where that fails; not
             every server does.
+        names_conditions: Whether a refusal says which condition failed; not every server does.
+        next_faults: What the next requests to write meet, one each.
     """
 
     def __init__(self) -> None:
@@ -49,7 +51,8 @@ class ObjectServer:
         self.requests: Counter[str] = Counter()
         self.paths: list[tuple[str, str]] = []
         self.forbids: Callable[[str, str], bool] = lambda method, path: False
-        self.heeds_conditions = True
+        self.heeds_conditions = self.names_conditions = True
+        self.next_faults: list[str] = []
         self._asked: Counter[str] = Counter()
         self._turn, self._one_at_a_time = threading.Lock(), threading.Lock()
         self._moto: Application = DomainDispatcherApplication(create_backend_app)
@@ -115,7 +118,9 @@ class ObjectServer:
             del asked["HTTP_IF_NONE_MATCH"]
         # Moto looks first, and then writes.
         with self._one_at_a_time:
-            return list(self._moto(asked, begin))
+            content = b"".join(self._moto(asked, begin))
+        named = b"<Condition>If-None-Match</Condition>"
+        return [content if self.names_conditions else content.replace(named, b" " * len(named))]
 
     def _fault(self, asked: dict[str, Any]) -> str | None:
         what = [asked.get(k, "") for k in ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")]
@@ -123,6 +128,8 @@ class ObjectServer:
         with self._turn:
             self.requests[what[0]] += 1
             self._asked[request] += 1
+            if what[0] == "PUT" and self.next_faults:
+                return self.next_faults.pop()
             digest = hashlib.sha256(f"{request}\n{self._asked[request]}".encode()).digest()
             if int.from_bytes(digest[:4], "big") >= self.failures * 2**32:
                 return None

@@ -15,6 +15,7 @@ from common.objects import (
     attempted,
     describe_object,
     file_system,
+    is_refusal,
     list_objects,
     read_range,
 )
@@ -90,12 +91,17 @@ class ObjectFolder:
         """Whether the storage refuses to create an object that stands, as not every one does."""
         url = self._at(name)
         data = self.read(name) or b""
-        try:
-            file_system(url).pipe_file(url, data, mode="create")
-        # The kind of error is not the same everywhere.
-        except Exception:
-            return True
-        return False
+
+        def request() -> bool:
+            try:
+                file_system(url).pipe_file(url, data, mode="create")
+            except OSError as error:
+                if is_refusal(error):
+                    return True
+                raise
+            return False
+
+        return attempted(url, request)
 
     def seconds_since_written(self, name: str) -> float:
         """How long ago an object was written, by the storage's own clock."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from common.objects import ObjectError
 from runs import RunError
 from runs.remote import lease
 from runs.remote.folder import ObjectFolder
@@ -92,3 +93,21 @@ def test_storage_without_conditions_is_refused(
     object_server.heeds_conditions = False
     with pytest.raises(RunError, match="writes over objects that are not to be written over"):
         RemoteRun(url, tmp_path).lock().__enter__()
+
+
+@pytest.mark.parametrize("fault", ["503", "lost"])
+def test_a_request_that_fails_is_no_refusal(
+    url: str, object_server: ObjectServer, fault: str
+) -> None:
+    """Nor is one that is tried again: the storage is judged by what it says in the end."""
+    objects = ObjectFolder(url)
+    objects.write("LOCK/00000001", b"holder")
+    for heeds, names in ((False, True), (True, True), (True, False)):
+        object_server.heeds_conditions, object_server.names_conditions = heeds, names
+        # The library sends a request three times itself.
+        object_server.next_faults = [fault] * 3
+        assert objects.keeps_conditions("LOCK/00000001") == heeds
+        assert not object_server.next_faults
+    object_server.forbids = lambda method, path: method == "PUT"
+    with pytest.raises(ObjectError, match=r"LOCK/00000001: .*credentials come from"):
+        objects.keeps_conditions("LOCK/00000001")
