@@ -32,6 +32,8 @@ class Job:
         threads: Threads for its numeric libraries, at least 1; what it computes may depend on them.
         reserved: Cores that are kept for it; None: as many as its threads.
         gpus: GPUs that are kept for it.
+        reads: Files and folders of the run that it reads, beside its own: for machines that do not
+            share a file system.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Job:
     threads: int = 1
     reserved: int | None = None
     gpus: int = 0
+    reads: tuple[Path, ...] = ()
 
     @property
     def cpus(self) -> int:

@@ -2,7 +2,8 @@
 
 The task runs the job as this machine's own executor would, with its process group, its threads and
 its watch over silence; where Ray ends the task, the process ends with it. Every node has this
-checkout, the same environment and the folders of the run and the data, at the same paths.
+checkout, the same environment and the folders of the run and the data, at the same paths; of a run
+in object storage it has a copy of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,12 +35,18 @@ from ray.exceptions import (
 from ray.job_config import JobConfig
 
 from common.messages import is_verbose, say, warn
+from common.objects import ObjectError
 from common.threads import cores
 from runs.config import ExecutorConfig
 from runs.errors import RunError
 from runs.executor import run_jobs
+from runs.handing import Handing
 from runs.machines import Capacity, Started
 from runs.processes import Job
+from runs.remote.handed import Handed
+from runs.remote.node import NodeTask
+from runs.remote.run import RemoteRun
+from runs.remote.tails import Tails
 
 _ROOT = Path(__file__).resolve().parents[1]
 # Next to nothing goes through it: all that jobs read and write is in files.
@@ -51,13 +58,32 @@ _TOLD = 128 + signal.SIGTERM
 _ADDRESS = re.compile(r"IP: ([^\s,]+)")
 
 
-def run_here(job: Job, silent_seconds: float, python_path: str) -> tuple[int, str]:
-    """Runs a job in a process that Ray started on a node; its return code, and what ended it."""
+def run_here(
+    job: Job, silent_seconds: float, python_path: str, handed: Handed | None, news: Any
+) -> tuple[int, str]:
+    """Runs a job in a process that Ray started on a node; its return code, and what ended it.
+
+    Args:
+        job: As it is where it comes from.
+        silent_seconds: As in `run_jobs`.
+        python_path: For what it imports.
+        handed: Set for a run in object storage.
+        news: The actor `News`, which hears of it then.
+    """
     os.environ["PYTHONPATH"] = python_path
+
+    def tell(tails: Tails) -> None:
+        if tails and handed:
+            with suppress(RayError):
+                ray.get(news.tell.remote(handed.token, tails))
+
     results = []
     # The task is cancelled by Ctrl-C, which here has told the job to end.
-    with suppress(KeyboardInterrupt):
-        results = run_jobs([job], 1, silent_seconds=silent_seconds)
+    with (
+        suppress(KeyboardInterrupt),
+        NodeTask(handed, tell).working(job) if handed else nullcontext(job) as own,
+    ):
+        results = run_jobs([own], 1, silent_seconds=silent_seconds)
     if not results:
         return _TOLD, "was told to end"
     (result,) = results
@@ -70,10 +96,13 @@ class RayCluster:
 
     Args:
         config: Where it is; it is connected to when the first job is to run.
+        run: The run that jobs are of, where that is in object storage; None: it is in a folder that
+            all nodes share.
     """
 
-    def __init__(self, config: ExecutorConfig) -> None:
+    def __init__(self, config: ExecutorConfig, run: RemoteRun | None = None) -> None:
         self._config = config
+        self._handing = Handing(run) if run else None
         self._is_ready = False
         self._counted: tuple[float, Capacity] | None = None
 
@@ -105,6 +134,8 @@ class RayCluster:
             ) from None
         # Ray prints what befalls its nodes among the results, pages of it.
         ray._private.worker.print_to_stdstream = _say_of_nodes
+        if self._handing:
+            self._handing.prepare()
         self._is_ready = True
 
     def capacity(self) -> Capacity:
@@ -127,12 +158,16 @@ class RayCluster:
         if not any(_holds(node, job) for node in ray.nodes()):
             gpus = f" and {job.gpus} GPUs" if job.gpus else ""
             warn(f"{job.name}: waits for a node with {job.cpus} cores{gpus}; there is none")
-        return RayTask(job, silent_seconds, self._config.retries)
+        return RayTask(job, silent_seconds, self._config.retries, self._handing)
 
     def wait(self, started: Sequence[Started], seconds: float) -> None:
-        refs = [one.ref for one in started if isinstance(one, RayTask)]
+        refs = [one.ref for one in started if isinstance(one, RayTask) and one.ref is not None]
         if refs:
             ray.wait(refs, timeout=seconds)
+        elif started:
+            time.sleep(seconds)
+        if self._handing:
+            self._handing.hear()
 
     def close(self) -> None:
         if self._is_ready:
@@ -144,66 +179,104 @@ class RayTask:
     """A job as a task of Ray's, which is given again when its node dies.
 
     Attributes:
-        ref: Ray's, of the task as it was given last.
+        ref: Ray's, of the task as it was given last; None as long as it cannot be given.
     """
 
-    def __init__(self, job: Job, silent_seconds: float, retries: int) -> None:
+    def __init__(
+        self, job: Job, silent_seconds: float, retries: int, handing: Handing | None = None
+    ) -> None:
         self._job, self._silent_seconds, self._retries = job, silent_seconds, retries
+        self._handing = handing
+        self._handed: Handed | None = None
         self._lost = 0
-        self._told = False
+        self._told = self._is_back = False
         self._code: int | None = None
         self._ending = ""
         self.ref = self._give()
 
     def _give(self) -> Any:
+        if not self._handing:
+            return self._submit(None)
+        if self._handed is None:
+            self._handed = self._handing.hand_over(self._job)
+        given = self._handed and self._handing.give(self._job, self._handed)
+        if given is None:
+            return None
+        self._handed = given
+        return self._submit(self._handing.news)
+
+    def _submit(self, news: Any) -> Any:
         python_path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         # It is given again by `poll`, which says so.
         task = ray.remote(max_retries=0)(run_here).options(
             name=self._job.name, num_cpus=self._job.cpus, num_gpus=self._job.gpus
         )
-        return task.remote(self._job, self._silent_seconds, python_path)
+        return task.remote(self._job, self._silent_seconds, python_path, self._handed, news)
 
     def poll(self) -> int | None:
         """As in `Started`, and so are the following."""
-        if self._code is None:
-            try:
-                self._code, self._ending = ray.get(self.ref, timeout=0)
-            except GetTimeoutError:
-                return None
-            except TaskCancelledError:
+        if self._code is None and self.ref is None:
+            if self._told:
                 self._code, self._ending = _TOLD, "was told to end"
-            except RayTaskError as error:
+            else:
+                self.ref = self._give()
+        elif self._code is None:
+            self._look()
+        if self._code is None or self._handing is None or self._handed is None or self._is_back:
+            return self._code
+        # What one that was told to end has begun stays where it is for the next command.
+        if self._told and self._code:
+            return self._code
+        self._is_back = self._handing.take_back(self._handed)
+        return self._code if self._is_back or self._told else None
+
+    def _look(self) -> None:
+        """Takes note of how the task ended, if it has, or gives it again."""
+        try:
+            self._code, self._ending = ray.get(self.ref, timeout=0)
+        except GetTimeoutError:
+            return
+        except TaskCancelledError:
+            self._code, self._ending = _TOLD, "was told to end"
+        except RayTaskError as error:
+            if isinstance(error.cause, ObjectError):
+                self._give_again(f"could not be done on its node: {error.cause}")
+            else:
                 self._code = 1
                 self._ending = f"could not be run on a node: {_first_line(error.cause)}"
-            except RayError as error:
-                self._code = self._give_again(error)
-        return self._code
+        except (
+            LocalRayletDiedError,
+            NodeDiedError,
+            OutOfMemoryError,
+            WorkerCrashedError,
+        ) as error:
+            self._give_again(_loss(error))
+        except RayError as error:
+            self._code, self._ending = 1, _loss(error)
+            if self._told:
+                self._code = -signal.SIGKILL
 
-    def _give_again(self, error: RayError) -> int | None:
-        """What becomes of a job that ended with its node, or with Ray's process there."""
-        self._ending = _loss(error)
+    def _give_again(self, loss: str) -> None:
+        """Of a job that ended with its node, or with Ray's process there."""
+        self._ending = loss
         if self._told:
-            return -signal.SIGKILL
-        if not isinstance(
-            error, LocalRayletDiedError | NodeDiedError | OutOfMemoryError | WorkerCrashedError
-        ):
-            return 1
-        if self._lost == self._retries:
+            self._code = -signal.SIGKILL
+        elif self._lost == self._retries:
             self._ending += f"; it was tried {_times(self._retries + 1)}"
-            return -signal.SIGKILL
-        self._lost += 1
-        warn(f"{self._job.name} {self._ending}; it is tried again ({self._lost}/{self._retries})")
-        self.ref = self._give()
-        return None
+            self._code = -signal.SIGKILL
+        else:
+            self._lost += 1
+            warn(f"{self._job.name} {loss}; it is tried again ({self._lost}/{self._retries})")
+            self.ref = self._give()
 
     def tell_to_end(self) -> None:
         self._told = True
-        if self._code is None:
+        if self._code is None and self.ref is not None:
             ray.cancel(self.ref)
 
     def kill(self) -> None:
         self._told = True
-        if self._code is None:
+        if self._code is None and self.ref is not None:
             ray.cancel(self.ref, force=True)
 
     def traces(self) -> object:

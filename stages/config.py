@@ -45,7 +45,7 @@ class Config:
     """Every key of the command line.
 
     `outputs` is the folder of runs, or a URL, `s3://bucket/runs`; then they are worked on in copies
-    below `local_outputs`, by default with the user's caches.
+    below `local_outputs`, by default with the user's caches, on each machine of a cluster its own.
 
     `extensions` names files of the user's own that register families and the like. `executor` says
     where jobs run, `jobs` how many at once; 0 means as many as find room (`ResourceConfig`). One

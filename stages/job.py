@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -87,3 +88,34 @@ class Job:
     def modules(self) -> tuple[str, ...]:
         """Those whose code, with what they import, makes the result."""
         raise NotImplementedError
+
+
+def paths_in(value: object) -> Iterator[Path]:
+    """All paths in what a job says."""
+    seen: list[Path] = []
+
+    def see(path: Path) -> Path:
+        seen.append(path)
+        return path
+
+    with_paths(value, see)
+    yield from seen
+
+
+def with_paths(value: Any, change: Callable[[Path], Path]) -> Any:
+    """A job, or a part of one, with each path in it changed."""
+    if isinstance(value, Path):
+        return change(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        found = {part.name: getattr(value, part.name) for part in fields(value)}
+        return replace(value, **{name: with_paths(own, change) for name, own in found.items()})
+    if isinstance(value, Mapping):
+        return {key: with_paths(own, change) for key, own in value.items()}
+    if isinstance(value, tuple):
+        return tuple(with_paths(own, change) for own in value)
+    return value
+
+
+def run_folder(folder: Path, task: str) -> Path:
+    """The folder of the run that the folder of a task of this name is in."""
+    return folder.parents[task.count("/")]

@@ -10,15 +10,19 @@ import torch
 
 from common.errors import ConfigError
 from runs import Job as Process
-from runs import LocalMachine, Machines, Task
+from runs import LocalMachine, Machines, Run, Task
 from runs.local import VISIBLE_DEVICES
 from stages.config import Config
-from stages.job import Job
+from stages.job import Job, paths_in, run_folder
 from stages.jobs import Training
 
 
-def machines_of(config: Config) -> Machines:
+def machines_of(config: Config, run: Run) -> Machines:
     """What `executor` names; a cluster is connected to when the first job is to run.
+
+    Args:
+        config: Names it.
+        run: Whose jobs these are.
 
     Raises:
         ConfigError: it needs a package that is not installed.
@@ -29,8 +33,9 @@ def machines_of(config: Config) -> Machines:
         raise ConfigError("executor: needs a package: pip install -e '.[ray]'")
     # It takes a second, and is an extra.
     from runs.ray import RayCluster
+    from runs.remote.run import RemoteRun
 
-    return RayCluster(config.executor)
+    return RayCluster(config.executor, run if isinstance(run, RemoteRun) else None)
 
 
 def process_of(job: Job, task: Task, machines: Machines) -> Process:
@@ -41,7 +46,11 @@ def process_of(job: Job, task: Task, machines: Machines) -> Process:
     if gpus is None:
         devices = job.train.devices if isinstance(job, Training) else 1
         gpus = devices if needs.device != "cpu" and machines.capacity().gpus else 0
-    return Process(task.name, folder, command, job.thread_count(), needs.resources.cpus, gpus)
+    root = run_folder(folder, task.name)
+    reads = tuple(path for path in paths_in(job) if path.is_relative_to(root))
+    return Process(
+        *(task.name, folder, command, job.thread_count(), needs.resources.cpus, gpus), reads
+    )
 
 
 def _devices() -> list[str]:

@@ -71,7 +71,7 @@ class Workspace:
         self.code_changes: CodeChanges = whole.code_changes if whole else own_changes
         self.progress: RunProgress = whole.progress if whole else RunProgress()
         self.tracker: Tracker = whole.tracker if whole else Tracker(config, self.run.root)
-        self.machines: Machines = whole.machines if whole else machines_of(config)
+        self.machines: Machines = whole.machines if whole else machines_of(config, self.run)
         self.time: RunTime | None = whole.time if whole else RunTime.of(config.time_limit)
 
     @cached_property

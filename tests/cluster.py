@@ -1,16 +1,20 @@
-"""A cluster of Ray's on this machine, its nodes told apart by loopback addresses."""
+"""What the tests of clusters share: one on this machine, its nodes told apart by addresses."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
-from contextlib import suppress
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from runs import Job, Result
 from tests.line import wait_for
 
 _STORE_BYTES = 80 << 20
@@ -20,6 +24,18 @@ _SETTINGS = {
     "health_check_period_ms": 500,
     "health_check_failure_threshold": 4,
 }
+
+
+SLEEPS = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+CHECKPOINTS = (
+    "import os, signal, sys, time\n"
+    "def end(*_): print('checkpoint', flush=True); sys.exit(143)\n"
+    "signal.signal(signal.SIGTERM, end)\nprint(os.getpid(), flush=True)\ntime.sleep(600)"
+)
+
+
+def job(folder: Path, name: str, script: str) -> Job:
+    return Job(name, folder / name, (sys.executable, "-c", script))
 
 
 class SmallCluster:
@@ -52,6 +68,14 @@ class SmallCluster:
             node_ip_address=address, object_store_memory=_STORE_BYTES, **usual | settings
         )
         return address
+
+    def add_apart(self, cache: Path, cores: int) -> str:
+        """A further node, with access to objects and a folder of caches of its own; its address.
+
+        Jobs that take so many cores are done there, or by others that have them.
+        """
+        access = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        return self.add(num_cpus=cores, env_vars={**access, "XDG_CACHE_HOME": str(cache)})
 
     def node_of(self, number: int) -> str:
         """The address of the node below which a process runs."""
@@ -99,3 +123,47 @@ def number_in(path: Path) -> int:
     """The number that is written into a file, as soon as it is."""
     wait_for(lambda: path.exists() and path.read_text().endswith("\n"))
     return int(path.read_text())
+
+
+class OneUnwanted:
+    """One job that is wanted no more as soon as it has said something."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._jobs = job, [job]
+        self.results: list[Result] = []
+
+    def take(self) -> Job | None:
+        return self._jobs.pop() if self._jobs else None
+
+    def next_like(self) -> Job | None:
+        return self._job
+
+    def is_exhausted(self) -> bool:
+        return not self._jobs
+
+    def ended(self, result: Result) -> None:
+        self.results.append(result)
+
+    def is_wanted(self, job: Job) -> bool:
+        return (job.folder / "log.txt").stat().st_size == 0
+
+
+@contextmanager
+def interrupted_when_all_run(jobs: list[Job]) -> Iterator[None]:
+    """Sends this process Ctrl-C as soon as each of the jobs has said something."""
+
+    def interrupt() -> None:
+        for one in jobs:
+            number_in(one.folder / "log.txt")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    yield
+    thread.join()
+
+
+def gone(folder: Path) -> None:
+    """Waits until the process is gone whose number is the first line of a log."""
+    number = (folder / "log.txt").read_text().split()[0]
+    wait_for(lambda: not Path(f"/proc/{number}").exists())

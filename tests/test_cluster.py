@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +21,24 @@ from runs import (
     JobProgress,
     LocalMachine,
     Machines,
-    Result,
     RunError,
     run_jobs,
     run_source,
 )
-from tests.cluster import SmallCluster, number_in
+from runs.remote.folder import ObjectFolder
+from runs.remote.run import RemoteRun
+from tests.cluster import (
+    CHECKPOINTS,
+    SLEEPS,
+    OneUnwanted,
+    SmallCluster,
+    gone,
+    interrupted_when_all_run,
+    job,
+    number_in,
+)
 from tests.line import Line, blank_means_line, means_line, wait_for
+from tests.object_storage import ObjectServer
 from tests.parts import AS_HELD, IN_PARTS, Clips, held_at, submission
 from training.checkpoint import CHECKPOINT_NAME
 
@@ -36,17 +46,6 @@ pytest.importorskip("ray", reason="needs the extra ray")
 from runs.ray import RayCluster
 
 pytestmark = pytest.mark.slow
-
-SLEEPS = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-CHECKPOINTS = (
-    "import os, signal, sys, time\n"
-    "def end(*_): print('checkpoint', flush=True); sys.exit(143)\n"
-    "signal.signal(signal.SIGTERM, end)\nprint(os.getpid(), flush=True)\ntime.sleep(600)"
-)
-
-
-def job(folder: Path, name: str, script: str) -> Job:
-    return Job(name, folder / name, (sys.executable, "-c", script))
 
 
 @pytest.fixture(scope="module")
@@ -137,50 +136,6 @@ class TestContract:
         assert result.unwanted and (tmp_path / "lags" / "log.txt").read_text().endswith("point\n")
 
 
-class OneUnwanted:
-    """One job that is wanted no more as soon as it has said something."""
-
-    def __init__(self, job: Job) -> None:
-        self._job, self._jobs = job, [job]
-        self.results: list[Result] = []
-
-    def take(self) -> Job | None:
-        return self._jobs.pop() if self._jobs else None
-
-    def next_like(self) -> Job | None:
-        return self._job
-
-    def is_exhausted(self) -> bool:
-        return not self._jobs
-
-    def ended(self, result: Result) -> None:
-        self.results.append(result)
-
-    def is_wanted(self, job: Job) -> bool:
-        return (job.folder / "log.txt").stat().st_size == 0
-
-
-@contextmanager
-def interrupted_when_all_run(jobs: list[Job]) -> Iterator[None]:
-    """Sends this process Ctrl-C as soon as each of the jobs has said something."""
-
-    def interrupt() -> None:
-        for one in jobs:
-            number_in(one.folder / "log.txt")
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    yield
-    thread.join()
-
-
-def gone(folder: Path) -> None:
-    """Waits until the process is gone whose number is the first line of a log."""
-    number = (folder / "log.txt").read_text().split()[0]
-    wait_for(lambda: not Path(f"/proc/{number}").exists())
-
-
 # Two members, several epochs: each is trained long enough to be killed on the way.
 CHANGES = (
     *("~members.vlad", "~members.bag", "~members.sequence"),
@@ -189,10 +144,18 @@ CHANGES = (
 )
 
 
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Line:
+    """A run that has been through undisturbed on this machine; not to be changed."""
+    line = blank_means_line(tmp_path_factory.mktemp("here"), CHANGES)
+    outcome = line.call("stage=all")
+    assert outcome.status == 0, outcome.err
+    return line
+
+
 def test_a_run_ends_at_the_same_bytes_though_a_node_dies_and_one_comes(
-    cluster: SmallCluster, tmp_path: Path
+    cluster: SmallCluster, here: Line, tmp_path: Path
 ) -> None:
-    here = blank_means_line(tmp_path / "here", CHANGES)
     there = Line(here.data, here.schema, tmp_path / "there" / "outputs", CHANGES)
     victim = there.run / "teachers" / "plain"
     process = there.start("stage=all", "executor=ray", f"executor.address={cluster.address}")
@@ -208,8 +171,6 @@ def test_a_run_ends_at_the_same_bytes_though_a_node_dies_and_one_comes(
     assert lost in err.splitlines()
     assert "raylet" not in out + err
 
-    expected = here.call("stage=all")
-    assert expected.status == 0, expected.err
     assert there.bundle.read_bytes() == here.bundle.read_bytes()
     assert there.done().keys() == here.done().keys()
     # Nothing is done again by the other executor: the keys are the same.
@@ -306,6 +267,75 @@ def test_a_node_without_memory_is_named(cluster: SmallCluster, tmp_path: Path) -
         machines.close()
     said = f"large was ended since node {full} has no memory left; it was tried twice"
     assert str(result.message).startswith(said)
+
+
+def test_a_run_in_object_storage_is_done_by_nodes_that_share_nothing_but_that(
+    cluster: SmallCluster,
+    here: Line,
+    object_server: ObjectServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One of them is killed, and one that has nothing yet comes in its place."""
+
+    def find(below: str) -> Path | None:
+        run = f"*/onegig/nodes/s3/{object_server.bucket}/runs/smoke"
+        return next(tmp_path.glob(f"{run}/{below}"), None)
+
+    # The other nodes are too small for them.
+    large = (f"members.{name}.resources={{cpus: 3}}" for name in ("plain", "other"))
+    data = f"data.root={object_server.put_folder(here.data, 'data')}"
+    there = Line(here.data, here.schema, tmp_path, (*CHANGES, *large, data))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "head"))
+    outputs = f"outputs={object_server.url}/runs"
+    for name in ("first", "second"):
+        cluster.add_apart(tmp_path / name, cores=3)
+    on_cluster = ("executor=ray", f"executor.address={cluster.address}")
+    process = there.start("stage=all", outputs, *on_cluster)
+    try:
+        checkpoint = f"teachers/plain/{CHECKPOINT_NAME}"
+        assert wait_for(lambda: find(checkpoint), process), process.communicate()
+        lock = find("teachers/plain/LOCK")
+        assert lock is not None
+        killed = cluster.kill_node_of(number_in(lock))
+        cluster.add_apart(tmp_path / "third", cores=3)
+        _, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    lost = f"teachers/plain was lost with node {killed}; it is tried again (1/3)"
+    assert lost in err.splitlines()
+    objects = ObjectFolder(f"{object_server.url}/runs/smoke")
+    assert objects.read("bundle/bundle.safetensors") == here.bundle.read_bytes()
+    done = {name.removesuffix("/DONE") for name in objects.list() if name.endswith("/DONE")}
+    assert done == here.done().keys()
+    again = there.call("stage=all", outputs)
+    assert again.status == 0 and "started" not in again.err, again.err
+
+
+def test_on_a_node_that_shares_nothing_jobs_end_as_they_end(
+    cluster: SmallCluster, object_server: ObjectServer, tmp_path: Path
+) -> None:
+    """What they say is heard here while they run, and what they leave is put."""
+    cluster.add_apart(tmp_path / "node", cores=4)
+    run = RemoteRun(f"{object_server.url}/runs/demo", tmp_path / "head")
+    machines = RayCluster(ExecutorConfig("ray", cluster.address), run)
+
+    def prepared(name: str, script: str) -> Job:
+        task = run.task(name, {})
+        with task.lock():
+            task.prepare()
+        return replace(job(run.root, name, script), reserved=4)
+
+    with closing(machines), run.lock():
+        script = "import sys; print('last words'); sys.exit(3)"
+        (bad,) = run_jobs([prepared("bad", script)], 1, machines=machines)
+        assert bad.returncode == 3 and str(bad.message).endswith("log.txt:\nlast words")
+        told = prepared("told", CHECKPOINTS)
+        with interrupted_when_all_run([told]), pytest.raises(KeyboardInterrupt):
+            run_jobs([told], 1, machines=machines)
+    assert str(ObjectFolder(run.url).read("told/log.txt")).endswith("checkpoint\\n'")
+    gone(told.folder)
 
 
 def test_an_address_without_a_cluster_is_refused() -> None:

@@ -99,19 +99,18 @@ class Lease:
                 self.check()
                 self._write(replace(self._holder, ended=True))
 
+    @property
+    def number(self) -> int:
+        """That of the object which grants it."""
+        return self._number
+
     def check(self) -> None:
         """Raises `RunTaken` where it is another's by now."""
-        last = max(self._numbers(), default=0)
-        if last != self._number:
-            raise RunTaken(
-                f"{self._objects.url}: {self._read(last) or 'another command'} has taken the run "
-                "since this command was not heard of; what it has done lies on this machine: give "
-                "the command again when the other has ended"
-            )
+        check_lease(self._objects, self._number)
 
     def _take(self) -> None:
-        last = max(self._numbers(), default=0)
-        holder = self._read(last)
+        last = max(_numbers(self._objects), default=0)
+        holder = _read(self._objects, last)
         if holder and not self._is_free(last, holder):
             raise self._in_use(holder)
         self._number = last + 1
@@ -119,11 +118,11 @@ class Lease:
         came_first = self._objects.create(_name(self._number), own)
         if came_first != own:
             raise self._in_use(_holder(came_first))
-        numbers = self._numbers()
+        numbers = _numbers(self._objects)
         if max(numbers) != self._number:
             # The one that was seen is long gone, and others came and went meanwhile.
             self._objects.delete([_name(self._number)])
-            raise self._in_use(self._read(max(numbers)))
+            raise self._in_use(_read(self._objects, max(numbers)))
         if not self._objects.keeps_conditions(_name(self._number)):
             raise RunError(
                 f"{self._objects.url}: this storage writes over objects that are not to be written "
@@ -158,16 +157,29 @@ class Lease:
                     warn(f"{error}; it is tried again")
                 is_warned = True
 
-    def _numbers(self) -> set[int]:
-        names = (name.rpartition("/")[2] for name in self._objects.list(LEASES))
-        return {int(name) for name in names if name.isascii() and name.isdigit()}
-
-    def _read(self, number: int) -> Holder | None:
-        data = self._objects.read(_name(number)) if number else None
-        return None if data is None else _holder(data)
-
     def _write(self, holder: Holder) -> None:
         self._objects.write(_name(self._number), _bytes(holder))
+
+
+def check_lease(objects: ObjectFolder, number: int) -> None:
+    """Raises `RunTaken` where the right to write to a run is another's than that of a number."""
+    last = max(_numbers(objects), default=0)
+    if last != number:
+        raise RunTaken(
+            f"{objects.url}: {_read(objects, last) or 'another command'} has taken the run since "
+            "this command was not heard of; what it has done lies on this machine: give the "
+            "command again when the other has ended"
+        )
+
+
+def _numbers(objects: ObjectFolder) -> set[int]:
+    names = (name.rpartition("/")[2] for name in objects.list(LEASES))
+    return {int(name) for name in names if name.isascii() and name.isdigit()}
+
+
+def _read(objects: ObjectFolder, number: int) -> Holder | None:
+    data = objects.read(_name(number)) if number else None
+    return None if data is None else _holder(data)
 
 
 def _name(number: int) -> str:

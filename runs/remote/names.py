@@ -12,8 +12,10 @@ from runs.remote.agreement import AGREEMENT_NAME
 from runs.remote.lease import LEASES
 from runs.store import LOCK_NAME, PROGRESS_NAME, TASK_NAME
 
-# Of one machine alone.
-_OWN = {LOCK_NAME, PROGRESS_NAME, AGREEMENT_NAME}
+# An object that says whom a task was handed to last.
+GIVEN_NAME = "GIVEN"
+# Of one machine alone, or of the storage.
+_OWN = {LOCK_NAME, PROGRESS_NAME, AGREEMENT_NAME, GIVEN_NAME}
 # What a database has beside it as long as a command works with it.
 _BESIDE_DATABASE = ("-journal", "-wal", "-shm")
 

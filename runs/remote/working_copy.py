@@ -1,31 +1,23 @@
-"""The copy of a run on this machine: what is fetched into it, and what of it is put.
-
-In object storage a task is whole or absent as it is on a disk: its files are put first and `DONE`
-last, where none stands. Files without `DONE` are of a task that was begun, or of a put that was cut
-short; nobody takes them for a finished one.
-"""
+"""The copy of a run on this machine: what is fetched into it, and what of it is put."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from common.errors import UserError
-from common.files import sync
-from common.messages import say, warn
-from common.objects import StoredObject
-from runs.marker import DONE_NAME, Marker
+from common.messages import say
+from runs.marker import DONE_NAME
 from runs.progress import track
 from runs.remote.agreement import Agreement, Seen, Stamp, stamp_of
 from runs.remote.folder import ObjectFolder
 from runs.remote.lease import RunTaken
-from runs.remote.names import by_task, is_of_run, names_in
-from runs.store import LOCK_NAME, ORPHAN_SECONDS, TASK_NAME, locked
+from runs.remote.names import GIVEN_NAME, by_task, names_in
+from runs.remote.transfer import There, Transfer, is_damaged
+from runs.store import LOCK_NAME, LOG_NAME, TASK_NAME
 
 # May be half written as long as a command works with it.
 _DATABASE = ".db"
-
-There = Mapping[str, StoredObject]
 
 
 class WorkingCopy:
@@ -43,8 +35,10 @@ class WorkingCopy:
     ) -> None:
         self._root, self._objects = root, objects
         self._agreement, self._check = agreement, check
-        # What was put of tasks, by this command.
-        self._put: dict[str, Stamp | None] = {}
+        self._transfer = Transfer(root, objects)
+        self._handed: set[str] = set()
+        # Of threads: one puts what was finished while another hands on what is to be done.
+        self._turn = threading.RLock()
 
     def pull(self) -> None:
         """Fetches what is not here, or was written elsewhere since; what is newer here stays.
@@ -54,7 +48,7 @@ class WorkingCopy:
         Raises:
             ObjectError: The storage cannot be read.
         """
-        there = {name: each for name, each in self._objects.list().items() if is_of_run(name)}
+        there = self._transfer.there()
         self._remove_gone(there)
         tasks = by_task(there)
         files = [
@@ -90,6 +84,47 @@ class WorkingCopy:
             ObjectError: The storage cannot be written.
             OSError: A file is gone meanwhile.
         """
+        with self._turn:
+            self._push(begun, closing)
+
+    def hand_over(self, task: str) -> None:
+        """Puts all that is done, and a task that was prepared.
+
+        That is then a task of object storage alone, which is fetched from there whatever becomes of
+        this command.
+
+        Raises:
+            RunTaken: Another command has the run, or has finished the same task.
+            ObjectError: The storage cannot be written; the task is here as it was.
+        """
+        with self._turn:
+            self._push(begun=False, closing=False)
+            own, first = by_task(names_in(self._root, task))[task], f"{task}/{TASK_NAME}"
+            self._put_task(task, own)
+            self._handed.add(task)
+            # What an executor has open stays, as it does when a task is prepared.
+            for name in sorted({*own} - {f"{task}/{LOG_NAME}"}, key=lambda name: name != first):
+                (self._root / name).unlink()
+
+    def take_back(self, task: str) -> None:
+        """Fetches a task that was handed over, done or not.
+
+        Raises:
+            ObjectError: The storage cannot be read.
+        """
+        log = self._root / task / LOG_NAME
+        with self._turn:
+            there = self._transfer.there(task)
+            told = log.read_bytes() if log.exists() else b""
+            self._fetch_task(task, by_task(there).get(task, ()), there)
+            put = stamp_of(log)
+            if f"{task}/{DONE_NAME}" not in there and len(told) > (put[0] if put else 0):
+                # A node that was lost has told more than it has put.
+                log.write_bytes(told)
+            self._objects.delete([f"{task}/{GIVEN_NAME}"])
+            self._agreement.write(self._root)
+
+    def _push(self, begun: bool, closing: bool) -> None:
         tasks = by_task(names_in(self._root))
         files = tasks.pop("", [])
         for name, own in tasks.items():
@@ -97,7 +132,7 @@ class WorkingCopy:
             if done in own:
                 if not self._agreement.has_here(done, self._root / done):
                     self._put_task(name, own)
-            elif begun and not all(map(self._was_put, own)):
+            elif begun and not all(map(self._transfer.is_same, own)):
                 self._put_task(name, own)
         self._put_files(
             name
@@ -137,33 +172,22 @@ class WorkingCopy:
         elif is_known and not is_here and (here / TASK_NAME).exists():
             # It is being made again here.
             return False
-        return _is_damaged(here)
+        return is_damaged(here)
 
     def _fetch_task(self, task: str, names: Iterable[str], there: There) -> None:
-        """Fetches a task, `DONE` last; what else lies in its folder goes."""
-        done, here = f"{task}/{DONE_NAME}", self._root / task
-        # Where an earlier command was killed, what it started may still be dying.
-        with locked(here, f"task {task}", ORPHAN_SECONDS):
-            (here / DONE_NAME).unlink(missing_ok=True)
-            sync(here)
-            for name in set(by_task(names_in(self._root, task)).get(task, ())) - set(names):
-                (self._root / name).unlink()
-            self._objects.get([there[name] for name in names if name != done], self._root)
-            if done in there:
-                self._objects.get([there[done]], self._root)
-                if _is_damaged(here):
-                    (here / DONE_NAME).unlink()
-                    warn(f"{self._objects.url}/{task}: is damaged; has to be made again")
-                self._agree(done, there[done].version)
+        self._transfer.fetch_task(task, names, there)
+        done = f"{task}/{DONE_NAME}"
+        if done in there:
+            self._agree(done, there[done].version)
 
-    def _put_task(self, task: str, names: Iterable[str]) -> None:
+    def _put_task(self, task: str, names: Sequence[str]) -> None:
         """Puts a task, `DONE` last, and only where nobody else has put it."""
         self._check()
-        done, first = f"{task}/{DONE_NAME}", f"{task}/{TASK_NAME}"
-        there = self._objects.list(task)
-        stamp, marker = stamp_of(self._root / done), b""
-        if stamp:
-            marker = (self._root / done).read_bytes()
+        done, there = f"{task}/{DONE_NAME}", self._objects.list(task)
+        stamp, marker = None, None
+        # One that came to be finished after it was looked at has further files: it is put next.
+        if done in names:
+            stamp, marker = stamp_of(self._root / done), (self._root / done).read_bytes()
         if done in there:
             if not self._agreement.has_there(done, there[done].version):
                 self._settle(task, stamp, marker, self._objects.read(done))
@@ -171,42 +195,14 @@ class WorkingCopy:
             # What it covers is about to be written over.
             self._objects.delete([done])
             self._agreement.seen.pop(done)
-        same = self._clear(task, {*by_task(there).get(task, ())} - {done}, {*names})
-        changed = [
-            name for name in names if name != done and not (name in same and self._was_put(name))
-        ]
-        # What says whose files these are; then the checkpoint of a training before the log of its
-        # steps, which must not be shorter.
-        ordered = sorted(changed, key=lambda name: (name != first, name))
-        for some in (ordered[:1], ordered[1:]) if stamp else ([name] for name in ordered):
-            self._put_now(some)
-        if stamp:
-            self._settle(task, stamp, marker, self._objects.create(done, marker))
+            there.pop(done)
+        stands = self._transfer.put_task(task, names, there, marker)
+        if stands is not None:
+            self._settle(task, stamp, marker, stands)
 
-    def _clear(self, task: str, there: set[str], here: set[str]) -> set[str]:
-        """Deletes the objects of a task that no file takes the place of; returns those that stay.
-
-        Of what other inputs made nothing stays, a checkpoint least of all.
-        """
-        first = f"{task}/{TASK_NAME}"
-        same = first in there and self._objects.read(first) == (self._root / first).read_bytes()
-        kept = there & here if same else set()
-        self._delete_task(task, there - kept)
-        return kept
-
-    def _delete_task(self, task: str, names: Iterable[str]) -> None:
-        """Deletes objects of a task, last what shows that they are of one."""
-        gone, first = {*names}, f"{task}/{TASK_NAME}"
-        self._objects.delete(gone - {first})
-        self._objects.delete(gone & {first})
-
-    def _put_now(self, names: Iterable[str]) -> None:
-        files = {name: self._root / name for name in names}
-        stamps = {name: stamp_of(path) for name, path in files.items()}
-        self._objects.put(files)
-        self._put.update(stamps)
-
-    def _settle(self, task: str, stamp: Stamp | None, marker: bytes, there: bytes | None) -> None:
+    def _settle(
+        self, task: str, stamp: Stamp | None, marker: bytes | None, there: bytes | None
+    ) -> None:
         """Takes note of a `DONE` that stands there now.
 
         Raises:
@@ -227,18 +223,22 @@ class WorkingCopy:
         if not changed:
             return
         self._check()
-        self._put_now(changed)
+        self._transfer.put(changed)
         for name in changed:
-            self._agreement.seen[name] = Seen(self._put[name], self._objects.version(name) or "")
+            stamp = self._transfer.stamp(name)
+            self._agreement.seen[name] = Seen(stamp, self._objects.version(name) or "")
         self._agreement.write(self._root)
 
     def _delete_removed(self) -> None:
         """Deletes there what the stages removed here, such as bundles of other budgets."""
         removed = [name for name in self._agreement.seen if not self._is_here(name)]
+        unwanted = [task for task in self._handed if not (self._root / task).exists()]
         # That somebody has taken the whole copy away is no wish to have the run deleted.
-        if not removed or not (self._root / LOCK_NAME).exists():
+        if not (removed or unwanted) or not (self._root / LOCK_NAME).exists():
             return
         self._check()
+        for task in unwanted:
+            self._transfer.delete_task(task, self._objects.list(task))
         for name in removed:
             task, _, last = name.rpartition("/")
             if last == DONE_NAME and (self._root / task / TASK_NAME).exists():
@@ -246,7 +246,7 @@ class WorkingCopy:
                 continue
             own = by_task(self._objects.list(task)).get(task, ()) if last == DONE_NAME else ()
             self._objects.delete([name])
-            self._delete_task(task, {*own} - {name})
+            self._transfer.delete_task(task, {*own} - {name})
             self._agreement.seen.pop(name)
         self._agreement.write(self._root)
 
@@ -257,18 +257,6 @@ class WorkingCopy:
         return (self._root / name).is_file()
 
     def _is_of_coming_task(self, name: str) -> bool:
-        """Whether a file is the log of a task whose folder is just being prepared."""
+        """Whether a file is the log of a task that is just being prepared, or was handed over."""
         folder = (self._root / name).parent
         return folder != self._root and (folder / LOCK_NAME).exists()
-
-    def _was_put(self, name: str) -> bool:
-        return name in self._put and self._put[name] == stamp_of(self._root / name)
-
-
-def _is_damaged(folder: Path) -> bool:
-    """Whether a task's folder does not hold all that a `DONE` of its own covers."""
-    try:
-        marker = Marker.read(folder)
-    except UserError:
-        return True
-    return marker is None or marker.damaged(folder) is not None

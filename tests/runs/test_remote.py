@@ -13,9 +13,10 @@ import pytest
 
 from common.objects import ObjectError, StoredObject
 from runs import RunError
-from runs.remote import lease, uploads
+from runs.remote import lease, uploads, working_copy
 from runs.remote.folder import ObjectFolder
 from runs.remote.lease import RunTaken
+from runs.remote.names import names_in
 from runs.remote.run import RemoteRun
 from tests.object_storage import SECRET, ObjectServer
 from tests.runs.remote import make_done, names
@@ -167,6 +168,29 @@ def test_a_machine_goes_on_from_the_checkpoint_of_another(
         (task.folder / "checkpoint.bin").unlink()
         make_done(task)
     assert "a/checkpoint.bin" not in names(url)
+
+
+def test_a_task_that_is_finished_while_it_is_put_is_put_whole(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`DONE` does not go before files that were not there when its folder was looked at."""
+    run, there = RemoteRun(url, tmp_path / "here"), RemoteRun(url, tmp_path / "there")
+    with run.lock():
+        copy, _ = run._holding()
+        task = run.task("a", {})
+        task.prepare()
+
+        def finished_then(root: Path, below: str = "") -> list[str]:
+            found = names_in(root, below)
+            if not task.is_done():
+                make_done(task)
+            return found
+
+        monkeypatch.setattr(working_copy, "names_in", finished_then)
+        copy.push(begun=True)
+        assert names(url) == ["a/task.json"]
+    with there.lock():
+        assert there.task("a", {}).is_done()
 
 
 def test_what_stages_remove_goes_there_too(url: str, tmp_path: Path) -> None:

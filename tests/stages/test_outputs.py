@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from common.errors import ConfigError
-from runs import ExecutorConfig
 from runs.remote.run import RemoteRun
 from stages.config import Config
 from stages.outputs import run_of
@@ -32,10 +31,6 @@ def test_a_run_is_a_folder_or_a_copy_of_what_is_below_a_url(
         (Config(outputs="s3://bucket/runs?secret"), r"outputs: the URL holds more than bucket"),
         (Config(outputs="ftp://host/secret"), r"outputs: no URL of objects; give s3://bucket"),
         (Config(outputs="s3://bucket/runs", run="../demo"), r"with no part empty or \.\.$"),
-        (
-            Config(outputs="s3://bucket/runs", executor=ExecutorConfig("ray")),
-            r"outputs=s3://bucket/runs: executor=ray needs a folder that all nodes share",
-        ),
     ],
 )
 def test_what_is_no_place_for_a_run_is_refused(config: Config, said: str) -> None:

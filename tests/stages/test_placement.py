@@ -7,7 +7,7 @@ import torch
 
 import stages.placement
 from common.errors import ConfigError
-from runs import ExecutorConfig, LocalMachine
+from runs import ExecutorConfig, LocalMachine, Run
 from stages.config import Config
 from stages.placement import machines_of
 
@@ -15,7 +15,7 @@ from stages.placement import machines_of
 def test_a_cluster_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages.placement, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"^executor: needs a package: pip install .*\[ray\]"):
-        machines_of(Config(executor=ExecutorConfig("ray")))
+        machines_of(Config(executor=ExecutorConfig("ray")), Run("outputs/demo"))
 
 
 def test_jobs_are_spread_over_the_gpus_that_this_process_may_use(
@@ -26,7 +26,7 @@ def test_jobs_are_spread_over_the_gpus_that_this_process_may_use(
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if named:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-        machine = machines_of(Config(device=device))  # type: ignore[arg-type]
+        machine = machines_of(Config(device=device), Run("x"))  # type: ignore[arg-type]
         assert isinstance(machine, LocalMachine) and machine.capacity().gpus == found
     assert stages.placement._devices() == ["0", "1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
