@@ -101,7 +101,7 @@ def _store(folder: Path, job: Training, threshold: int) -> Iterator[Stored]:
             MemberLayout.of(folder.name, setting.family, setting.config, quantized, entropy)
             for entropy in (False, True)
         ]
-        found = [predict(setting, model, split, size) for split in splits]
+        found = [predict(setting, [model], split, size)[0] for split in splits]
         yield Stored(folder.name, way, layouts, found)
 
 

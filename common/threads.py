@@ -8,8 +8,10 @@ Imported before those libraries, so it imports none of them.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 LIBRARY_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -19,6 +21,9 @@ LIBRARY_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 POOL_VARIABLE = "ONEGIG_THREADS"
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 def cores() -> int:
@@ -31,6 +36,19 @@ def cores() -> int:
 def pool_threads() -> int:
     """Threads for independent pieces of work: the cores, or as many as a job was given."""
     return int(os.environ.get(POOL_VARIABLE, 0)) or cores()
+
+
+def on_threads(work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+    """What `work` makes of each item, in their order, on as many threads as there are for pieces.
+
+    They are worth it where the work is numpy's, which lets go of the interpreter in long loops. A
+    search does this thousands of times, and joblib's threads take milliseconds to start and end.
+    """
+    threads = min(pool_threads(), len(items))
+    if threads < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, items))
 
 
 def environment(threads: int) -> dict[str, str]:

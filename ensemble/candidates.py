@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import Parallel, delayed
 
-from common.threads import pool_threads
+from common.threads import on_threads
 from ensemble.errors import EnsembleError
 from metrics import Labels
 from metrics.ranking import slices, true_pairs
@@ -51,9 +50,8 @@ def union_candidates(predictions: Sequence[Predictions], labels: Labels, k: int)
     check_alike(predictions, labels, k)
     width = min(labels.num_labels, UNION * max(own.stored for own in predictions))
     step = max(1, CHUNK_CELLS // (len(predictions) * width))
-    parts = Parallel(pool_threads(), prefer="threads")(
-        delayed(_chunk_candidates)(predictions, labels, rows, k)
-        for rows in slices(len(labels), step)
+    parts = on_threads(
+        lambda rows: _chunk_candidates(predictions, labels, rows, k), slices(len(labels), step)
     )
     width = max(part.labels.shape[1] for part in parts)
     found = np.concatenate([columns(part.labels, width, ANYTHING_ELSE) for part in parts])

@@ -126,6 +126,8 @@ def straddles(keys: np.ndarray, k: int) -> np.ndarray:
     if keys.shape[2] <= k:
         return result
     tied = (keys[:, :, -k] ^ keys[:, :, -k - 1]) <= 1
+    if not tied.any():
+        return result
     for weighting, clip in np.argwhere(tied):
         ranked = keys[weighting, clip]
         same = ranked[(ranked ^ ranked[-k]) <= 1]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 
-from common.threads import pool_threads
+from common.threads import on_threads
 from ensemble.candidates import check_alike, union_candidates
 from ensemble.chunks import Chunk, enters, lay_out, mixed_scores, straddles
 from ensemble.errors import EnsembleError
@@ -113,13 +112,11 @@ class WeightedScorer:
     def _scored(self, weights: np.ndarray, exact: np.ndarray | None) -> np.ndarray:
         weights = check_weights(weights, self.num_members)
         gap = np.empty(len(weights))
-        # Threads: numpy sorts and multiplies without the interpreter's lock, on shared arrays.
-        Parallel(pool_threads(), prefer="threads")(
-            delayed(self._score_block)(
-                weights[rows], gap[rows], None if exact is None else exact[rows]
-            )
-            for rows in slices(len(weights), BLOCK_WEIGHTINGS)
-        )
+
+        def score_block(rows: slice) -> None:
+            self._score_block(weights[rows], gap[rows], None if exact is None else exact[rows])
+
+        on_threads(score_block, slices(len(weights), BLOCK_WEIGHTINGS))
         return gap
 
     def of(self, members: Sequence[int]) -> WeightedScorer:

@@ -13,10 +13,9 @@ fewer, and never fewer than a hundred, whose standard deviation is within a tent
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.sparse import csr_array
 
-from common.threads import pool_threads
+from common.threads import on_threads
 from metrics.labels import Labels
 from metrics.ranking import Ranking, checked_scores, slices, true_pairs
 
@@ -130,10 +129,8 @@ def _resampled(score: Score, clips: int, draws: int, seed: int) -> np.ndarray:
             drawn[:, place] = np.bincount(picked, minlength=clips)
         return score(drawn)
 
-    # Threads: numpy and scipy let go of the interpreter in their long loops.
     blocks = slices(draws, max(1, min(32, CELLS // max(clips, 1))))
-    scores = Parallel(pool_threads(), prefer="threads")(delayed(scored)(own) for own in blocks)
-    return np.concatenate(scores, axis=-1)
+    return np.concatenate(on_threads(scored, blocks), axis=-1)
 
 
 def _mean_of_precisions(groups: np.ndarray, ranking: Ranking, positives: csr_array) -> Score:

@@ -8,12 +8,11 @@ The result never depends on the order in which a sort leaves them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from common.threads import pool_threads
+from common.threads import on_threads
 from metrics.errors import MetricError
 from metrics.labels import Labels
 
@@ -161,14 +160,11 @@ def _for_chunks(work: Callable[[slice], None], clips: int, num_labels: int) -> N
     NumPy lets go of the interpreter in all of its long loops.
     """
     chunks = slices(clips, max(1, CHUNK_VALUES // num_labels))
-    threads = pool_threads()
-    if threads == 1 or len(chunks) < FEW_CHUNKS:
-        for chunk in chunks:
-            work(chunk)
+    if len(chunks) >= FEW_CHUNKS:
+        on_threads(work, chunks)
         return
-    with ThreadPoolExecutor(threads) as executor:
-        for _ in executor.map(work, chunks):
-            pass
+    for chunk in chunks:
+        work(chunk)
 
 
 def refuse_non_finite(scores: np.ndarray, first_row: int = 0) -> None:

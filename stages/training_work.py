@@ -2,13 +2,14 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from common.files import atomic_path, read_json, write_json
 from common.units import format_bytes
@@ -60,16 +61,16 @@ def build_model(setting: Setting) -> FamilyModule:
 
 def predict(
     setting: Setting,
-    model: FamilyModule,
+    models: Sequence[FamilyModule],
     split: Split,
     batch_size: int,
     progress: Path | None = None,
     remembered: Mapping[str, int] | None = None,
     to_score: bool = True,
-) -> Predictions:
-    """The predictions of a job's model; the last three arguments are those of `predict_split`."""
+) -> list[Predictions]:
+    """The predictions of a job's models; the last three arguments are those of `predict_split`."""
     return predict_split(
-        model,
+        models,
         split,
         batch_size=batch_size,
         stored_labels=setting.stored_labels,
@@ -78,6 +79,21 @@ def predict(
         remembered=remembered,
         to_score=to_score,
     )
+
+
+def predict_states(
+    setting: Setting,
+    states: Iterable[Mapping[str, Tensor]],
+    split: Split,
+    batch_size: int,
+    progress: Path | None = None,
+) -> list[Predictions]:
+    """The predictions of a job's model with each of some states."""
+    models = []
+    for state in states:
+        models.append(build_model(setting))
+        models[-1].load_state_dict(state)
+    return predict(setting, models, split, batch_size, progress) if models else []
 
 
 def predict_clips(job: Prediction, task: Task) -> None:
@@ -96,7 +112,8 @@ def predict_clips(job: Prediction, task: Task) -> None:
         split = split.select(np.arange(job.start, job.end))
     began = time.monotonic()
     # Students learn from what a teacher says of labels that nobody knows.
-    found = predict(job.setting, model, split, job.batch_size, task.folder, own, to_score=False)
+    given = job.batch_size, task.folder, own
+    (found,) = predict(job.setting, [model], split, *given, to_score=False)
     found.save(task.folder / name)
     seconds = time.monotonic() - began
     append_log(task.folder, f"predicted {len(split):,} clips of {job.split} in {seconds:.1f} s")
@@ -259,9 +276,9 @@ def _keep_better(
         if weights is None:
             continue
         model.load_state_dict(weights)
+        given = job.train.inference_batch_size, task.folder
         predictions = {
-            name: predict(job.setting, model, split, job.train.inference_batch_size, task.folder)
-            for name, split in splits.items()
+            name: predict(job.setting, [model], split, *given)[0] for name, split in splits.items()
         }
         scores = {name: gap_of(labels[name], predictions[name]) for name in labels}
         figures |= {f"gap_{name}_{phase}": value for name, value in scores.items()}

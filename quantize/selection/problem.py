@@ -29,9 +29,10 @@ from runs import Predictions
 SAMPLED = 3000  # clips that memberships and precisions are chosen on, of more than that
 CONFIRMED = 16  # weights found on a sample are searched on all clips in this part of the trials
 # Neighbors ask for the same scorers and the same predictions. So many bytes of either are kept: of
-# millions of clips one scorer, and few predictions, which are read again from their files.
+# millions of clips one scorer, and few predictions, which are read again from their files. Scorers
+# are asked for again after many others, too: as many are kept as are small together.
 KEPT = 2 * 2**30
-SCORERS_KEPT = 4
+SCORERS_KEPT, SMALL_SCORERS = 4, 2**28
 SCORER_BYTES = 600  # of a clip and a member, about
 
 # Indices of options, rising, at most one a member.
@@ -175,7 +176,7 @@ class Problem:
 
     def _scorers_kept(self) -> int:
         each = SCORER_BYTES * max(1, len(self.labels)) * len(self.members)
-        return max(1, min(SCORERS_KEPT, KEPT // each))
+        return max(1, min(SCORERS_KEPT, KEPT // each), SMALL_SCORERS // each)
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """What is maximised (W,), of rows of weights (W, options)."""

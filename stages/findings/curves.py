@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from common.codec import from_plain, to_plain
 from common.files import read_json, write_json
 from ensemble import WeightedScorer
+from metrics.ranking import slices
 from quantize.precision import FLOAT32, UNIFORM8
 from quantize.selection.comparison import Comparison, compare
 from quantize.selection.problem import Solution
@@ -20,9 +21,9 @@ from stages.execute import Tasks
 from stages.jobs import predictions_name
 from stages.packing.catalogue import Catalogue
 from stages.packing.measurement_work import quantized_by_recipe
-from stages.training_work import build_model, predict
+from stages.training_work import build_model, predict_states
 from stages.workspace import Workspace
-from training.inference import gap_of
+from training.inference import gap_of, models_at_once
 
 _COMPARISON_NAME = "comparison.json"
 _PACKED_NAME = "packed.json"
@@ -111,16 +112,18 @@ def _predict(
     """The predictions on `report` of members as they are stored, one after the other."""
     split = workspace.data.open("report")
 
-    def of_member(name: str) -> list[tuple[Option, Predictions]]:
+    def of_member(name: str) -> Iterator[tuple[Option, Predictions]]:
         job, file = catalogue.models[name][0].job, catalogue.models[name][0].task.file
         model = build_model(job.setting)
-        found = []
-        for recipe in (recipe for member, recipe in options if member == name):
-            ((_, state),) = quantized_by_recipe(job, model, file, only=recipe)
-            model.load_state_dict(state.dequantize())
-            predictions = predict(job.setting, model, split, job.batch_size)
-            found.append(((name, recipe), predictions))
-        return found
+        recipes = [recipe for member, recipe in options if member == name]
+        at_once = models_at_once(model, split, job.setting.stored_labels)
+        for rows in slices(len(recipes), at_once):
+            states = []
+            for recipe in recipes[rows]:
+                ((_, state),) = quantized_by_recipe(job, model, file, only=recipe)
+                states.append(state.dequantize())
+            found = predict_states(job.setting, states, split, job.batch_size)
+            yield from zip(((name, recipe) for recipe in recipes[rows]), found, strict=True)
 
     return chain.from_iterable(map(of_member, dict.fromkeys(name for name, _ in options)))
 

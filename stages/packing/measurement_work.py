@@ -1,6 +1,7 @@
 """What the process of a measurement does: a student by every recipe of storing it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -18,11 +19,12 @@ from quantize.precision import FLOAT32, UNIFORM8, Codes, quantize
 from quantize.recipes import Recipe, large_tensors, recipes_of, tried_one_by_one
 from quantize.sensitivity import tensor_losses
 from quantize.state import QuantizedState, quantize_state
+from records import Split
 from runs import Predictions, RunError, Task, append_log, reported
 from stages.jobs import WEIGHTS_NAME, Measurement, predictions_name
 from stages.summaries import MeasurementSummary
-from stages.training_work import build_model, predict
-from training.inference import gap_of, labels_of
+from stages.training_work import build_model, predict_states
+from training.inference import gap_of, labels_of, models_at_once
 
 LAYOUTS_NAME = "layouts.json"
 MIXED_NAME = "mixed.json"
@@ -79,29 +81,22 @@ def measure(job: Measurement, task: Task) -> None:
     model = build_model(job.setting)
     splits = {name: job.setting.open(name) for name in job.splits if name != "train"}
     truths = {name: labels_of(split) for name, split in splits.items()}
-
-    def predictions(recipe: str, split: str) -> Predictions:
-        if recipe == FLOAT32:
-            return Predictions.load(job.trained.file(predictions_name(split)))
-        return predict(job.setting, model, splits[split], job.batch_size, task.folder)
-
     layouts, stored, gaps, files = {}, {}, {}, [MIXED_NAME, ROUNDED_NAME]
     count = _prepare(job, model, task)
     quantized = quantized_by_recipe(job, model, task.folder.joinpath)
-    for recipe, state in reported(quantized, task.folder, count):
-        model.load_state_dict(state.dequantize())
+    predicted = _predicted(job, model, quantized, splits, task.folder)
+    for recipe, state, found in reported(predicted, task.folder, count):
         if job.scored:
             files.append(recipe_predictions_name(job.scored, recipe))
-            found = predictions(recipe, job.scored)
-            found.save(task.folder / files[-1])
-            gaps[recipe] = gap_of(truths[job.scored], found)
+            found[job.scored].save(task.folder / files[-1])
+            gaps[recipe] = gap_of(truths[job.scored], found[job.scored])
             append_log(task.folder, f"{recipe}: GAP {gaps[recipe]:.5f} on {job.scored}")
         if job.reported:
             layout = _layout(job, state)
             layouts[recipe], stored[recipe] = to_plain(layout), layout.tensor_bytes()
         if job.reported and recipe == UNIFORM8:
             files.append(predictions_name("report"))
-            predictions(recipe, "report").save(task.folder / files[-1])
+            found["report"].save(task.folder / files[-1])
     summary = MeasurementSummary(gaps, stored)
     if job.reported:
         files.append(LAYOUTS_NAME)
@@ -111,6 +106,37 @@ def measure(job: Measurement, task: Task) -> None:
         on_report_gaps = (gap_of(truths["report"], Predictions.load(place)) for place in places)
         summary = MeasurementSummary(gaps, stored, *on_report_gaps)
     task.finish(files, summary)
+
+
+def _predicted(
+    job: Measurement,
+    model: FamilyModule,
+    quantized: Iterable[tuple[str, QuantizedState]],
+    splits: Mapping[str, Split],
+    folder: Path,
+) -> Iterator[tuple[str, QuantizedState, dict[str, Predictions]]]:
+    """Recipes and states, with what is asked for of their predictions on `splits`, by split.
+
+    As many at a time as fit into memory, since each reading of the clips takes as long as one of
+    them. What is stored in float32 has predicted already.
+    """
+    left = iter(quantized)
+    at_once = min(models_at_once(model, own, job.setting.stored_labels) for own in splits.values())
+    while some := list(islice(left, at_once)):
+        found: dict[str, dict[str, Predictions]] = {recipe: {} for recipe, _ in some}
+        for name, split in splits.items():
+            asked = {
+                recipe: state.dequantize()
+                for recipe, state in some
+                if recipe != FLOAT32 and (name == job.scored or recipe == UNIFORM8)
+            }
+            given = job.setting, asked.values(), split, job.batch_size, folder
+            for recipe, predictions in zip(asked, predict_states(*given), strict=True):
+                found[recipe][name] = predictions
+        if job.scored and FLOAT32 in found:
+            place = job.trained.file(predictions_name(job.scored))
+            found[FLOAT32][job.scored] = Predictions.load(place)
+        yield from ((recipe, state, found[recipe]) for recipe, state in some)
 
 
 def _layout(job: Measurement, state: QuantizedState) -> MemberLayout:
