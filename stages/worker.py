@@ -13,7 +13,7 @@ import torch._dynamo
 
 from families import remembers
 from runs import Task, die_with_parent
-from runs.code import record_code, this_project
+from runs.code import record_code
 from stages.endings import ending_of
 from stages.job_files import read_job
 from stages.jobs import Measurement, Prediction, Training
@@ -22,9 +22,6 @@ from stages.parts.part import BundlePart
 from stages.parts.work import run_part
 from stages.ranks import train_together
 from stages.training_work import predict_clips, train
-
-# The code that was imported here, whatever becomes of its files; once for all jobs, too.
-this_project()
 
 
 def main(folder: Path) -> None:

@@ -19,7 +19,6 @@ import numpy as np
 from ensemble import WeightedScorer, search_weights
 from ensemble.evenness import entropy_bonus, with_entropy_bonus
 from metrics import Labels
-from metrics.bootstrap import standard_error
 from quantize.errors import BudgetError
 from quantize.selection.latency import UNLIMITED, Latency
 from quantize.selection.option import Option
@@ -28,9 +27,9 @@ from runs import Predictions
 
 SAMPLED = 3000  # clips that memberships and precisions are chosen on, of more than that
 CONFIRMED = 16  # weights found on a sample are searched on all clips in this part of the trials
-# Neighbors ask for the same scorers and the same predictions. So many bytes of either are kept: of
-# millions of clips one scorer, and few predictions, which are read again from their files. Scorers
-# are asked for again after many others, too: as many are kept as are small together.
+# The same scorers and predictions are asked for again. So many bytes of either are kept: of
+# millions of clips one scorer, and few predictions, which are read again from their files; of few
+# clips many scorers.
 KEPT = 2 * 2**30
 SCORERS_KEPT, SMALL_SCORERS = 4, 2**28
 SCORER_BYTES = 600  # of a clip and a member, about
@@ -120,6 +119,8 @@ class Problem:
         self.latency, self.times = latency, self._times_in(latency)
         self._read = lru_cache(self._options_kept())(lambda n: self.options[n].predictions)
         self._scorer_of = lru_cache(self._scorers_kept())(self._make_scorer)
+        # Neighbors often come to the same choice with the same weights.
+        self._search_of = cache(self._searched_anew)
 
     def weighed(
         self, file_bytes: Callable[[Mapping[str, str]], int], latency: Latency = UNLIMITED
@@ -262,6 +263,10 @@ class Problem:
         Returns:
             (options,) weights over all options, and how many weightings were scored.
         """
+        return self._search_of(row.tobytes(), trials, seed)
+
+    def _searched_anew(self, row_bytes: bytes, trials: int, seed: int) -> tuple[np.ndarray, int]:
+        row = np.frombuffer(row_bytes)
         if self.sample is self:
             return self._searched(self.scorer.of(choice_of(row)), row, trials, seed)
         row, tried = self.sample.searched(row, trials, seed)
@@ -328,10 +333,6 @@ class Problem:
         row = self.row(solution)
         chosen = choice_of(row)
         return self._scorer_of(chosen).mixed(row[list(chosen)])
-
-    def standard_error(self, solution: Solution) -> float:
-        """That of the GAP of a solution."""
-        return standard_error(self.resampled_gap(solution))
 
     def check(self, budget: int) -> None:
         """Raises BudgetError, with the least of every member, where no member fits."""

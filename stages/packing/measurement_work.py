@@ -20,7 +20,7 @@ from quantize.recipes import Recipe, large_tensors, recipes_of, tried_one_by_one
 from quantize.sensitivity import tensor_losses
 from quantize.state import QuantizedState, quantize_state
 from records import Split
-from runs import Predictions, RunError, Task, append_log, reported
+from runs import Predictions, RunError, Task, append_log, append_progress, reported
 from stages.jobs import WEIGHTS_NAME, Measurement, predictions_name
 from stages.summaries import MeasurementSummary
 from stages.training_work import build_model, predict_states
@@ -97,6 +97,7 @@ def measure(job: Measurement, task: Task) -> None:
         if job.reported and recipe == UNIFORM8:
             files.append(predictions_name("report"))
             found["report"].save(task.folder / files[-1])
+    append_progress(task.folder, count, count)
     summary = MeasurementSummary(gaps, stored)
     if job.reported:
         files.append(LAYOUTS_NAME)

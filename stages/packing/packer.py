@@ -219,7 +219,7 @@ class Packer:
             map_at_10=figures["map_at_10"],
             map_at_10_error=figures["map_at_10_error"],
             search_gap=solution.gap,
-            search_gap_error=self._problem.standard_error(solution),
+            search_gap_error=standard_error(self._problem.resampled_gap(solution)),
             copies=copies,
             copies_gain=chosen.gain.gap,
             copies_gain_error=chosen.gain.error,
