@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
+from ensemble.search import SearchResult, search_weights
 from quantize.selection import problem as problems
 from quantize.selection.curve import curve
 from quantize.selection.option import Option
@@ -46,6 +48,26 @@ def test_the_sample_is_of_the_same_options(many: Problem) -> None:
 def test_no_more_clips_than_a_sample_are_all_looked_at() -> None:
     problem = make_problem(2)
     assert problem.sample is problem
+
+
+def test_weights_of_a_choice_are_searched_once(
+    many: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def counted(*args: Any, trials: int, **options: Any) -> SearchResult:
+        calls.append(trials)
+        return search_weights(*args, trials=trials, **options)
+
+    monkeypatch.setattr(problems, "search_weights", counted)
+    row = many.flat_row((0, 4))
+    for problem in (many, many.weighed(many.file_bytes), make_problem(4, seed=8, jump=13)):
+        weights, tried = problem.searched(row, 40, 1)
+        assert np.array_equal(weights, many.searched(row, 40, 1)[0]) and tried == 42
+    # On the sample and on all, of the problem and of the one that was made anew.
+    assert calls == [40, 2] * 2
+    assert not np.array_equal(many.searched(row, 40, 2)[0], weights)
+    assert calls == [40, 2] * 3
 
 
 def test_predictions_that_are_read_when_they_are_needed(
