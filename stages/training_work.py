@@ -83,16 +83,22 @@ def predict(
 
 def predict_states(
     setting: Setting,
+    model: FamilyModule,
     states: Iterable[Mapping[str, Tensor]],
     split: Split,
     batch_size: int,
     progress: Path | None = None,
 ) -> list[Predictions]:
-    """The predictions of a job's model with each of some states."""
-    models = []
+    """The predictions of a job's model with each of some states, from one reading of the split.
+
+    The first state is loaded into `model`, each of the others into a model of its own.
+    """
+    models: list[FamilyModule] = []
     for state in states:
-        models.append(build_model(setting))
+        models.append(build_model(setting) if models else model)
         models[-1].load_state_dict(state)
+        # Of a large model not even one may stay beside it.
+        del state
     return predict(setting, models, split, batch_size, progress) if models else []
 
 

@@ -118,11 +118,12 @@ def _predict(
         recipes = [recipe for member, recipe in options if member == name]
         at_once = models_at_once(model, split, job.setting.stored_labels)
         for rows in slices(len(recipes), at_once):
-            states = []
-            for recipe in recipes[rows]:
-                ((_, state),) = quantized_by_recipe(job, model, file, only=recipe)
-                states.append(state.dequantize())
-            found = predict_states(job.setting, states, split, job.batch_size)
+            states = (
+                state.dequantize()
+                for recipe in recipes[rows]
+                for _, state in quantized_by_recipe(job, model, file, only=recipe)
+            )
+            found = predict_states(job.setting, model, states, split, job.batch_size)
             yield from zip(((name, recipe) for recipe in recipes[rows]), found, strict=True)
 
     return chain.from_iterable(map(of_member, dict.fromkeys(name for name, _ in options)))

@@ -118,26 +118,23 @@ def _predicted(
 ) -> Iterator[tuple[str, QuantizedState, dict[str, Predictions]]]:
     """Recipes and states, with what is asked for of their predictions on `splits`, by split.
 
-    As many at a time as fit into memory, since each reading of the clips takes as long as one of
-    them. What is stored in float32 has predicted already.
+    As many at a time as fit into memory: the clips are read once for them. What is stored in
+    float32 has predicted already.
     """
     left = iter(quantized)
     at_once = min(models_at_once(model, own, job.setting.stored_labels) for own in splits.values())
-    while some := list(islice(left, at_once)):
-        found: dict[str, dict[str, Predictions]] = {recipe: {} for recipe, _ in some}
+    while some := dict(islice(left, at_once)):
+        found: dict[str, dict[str, Predictions]] = {recipe: {} for recipe in some}
         for name, split in splits.items():
-            asked = {
-                recipe: state.dequantize()
-                for recipe, state in some
-                if recipe != FLOAT32 and (name == job.scored or recipe == UNIFORM8)
-            }
-            given = job.setting, asked.values(), split, job.batch_size, folder
+            asked = [r for r in some if r != FLOAT32 and (name == job.scored or r == UNIFORM8)]
+            states = (some[recipe].dequantize() for recipe in asked)
+            given = job.setting, model, states, split, job.batch_size, folder
             for recipe, predictions in zip(asked, predict_states(*given), strict=True):
                 found[recipe][name] = predictions
         if job.scored and FLOAT32 in found:
             place = job.trained.file(predictions_name(job.scored))
             found[FLOAT32][job.scored] = Predictions.load(place)
-        yield from ((recipe, state, found[recipe]) for recipe, state in some)
+        yield from ((recipe, state, found[recipe]) for recipe, state in some.items())
 
 
 def _layout(job: Measurement, state: QuantizedState) -> MemberLayout:
