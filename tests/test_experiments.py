@@ -109,8 +109,8 @@ def test_what_an_experiment_does_not_have_is_added_on_the_command_line() -> None
 # Those that `all` teaches, each of its own name's member.
 STUDENTS = {
     "audioset": [
-        *("deep", "bag", "drawn", "clusters", "attended", "attended-2", "attended-wide"),
-        *("grouped", "grouped-2", "recall-bag", "recall-drawn"),
+        *("deep", "bag", "bag-wide", "drawn", "clusters", "attended", "attended-2"),
+        *("attended-wide", "grouped", "grouped-2", "recall-bag", "recall-drawn"),
         *("recall-attended", "recall-grouped"),
     ],
     "demo": ["vlad-8", "vlad-4", "fisher-6", "fisher-4", "bag-max", "bag-gated", "gru", "lstm"],
