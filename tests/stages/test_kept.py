@@ -17,7 +17,7 @@ KEPT = {"bag-t4": MemberConfig("dbof", {"clusters": 9}), "bag-t1": MemberConfig(
 def test_what_was_of_a_member_is_of_its_best_trial() -> None:
     config = with_kept(experiment("audioset"), "bag", KEPT)
     assert "bag" not in config.members
-    assert [name for name in config.members if name.startswith("bag")] == list(KEPT)
+    assert [name for name in config.members if name.startswith("bag-t")] == list(KEPT)
     assert config.members["bag-t4"].config == {"clusters": 9}
     assert config.members["recall-bag"].config["of"] == "bag-t4"
     assert config.host_of("recall-bag") == "bag-t4" and config.host_of("recall-drawn") == "drawn"
