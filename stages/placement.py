@@ -48,9 +48,8 @@ def process_of(job: Job, task: Task, machines: Machines) -> Process:
         gpus = devices if needs.device != "cpu" and machines.capacity().gpus else 0
     root = run_folder(folder, task.name)
     reads = tuple(path for path in paths_in(job) if path.is_relative_to(root))
-    return Process(
-        *(task.name, folder, command, job.thread_count(), needs.resources.cpus, gpus), reads
-    )
+    threads, cpus = job.thread_count(), needs.resources.cpus
+    return Process(task.name, folder, command, threads, cpus, gpus, reads)
 
 
 def _devices() -> list[str]:

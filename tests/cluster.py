@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import psutil
 
 from runs import Job, Result
 from tests.line import wait_for
+from training.checkpoint import CHECKPOINT_NAME
 
 _STORE_BYTES = 80 << 20
 # A node that is dead is seen to be so within two seconds.
@@ -123,6 +125,35 @@ def number_in(path: Path) -> int:
     """The number that is written into a file, as soon as it is."""
     wait_for(lambda: path.exists() and path.read_text().endswith("\n"))
     return int(path.read_text())
+
+
+def ended_without_its_node(
+    process: subprocess.Popen[str],
+    cluster: SmallCluster,
+    find: Callable[[str], Path | None],
+    join: Callable[[], object],
+) -> tuple[str, str]:
+    """Has the node of a training die behind its first checkpoint; what the run says to its end.
+
+    Args:
+        process: The run.
+        cluster: Where it has its nodes.
+        find: The file of a name below the run's folder, as soon as there is one.
+        join: Adds another node.
+    """
+    task = "teachers/plain"
+    try:
+        assert wait_for(lambda: find(f"{task}/{CHECKPOINT_NAME}"), process), process.communicate()
+        lock = find(f"{task}/LOCK")
+        assert lock is not None
+        killed = cluster.kill_node_of(number_in(lock))
+        join()
+        out, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert f"{task} was lost with node {killed}; it is tried again (1/3)" in err.splitlines()
+    return out, err
 
 
 class OneUnwanted:

@@ -165,14 +165,19 @@ def blank_means_line(folder: Path, changes: tuple[str, ...]) -> Line:
     return Line(data, schema, folder / "outputs", changes)
 
 
+def finished_means_line(folder: Path, changes: tuple[str, ...]) -> Line:
+    """Such a run that has been through undisturbed."""
+    line = blank_means_line(folder, changes)
+    outcome = line.call("stage=all")
+    assert outcome.status == 0, outcome.err
+    return line
+
+
 @cache
 def means_line(base: Path) -> Line:
     """A run of one perceptron on video-level means that has been through; not to be changed."""
     changes = ("~members.vlad", "~members.bag", "~members.sequence")
-    line = blank_means_line(base / "means-line", changes)
-    outcome = line.call("stage=all")
-    assert outcome.status == 0, outcome.err
-    return line
+    return finished_means_line(base / "means-line", changes)
 
 
 def wait_for(what: Callable[[], object], process: subprocess.Popen[str] | None = None) -> bool:

@@ -32,12 +32,13 @@ from tests.cluster import (
     SLEEPS,
     OneUnwanted,
     SmallCluster,
+    ended_without_its_node,
     gone,
     interrupted_when_all_run,
     job,
     number_in,
 )
-from tests.line import Line, blank_means_line, means_line, wait_for
+from tests.line import Line, blank_means_line, finished_means_line, means_line, wait_for
 from tests.object_storage import ObjectServer
 from tests.parts import AS_HELD, IN_PARTS, Clips, held_at, submission
 from training.checkpoint import CHECKPOINT_NAME
@@ -147,28 +148,19 @@ CHANGES = (
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Line:
     """A run that has been through undisturbed on this machine; not to be changed."""
-    line = blank_means_line(tmp_path_factory.mktemp("here"), CHANGES)
-    outcome = line.call("stage=all")
-    assert outcome.status == 0, outcome.err
-    return line
+    return finished_means_line(tmp_path_factory.mktemp("here"), CHANGES)
 
 
 def test_a_run_ends_at_the_same_bytes_though_a_node_dies_and_one_comes(
     cluster: SmallCluster, here: Line, tmp_path: Path
 ) -> None:
     there = Line(here.data, here.schema, tmp_path / "there" / "outputs", CHANGES)
-    victim = there.run / "teachers" / "plain"
+
+    def find(below: str) -> Path | None:
+        return next(there.run.glob(below), None)
+
     process = there.start("stage=all", "executor=ray", f"executor.address={cluster.address}")
-    try:
-        assert wait_for((victim / CHECKPOINT_NAME).exists, process), process.communicate()
-        killed = cluster.kill_node_of(number_in(victim / "LOCK"))
-        cluster.add()
-        out, err = process.communicate(timeout=300)
-    finally:
-        process.kill()
-    assert process.returncode == 0, err
-    lost = f"teachers/plain was lost with node {killed}; it is tried again (1/3)"
-    assert lost in err.splitlines()
+    out, err = ended_without_its_node(process, cluster, find, cluster.add)
     assert "raylet" not in out + err
 
     assert there.bundle.read_bytes() == here.bundle.read_bytes()
@@ -292,19 +284,9 @@ def test_a_run_in_object_storage_is_done_by_nodes_that_share_nothing_but_that(
         cluster.add_apart(tmp_path / name, cores=3)
     on_cluster = ("executor=ray", f"executor.address={cluster.address}")
     process = there.start("stage=all", outputs, *on_cluster)
-    try:
-        checkpoint = f"teachers/plain/{CHECKPOINT_NAME}"
-        assert wait_for(lambda: find(checkpoint), process), process.communicate()
-        lock = find("teachers/plain/LOCK")
-        assert lock is not None
-        killed = cluster.kill_node_of(number_in(lock))
-        cluster.add_apart(tmp_path / "third", cores=3)
-        _, err = process.communicate(timeout=300)
-    finally:
-        process.kill()
-    assert process.returncode == 0, err
-    lost = f"teachers/plain was lost with node {killed}; it is tried again (1/3)"
-    assert lost in err.splitlines()
+    ended_without_its_node(
+        process, cluster, find, lambda: cluster.add_apart(tmp_path / "third", cores=3)
+    )
     objects = ObjectFolder(f"{object_server.url}/runs/smoke")
     assert objects.read("bundle/bundle.safetensors") == here.bundle.read_bytes()
     done = {name.removesuffix("/DONE") for name in objects.list() if name.endswith("/DONE")}

@@ -25,7 +25,7 @@ from records import (
 from runs import Predictions
 from stages.jobs import predictions_name
 from tests.conftest import SMALL_MEANS, make_clips
-from tests.line import Line, blank_means_line
+from tests.line import Line, finished_means_line
 
 MEMBERS = (
     "~members.vlad",
@@ -43,10 +43,7 @@ MEMBERS = (
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Line:
     """A perceptron, neighbors on means, neighbors on its hidden layer. Not to be changed."""
-    line = blank_means_line(tmp_path_factory.mktemp("neighbors"), MEMBERS)
-    outcome = line.call("stage=all")
-    assert outcome.status == 0, outcome.err
-    return line
+    return finished_means_line(tmp_path_factory.mktemp("neighbors"), MEMBERS)
 
 
 def receipt_of(line: Line) -> dict[str, Any]:
