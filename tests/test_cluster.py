@@ -218,7 +218,9 @@ def test_a_study_in_a_database_loses_no_trial_with_a_node_and_counts_none_twice(
     assert process.returncode == 0, err
     said = f"teachers/plain-t0 was lost with node {nodes[0]}; it is tried again (1/3)"
     assert said in err.splitlines() and "goes on at step" in (places[0] / "log.txt").read_text()
-    assert [err.count(f"plain-t{number}: started") for number in range(4)] == [1] * 4
+    # That one starts may be said anew when it has lost the lines behind its checkpoint.
+    ended = re.findall(r"^teachers/plain-t(\d+): .*\bdone\b", err, re.M)
+    assert sorted(ended) == ["0", "1", "2", "3"]
     with (line.run / "tune" / "plain.csv").open() as file:
         trials = [(row["trial"], row["state"]) for row in csv.DictReader(file)]
     assert [number for number, _ in trials] == ["0", "1", "2", "3"]
