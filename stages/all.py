@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from stages.config import Config
 from stages.distill import distill
 from stages.pack import Packed, pack
 from stages.plan import plan
@@ -45,10 +44,7 @@ def run_all(workspace: Workspace) -> Finished:
 
     def in_turn(run: Callable[[Workspace], Made]) -> Made:
         name = run.__name__
-        number = names.index(name) + 1
-        # Of the members that there are by now.
-        later = _later(workspace.config).get(name, {})
-        workspace.progress.begin(name, number, len(names), later)
+        workspace.progress.begin(name, names.index(name) + 1, len(names))
         return run(workspace)
 
     if workspace.config.data.generated:
@@ -61,17 +57,3 @@ def run_all(workspace: Workspace) -> Finished:
     packed = in_turn(pack)
     assert isinstance(packed, Packed), "a configuration of this stage has one budget"
     return Finished(packed, in_turn(predict), in_turn(report))
-
-
-def _later(config: Config) -> dict[str, dict[str, float]]:
-    """By stage and kind of job, how many such jobs the trainings come to that follow.
-
-    What follows the students takes little beside them, and is not counted.
-    """
-    teachers = [config.train_config(name) for name in config.members]
-    students = [config.student_train_config(name) for name in config.distilled]
-    if not teachers:
-        return {}
-    epochs = [sum(own.epochs + own.averaging_epochs for own in of) for of in (teachers, students)]
-    follow = max(1, config.folds + 1) * epochs[1] / max(epochs[0] / len(teachers), 1e-9)
-    return {"teachers": {"teachers": follow}, "distill": {"students": 0.0}}

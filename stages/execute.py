@@ -36,6 +36,7 @@ from stages.jobs import PREDICTIONS, Training
 from stages.placement import process_of
 from stages.told import say_notes
 from stages.workspace import Workspace
+from training.config import TrainConfig
 
 Name = TypeVar("Name", bound=Hashable)
 # Is given the prepared task; returns the files it wrote, and a summary.
@@ -204,10 +205,10 @@ class Tasks:
         most = [max(taken) for taken in zip(*((p.cpus, p.gpus) for p in processes), strict=True)]
         parallel = self.workspace.config.jobs or None
         at_once = parallel or self.workspace.machines.capacity().times(*most)
-        ahead = trainings_ahead(self.workspace) | {process.name for process in processes}
-        sharing = TimeSharing(self.workspace.time, ahead, at_once)
+        ahead, names = trainings_ahead(self.workspace), [process.name for process in processes]
+        sharing = TimeSharing(self.workspace.time, [*ahead, *names], at_once)
         with ProgressDisplay() as display:
-            batch = self.workspace.progress.batch([own.name for own in processes], display)
+            batch = self.workspace.progress.batch(names, display, ahead)
             results = run_jobs(
                 processes,
                 parallel,
@@ -275,32 +276,44 @@ def named(name: Name | None, tasks: Mapping[Name, Task]) -> tuple[Name, Task] | 
     return None if name is None else (name, tasks[name])
 
 
-def trainings_ahead(workspace: Workspace) -> set[str]:
-    """The trainings that a command is to make and that are not done, by their tasks' names."""
+def trainings_ahead(workspace: Workspace) -> dict[str, float]:
+    """The trainings that a command is to make and that are not done, by their tasks' names.
+
+    Each with how long it is, in epochs of all clips to learn from.
+    """
     config, whole = workspace.config, workspace.whole or workspace
     members = {name for name, own in config.members.items() if not remembers(own.family)}
-    of_folder = {
-        "teachers": members if config.stage in ("all", "teachers") else (),
-        "students": [name for name, own in config.distilled.items() if own.member in members]
-        if config.stage in ("all", "distill")
-        else (),
+    students = {name: own for name, own in config.students.items() if own.member in members}
+    epochs: dict[str, dict[str, float]] = {"teachers": {}, "students": {}}
+    if config.stage in ("all", "teachers"):
+        epochs["teachers"] = {name: _epochs(config.train_config(name)) for name in members}
+    if config.stage in ("all", "distill"):
+        of_student = {name: _epochs(config.student_train_config(name)) for name in students}
+        distilled = config.distilled
+        epochs["students"] = {name: own for name, own in of_student.items() if name in distilled}
+    share = 1 - 1 / max(len(whole.folds), 1)
+    lines = [(own, share) for own in whole.folds]
+    if not whole.packs_folds:
+        lines.append((whole, 1.0))
+    found = {
+        own.task_name(folder, name): of_line * own_epochs
+        for own, of_line in lines
+        for folder, trained in epochs.items()
+        for name, own_epochs in trained.items()
     }
-    names = [
-        own.task_name(folder, name)
-        for own in (*whole.folds, *(() if whole.packs_folds else (whole,)))
-        for folder, trained in of_folder.items()
-        for name in trained
-    ]
-    if of_folder["students"] and not whole.packs_folds:
-        names += [
-            whole.task_name(folder, copy_name(name, copy))
-            for (folder, name), member in (
-                (config.trained_as(student), own.member) for student, own in config.students.items()
-            )
-            for copy in config.copies_of(member)
-        ]
+    if epochs["students"] and not whole.packs_folds:
+        found |= {
+            whole.task_name(folder, copy_name(name, copy)): of_student[student]
+            for student, own in students.items()
+            for folder, name in (config.trained_as(student),)
+            for copy in config.copies_of(own.member)
+        }
     root = workspace.run.root
-    return {name for name in names if not (root / name / DONE_NAME).exists()}
+    return {name: own for name, own in found.items() if not (root / name / DONE_NAME).exists()}
+
+
+def _epochs(train: TrainConfig) -> float:
+    return train.epochs + train.averaging_epochs
 
 
 def cost_of(job: Job) -> float:

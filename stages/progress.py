@@ -20,27 +20,24 @@ class RunProgress:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._place = ""
-        self._later: Mapping[str, float] | None = None
         self._found: dict[str, tuple[int, int]] = {}
-        self._ends: float | None = None
+        # Seconds of trainings.
+        self._left = 0.0
 
-    def begin(self, stage: str, number: int, of: int, later: Mapping[str, float]) -> None:
+    def begin(self, stage: str, number: int, of: int) -> None:
         """Says that a stage of several begins.
 
         Args:
             stage: its name.
             number: its place among them, from 1.
             of: how many there are.
-            later: by kind of job (`teachers`), how much of the run comes after the jobs of that
-                kind, in jobs such as these. Of other kinds nothing is known.
         """
-        self._place, self._later = f"stage {number} of {of}, ", later
-        now = time.monotonic()
+        self._place = f"stage {number} of {of}, "
         words = [f"stage {number} of {of}: {stage}"]
         if number > 1:
-            words.append(f"{format_seconds(now - self._began)} elapsed")
-        if self._ends is not None and self._ends > now:
-            words.append(f"about {format_seconds(self._ends - now)} of training left")
+            words.append(f"{format_seconds(time.monotonic() - self._began)} elapsed")
+        if round(self._left):
+            words.append(f"about {format_seconds(self._left)} of training left")
         say(", ".join(words))
 
     def found(self, tasks: Sequence[str], missing: Sequence[str], *, more: bool = False) -> None:
@@ -62,25 +59,22 @@ class RunProgress:
                 say(f"{kind}: {done} of {of} were done")
         self._found.clear()
 
-    def batch(self, names: Sequence[str], display: ProgressDisplay) -> Batch:
-        """Shows jobs of these names, which are all that is missing, one by one and together."""
-        return Batch(names, display, self._place, self._began, self._estimate)
-
-    def _estimate(self, kind: str, left: float, job: float) -> float | None:
-        """Seconds of the run's trainings that are left.
+    def batch(
+        self, names: Sequence[str], display: ProgressDisplay, ahead: Mapping[str, float]
+    ) -> Batch:
+        """Shows jobs, one by one and together, and how long is left.
 
         Args:
-            kind: of the batch's jobs.
-            left: seconds of the batch.
-            job: seconds that it takes for each of its jobs.
+            names: of all that are missing of their kind.
+            display: where they are shown.
+            ahead: by name, how long each training is that is left of the run, in any unit; those of
+                the batch too. While trainings run it is seen how fast they go, and how long all
+                that are ahead will take. Of other jobs that is seen only where they are all.
         """
-        if self._later is None:
-            return left
-        if kind not in self._later:
-            return None
-        left += self._later[kind] * job
-        self._ends = time.monotonic() + left
-        return left
+        return Batch(names, display, self._place, self._began, ahead, self._leave)
+
+    def _leave(self, seconds: float) -> None:
+        self._left = seconds
 
 
 class Batch:
@@ -92,13 +86,17 @@ class Batch:
         display: ProgressDisplay,
         place: str,
         began: float,
-        estimate: Callable[[str, float, float], float | None],
+        ahead: Mapping[str, float],
+        leave: Callable[[float], None],
     ) -> None:
         self._kind = kind_of(names[0])
         self._shares = dict.fromkeys(names, 0.0)
         self._worst = "done"
         self._display = display
-        self._estimate = estimate
+        self._lengths = {name: ahead[name] for name in names if name in ahead}
+        self._ahead, self._leave = sum(ahead.values()), leave
+        if not (self._lengths or place):
+            self._lengths, self._ahead = dict.fromkeys(names, 1.0), len(names)
         self._run_began, self._began = began, time.monotonic()
         self._shown = JobProgress(f"{place}{self._kind}", "running", 0, len(names))
 
@@ -113,21 +111,27 @@ class Batch:
         elif progress.steps:
             # What is left to do after the last step is not nothing.
             self._shares[progress.name] = min(0.99, progress.step / progress.steps)
+        together = self._together()
         if len(self._shares) > 1:
-            self._display.update(self._together())
+            self._display.update(together)
 
     def _together(self) -> JobProgress:
-        now = time.monotonic()
-        figures = {"elapsed": format_seconds(now - self._run_began)}
-        count, share = len(self._shares), sum(self._shares.values()) / len(self._shares)
-        if share > _LEAST_SHARE:
-            whole = (now - self._began) / share
-            left = self._estimate(self._kind, whole * (1 - share), whole / count)
-            if left is not None and round(left):
+        figures = {"elapsed": format_seconds(time.monotonic() - self._run_began)}
+        left = self._seconds_left()
+        if left is not None:
+            self._leave(left)
+            if round(left):
                 figures["about"] = f"{format_seconds(left)} left"
         ended = sum(share == 1.0 for share in self._shares.values())
-        state = "running" if ended < count else self._worst
+        state = "running" if ended < len(self._shares) else self._worst
         return replace(self._shown, state=state, step=ended, figures=figures)
+
+    def _seconds_left(self) -> float | None:
+        """Of all that is ahead, as fast as this batch has been; None: that is not known."""
+        done = sum(length * self._shares[name] for name, length in self._lengths.items())
+        if done <= _LEAST_SHARE * sum(self._lengths.values()):
+            return None
+        return (time.monotonic() - self._began) / done * (self._ahead - done)
 
 
 def kind_of(name: str) -> str:

@@ -40,40 +40,54 @@ def test_the_estimate_counts_what_comes_later(
     clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = RunProgress()
-    run.begin("teachers", 2, 6, {"teachers": 6.0})
+    run.begin("teachers", 2, 6)
     clock.now += 60
     stream = io.StringIO()
     names = ["teachers/a", "teachers/b", "teachers/c"]
+    ahead = {**dict(zip(names, (20.0, 5.0, 5.0), strict=True)), "students/a": 60.0}
     with ProgressDisplay(stream) as display:
-        batch = run.batch(names, display)
+        batch = run.batch(names, display, ahead)
         clock.now += 90
         batch.update(JobProgress("teachers/a", "running", 1, 2))
-        # Half of one of three took 90 s: all take 540, of which 450 are left, and six more 1,080.
+        # Ten epochs took 90 s: the twenty that are left of these take 180, and sixty more 540.
         shown = stream.getvalue().splitlines()[-1]
-        assert shown == "stage 2 of 6, teachers: 0/3 elapsed 2:30, about 25:30 left"
-        clock.now += 450
+        assert shown == "stage 2 of 6, teachers: 0/3 elapsed 2:30, about 12:00 left"
+        clock.now += 180
         for name in names:
             batch.update(JobProgress(name, "done", 2, 2))
         shown = stream.getvalue().splitlines()[-1]
-        assert shown == "stage 2 of 6, teachers: 3/3 done, elapsed 10:00, about 18:00 left"
+        assert shown == "stage 2 of 6, teachers: 3/3 done, elapsed 5:30, about 9:00 left"
+        # Of other work than trainings nothing is known, neither of it nor by it.
+        batch = run.batch(["teachers/d", "teachers/e"], display, {"students/a": 60.0})
+        clock.now += 30
+        batch.update(JobProgress("teachers/d", "done", 1, 1))
+        shown = stream.getvalue().splitlines()[-1]
+        assert shown == "stage 2 of 6, teachers: 1/2 elapsed 6:00"
     capsys.readouterr()
-    clock.now += 30
-    run.begin("distill", 3, 6, {"students": 0.0})
+    run.begin("distill", 3, 6)
     said = capsys.readouterr().err
-    assert said == "stage 3 of 6: distill, 10:30 elapsed, about 17:30 of training left\n"
-    # Of other work than trainings nothing is known of what it will take.
+    assert said == "stage 3 of 6: distill, 6:00 elapsed, about 9:00 of training left\n"
     with ProgressDisplay(stream) as display:
-        batch = run.batch(["soft/a", "soft/b"], display)
+        batch = run.batch(["students/a"], display, {"students/a": 60.0})
+        clock.now += 300
+        batch.update(JobProgress("students/a", "done", 1, 1))
+    run.begin("pack", 4, 6)
+    assert capsys.readouterr().err == "stage 4 of 6: pack, 11:00 elapsed\n"
+
+
+def test_a_stage_by_itself_is_estimated_by_its_jobs(clock: SimpleNamespace) -> None:
+    stream = io.StringIO()
+    with ProgressDisplay(stream) as display:
+        batch = RunProgress().batch(["soft/a", "soft/b"], display, {})
         clock.now += 10
         batch.update(JobProgress("soft/a", "done", 1, 1))
-        shown = stream.getvalue().splitlines()[-1]
-        assert shown == "stage 3 of 6, soft: 1/2 elapsed 10:40"
+    assert stream.getvalue().splitlines()[-1] == "soft: 1/2 elapsed 0:10, about 0:10 left"
 
 
 def test_one_that_failed_is_no_success(clock: SimpleNamespace) -> None:
     stream = io.StringIO()
     with ProgressDisplay(stream) as display:
-        batch = RunProgress().batch(["teachers/a", "teachers/b"], display)
+        batch = RunProgress().batch(["teachers/a", "teachers/b"], display, {})
         batch.update(JobProgress("teachers/a", "failed"))
         batch.update(JobProgress("teachers/b", "done", 3, 3))
     assert stream.getvalue().splitlines()[-1] == "teachers: 2/2 failed, elapsed 0:00"
