@@ -284,6 +284,7 @@ class MemberStudy:
     def _end(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
         """Tells of a trial; one that another process took over meanwhile is left to that."""
         trial = self._running.pop(number)
+        self._scored.pop(number, None)
         with self._storage.errors(), quiet_optuna(), suppress(UpdateFinishedTrialError):
             self.optuna.tell(trial, values, state, skip_if_finished=True)
         self._heartbeats.end(trial._trial_id)
