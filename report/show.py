@@ -248,7 +248,7 @@ def _packed(packed: Packed) -> None:
     if receipt.copies > 1:
         print(
             f"{receipt.copies} models of each, save of those that remember; expected of their "
-            f"means: {receipt.copies_gain:+.4f} +- {receipt.copies_gain_error:.4f}"
+            f"means: {receipt.copies_gain:+.5f} +- {receipt.copies_gain_error:.5f}"
         )
     print(
         f"GAP on search: {receipt.search_gap:.5f} +- {receipt.search_gap_error:.5f}, where it was "

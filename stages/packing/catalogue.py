@@ -1,6 +1,6 @@
 """The students of a run, each by every recipe: what it weighs and what it scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -13,7 +13,7 @@ from stages.config import copy_name
 from stages.execute import Tasks, named
 from stages.job import Upstream
 from stages.jobs import Measurement, predictions_name
-from stages.packing.copies import UnseenByAll
+from stages.packing.copies import SeedVariance, UnseenByAll
 from stages.packing.measured import MeasuredModel
 from stages.packing.measurement_work import recipe_predictions_name
 from stages.summaries import MeasurementSummary, Trained, joined, read_summary
@@ -95,20 +95,22 @@ class Catalogue:
 
     def unseen_by_all(self) -> UnseenByAll:
         """The clips on which means of several models can be scored; where there are folds."""
-        folds = self._workspace.folds
+        truths = [fold.labels(HELD) for fold in self._workspace.folds]
+        held, search = self._by_fold(HELD), self._by_fold("search")
+        return UnseenByAll(held, search, truths, self._workspace.config.ensemble.mix)
 
-        def predictions(split: str) -> dict[str, list[Predictions]]:
-            return {
-                name: [
-                    Predictions.load(own[name].file(predictions_name(split)))
-                    for own in self.students.folds
-                ]
-                for name in self.students.names
-            }
+    def seed_variance(self) -> SeedVariance:
+        """What copies differ by, on the clips of `report`, whose labels are not looked at."""
+        by_seed = {
+            name: _predictions(self.students.models(name), "report") for name in self.students.names
+        }
+        return SeedVariance(self._by_fold("report"), by_seed)
 
-        truths = [fold.labels(HELD) for fold in folds]
-        mix = self._workspace.config.ensemble.mix
-        return UnseenByAll(predictions(HELD), predictions("search"), truths, mix)
+    def _by_fold(self, split: str) -> dict[str, list[Predictions]]:
+        return {
+            name: _predictions([own[name] for own in self.students.folds], split)
+            for name in self.students.names
+        }
 
     def packed(self, student: str, copies: int) -> list[MeasuredModel]:
         """What is packed of a student where so many models of each are wanted."""
@@ -133,6 +135,10 @@ class Catalogue:
             for name, models in self.models.items()
             for recipe, gap in self._scored[name].items()
         ]
+
+
+def _predictions(trained: Sequence[Task], split: str) -> list[Predictions]:
+    return [Predictions.load(task.file(predictions_name(split))) for task in trained]
 
 
 def _mean_scores(measured: list[Task]) -> dict[str, float]:

@@ -35,7 +35,7 @@ from stages.jobs import UNLABELED
 from stages.packing.bundles import BUNDLE_NAME
 from stages.packing.card import CARD_NAME, model_card
 from stages.packing.catalogue import Catalogue
-from stages.packing.copies import Gain, UnseenByAll
+from stages.packing.copies import Gain, SeedVariance, UnseenByAll
 from stages.packing.latency import ClipTimes, clip_times
 from stages.packing.measured import MeasuredModel
 from stages.packing.outdated import remove_what_follows
@@ -180,11 +180,17 @@ class Packer:
             return None
         models = {name: len(own) for name, own in self.catalogue.models.items()}
         gain = self._unseen_by_all.gain(found.weights, models, copies)
+        if not self._workspace.packs_folds:
+            gain = gain.times(self._seed_variance.share(found.weights))
         return Chosen(found, gain, None)
 
     @cached_property
     def _unseen_by_all(self) -> UnseenByAll:
         return self.catalogue.unseen_by_all()
+
+    @cached_property
+    def _seed_variance(self) -> SeedVariance:
+        return self.catalogue.seed_variance()
 
     def write(self, task: Task, chosen: Chosen) -> tuple[list[str], Any]:
         """Writes a bundle, reads it back, scores it on `report`, and writes it with its score.
