@@ -56,7 +56,7 @@ def test_what_all_members_of_a_fold_err_alike_no_seeds_mend() -> None:
     wanted = sum(weight**2 for weight in WEIGHTS.values())
     assert variance(by_fold, by_seed) == pytest.approx(wanted, rel=0.05)
     # And by plain loops over what is mixed.
-    mixes = [sum(w * by_fold[n][fold] for n, w in WEIGHTS.items()) for fold in range(3)]
+    mixes = [np.sum([w * by_fold[n][fold] for n, w in WEIGHTS.items()], 0) for fold in range(3)]
     of_folds = np.var(mixes, axis=0, ddof=1).mean()
     of_seeds = sum(w**2 * np.var(by_seed[n], axis=0, ddof=1).mean() for n, w in WEIGHTS.items())
     assert variance(by_fold, by_seed) == pytest.approx(of_seeds / of_folds, rel=1e-5)
