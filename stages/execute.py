@@ -28,7 +28,7 @@ from runs.code import record_code
 from runs.marker import DONE_NAME
 from runs.run_time import TimeSharing
 from runs.store import TASK_NAME
-from stages.config import copy_name
+from stages.config import Config, copy_name
 from stages.errors import JobsFailed
 from stages.job import Job
 from stages.job_files import prepare_job
@@ -36,7 +36,6 @@ from stages.jobs import PREDICTIONS, Training
 from stages.placement import process_of
 from stages.told import say_notes
 from stages.workspace import Workspace
-from training.config import TrainConfig
 
 Name = TypeVar("Name", bound=Hashable)
 # Is given the prepared task; returns the files it wrote, and a summary.
@@ -283,36 +282,34 @@ def trainings_ahead(workspace: Workspace) -> dict[str, float]:
     """
     config, whole = workspace.config, workspace.whole or workspace
     members = {name for name, own in config.members.items() if not remembers(own.family)}
-    students = {name: own for name, own in config.students.items() if own.member in members}
-    epochs: dict[str, dict[str, float]] = {"teachers": {}, "students": {}}
-    if config.stage in ("all", "teachers"):
-        epochs["teachers"] = {name: _epochs(config.train_config(name)) for name in members}
-    if config.stage in ("all", "distill"):
-        of_student = {name: _epochs(config.student_train_config(name)) for name in students}
-        distilled = config.distilled
-        epochs["students"] = {name: own for name, own in of_student.items() if name in distilled}
-    share = 1 - 1 / max(len(whole.folds), 1)
-    lines = [(own, share) for own in whole.folds]
-    if not whole.packs_folds:
-        lines.append((whole, 1.0))
-    found = {
-        own.task_name(folder, name): of_line * own_epochs
-        for own, of_line in lines
-        for folder, trained in epochs.items()
-        for name, own_epochs in trained.items()
+    of_folder = {
+        "teachers": members if config.stage in ("all", "teachers") else (),
+        "students": [name for name, own in config.distilled.items() if own.member in members]
+        if config.stage in ("all", "distill")
+        else (),
     }
-    if epochs["students"] and not whole.packs_folds:
-        found |= {
-            whole.task_name(folder, copy_name(name, copy)): of_student[student]
-            for student, own in students.items()
-            for folder, name in (config.trained_as(student),)
-            for copy in config.copies_of(own.member)
-        }
+    found = {
+        own.task_name(folder, name): share * _epochs(config, folder, name)
+        for own, share in (
+            *((fold, 1 - 1 / len(whole.folds)) for fold in whole.folds),
+            *(() if whole.packs_folds else ((whole, 1.0),)),
+        )
+        for folder, trained in of_folder.items()
+        for name in trained
+    }
+    if of_folder["students"] and not whole.packs_folds:
+        for student, own in config.students.items():
+            folder, name = config.trained_as(student)
+            for copy in config.copies_of(own.member):
+                task = whole.task_name(folder, copy_name(name, copy))
+                found[task] = _epochs(config, folder, name)
     root = workspace.run.root
     return {name: own for name, own in found.items() if not (root / name / DONE_NAME).exists()}
 
 
-def _epochs(train: TrainConfig) -> float:
+def _epochs(config: Config, folder: str, name: str) -> float:
+    of = config.train_config if folder == "teachers" else config.student_train_config
+    train = of(name)
     return train.epochs + train.averaging_epochs
 
 

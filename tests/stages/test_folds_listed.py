@@ -21,12 +21,15 @@ def workspace_of(folder: Path, *overrides: str) -> Workspace:
 def test_copies_are_ahead_too(tmp_path: Path) -> None:
     """Of what remembers there are none, and nothing that takes time."""
     late = "distill.students={late: {member: plain, teacher: labels}}"
-    found = trainings_ahead(workspace_of(tmp_path, "stage=distill", "copies=3", late))
+    epochs = ("train.epochs=9", "distill.train.epochs=4", "train.averaging_epochs=0")
+    found = trainings_ahead(workspace_of(tmp_path, "stage=distill", "copies=3", late, *epochs))
     of_folds = {f"folds/{fold}/students/plain" for fold in range(2)}
     copies = {f"{folder}/plain+{n}" for folder in ("students", "teachers") for n in (2, 3)}
     assert set(found) == {"students/plain", *of_folds, *copies}
     # Half of the clips are in a fold.
     assert {found[name] for name in of_folds} == {found["students/plain"] / 2}
+    # Those of `late` are trained as teachers are.
+    assert found["teachers/plain+2"] == 9 and found["students/plain+2"] == 4
 
 
 def test_where_folds_are_packed_their_students_are_what_there_is(tmp_path: Path) -> None:
